@@ -1,0 +1,178 @@
+# culprit: build, test, install. `make help` lists the targets.
+#
+#   BUILD=release|debug|asan|tsan|cov|fuzz   flags, and the folder build/$(BUILD)
+#   WERROR=1                                 warnings are errors
+#   CC CFLAGS CPPFLAGS LDFLAGS PREFIX DESTDIR as usual
+
+VERSION = 0.1.0
+BUILD = release
+B = build/$(BUILD)
+
+PREFIX = /usr/local
+bindir = $(PREFIX)/bin
+libexecdir = $(PREFIX)/libexec
+datadir = $(PREFIX)/share
+mandir = $(datadir)/man
+PKG_CONFIG = pkg-config
+PACKAGES = libzstd libpcap yaml-0.1
+
+flags_release = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+flags_debug = -Og -g3
+flags_asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags_tsan = -O1 -g -fsanitize=thread
+flags_cov = -O0 -g --coverage
+flags_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+ifeq ($(flags_$(BUILD)),)
+$(error BUILD=$(BUILD) is none of release debug asan tsan cov fuzz)
+endif
+ifeq ($(BUILD),fuzz)
+CC = clang
+endif
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Wundef \
+	-Wwrite-strings $(if $(WERROR),-Werror)
+all_cppflags = -I. -D_GNU_SOURCE -DCU_VERSION='"$(VERSION)"' -DCU_LIBEXECDIR='"$(libexecdir)"' $(CPPFLAGS)
+all_cflags = -std=c17 -fPIE $(WARNINGS) $(flags_$(BUILD)) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CFLAGS)
+all_ldflags = -pie -Wl,-z,relro,-z,now $(flags_$(BUILD)) $(LDFLAGS)
+libs = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+test_libs = $(shell $(PKG_CONFIG) --libs cmocka)
+
+programs = $(filter-out common culprit,$(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/*.c)))))
+stages = $(sort $(programs))
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+library = $(B)/libculprit.a
+common = $(call objects,$(wildcard cmd/common/*.c))
+lib_objects = $(call objects,$(wildcard lib/*/*.c)) $(if $(wildcard lib/rules/embed.sh),$(B)/gen/rules_default.o)
+culprit = $(B)/bin/culprit
+stage_programs = $(stages:%=$(B)/libexec/culprit/%)
+unit_helpers = $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+unit_tests = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+fuzzers = $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c))
+bench_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
+# A page's name as installed: commands are culprit-NAME(1), as split(1) is another's.
+pages_1 = $(notdir $(wildcard cmd/culprit/*.1)) $(patsubst %,culprit-%,$(notdir $(wildcard $(stages:%=cmd/%/*.1))))
+pages_5 = $(patsubst rules.5,culprit-rules.5,$(notdir $(wildcard lib/*/*.5)))
+pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
+
+.PHONY: all demo check asan fuzz cov lint fmt bench lab compdb install uninstall dist distcheck help clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(culprit) $(stage_programs) $(pages) ## build the programs (the default)
+
+$(culprit): $(call objects,$(wildcard cmd/culprit/*.c)) $(common) $(library)
+.SECONDEXPANSION:
+$(stage_programs): $(B)/libexec/culprit/%: $$(call objects,$$(wildcard cmd/%/*.c)) $(common) $(library)
+$(culprit) $(stage_programs):
+	@mkdir -p $(@D)
+	$(CC) $(all_ldflags) -o $@ $^ $(libs)
+
+$(library): $(lib_objects)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+
+$(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
+	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+
+$(B)/gen/rules_default.c: rules/default.yaml lib/rules/embed.sh
+	@mkdir -p $(@D)
+	sh lib/rules/embed.sh rules/default.yaml > $@
+
+# Rewritten, and so newer than every object, only when the compiler or a flag is another.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@{ $(CC) --version | head -n 1; echo '$(subst ','\'',$(CC) $(all_cppflags) $(all_cflags) $(all_ldflags))'; } > $@.new
+	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+
+$(B)/share/man/man1/culprit%: ; @mkdir -p $(@D) && cp $< $@
+$(B)/share/man/man5/%: ; @mkdir -p $(@D) && cp $< $@
+$(foreach p,$(wildcard cmd/culprit/*.1),$(eval $(B)/share/man/man1/$(notdir $p): $p))
+$(foreach p,$(wildcard $(stages:%=cmd/%/*.1)),$(eval $(B)/share/man/man1/culprit-$(notdir $p): $p))
+$(foreach p,$(wildcard lib/*/*.5),$(eval $(B)/share/man/man5/$(patsubst rules.5,culprit-rules.5,$(notdir $p)): $p))
+
+$(unit_tests): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
+	$(CC) $(all_ldflags) -o $@ $^ $(libs) $(test_libs)
+ifeq ($(BUILD),fuzz)
+$(fuzzers): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(library)
+	$(CC) $(all_ldflags) -fsanitize=fuzzer -o $@ $^ $(libs)
+else # the same targets over the files of the corpus
+$(fuzzers): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(library)
+	$(CC) $(all_ldflags) -o $@ $^ $(libs)
+endif
+$(lab_programs) $(bench_programs): $(B)/%: $(B)/%.o $(library)
+	$(CC) $(all_ldflags) -o $@ $^ $(libs)
+
+demo: all ## show a verdict on the reference capture
+	@echo 'A client waits 108 seconds for an answer. Is it the client, the network or the server?'
+	@echo '$$ culprit run samples/reference.pcap'
+	@$(culprit) run samples/reference.pcap
+
+check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what they expect
+	@BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
+
+asan: ## run the tests under AddressSanitizer and UBSan
+	$(MAKE) BUILD=asan check
+
+fuzz: ## fuzz each parser for FUZZ_SECONDS (60) from its corpus
+	$(MAKE) BUILD=fuzz fuzz-build
+	sh tests/fuzz/run build/fuzz $${FUZZ_SECONDS:-60}
+.PHONY: fuzz-build
+fuzz-build: $(fuzzers)
+
+cov: ## run the tests and print how much of each module they reach
+	$(MAKE) BUILD=cov check
+	sh contrib/lint/coverage build/cov
+
+lint: all ## check module order, headers, pages, format, and for common mistakes
+	BUILD_DIR=$(B) sh contrib/lint/lint
+
+fmt: ## format the sources
+	clang-format -i $$(find lib cmd tests -name '*.[ch]')
+
+bench: all $(bench_programs) ## measure against libpcap, tshark, tcptrace (DESIGN: numbers to reach)
+	BUILD_DIR=$(B) sh tests/bench/run
+
+lab: all $(lab_programs) ## make captures with known culprits in network namespaces (root)
+	BUILD_DIR=$(B) sh tests/lab/run
+
+compdb: ## write compile_commands.json for editors
+	@{ printf '['; sep=; for f in $(wildcard lib/*/*.c cmd/*/*.c tests/*/*.c); do \
+		printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$f" \
+		'$(subst ",\",$(CC) $(subst ','\'',$(all_cppflags)) $(all_cflags)) -c '"$$f"; sep=,; done; printf '\n]\n'; \
+	} > compile_commands.json
+
+# What is installed, as source:destination; install and uninstall both go by it.
+manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culprit/$s:$(libexecdir)/culprit/$s) \
+	$(foreach p,$(pages_1),$(B)/share/man/man1/$p:$(mandir)/man1/$p) \
+	$(foreach p,$(pages_5),$(B)/share/man/man5/$p:$(mandir)/man5/$p) \
+	contrib/completion/culprit.bash:$(datadir)/bash-completion/completions/culprit \
+	$(foreach r,$(wildcard rules/*.yaml),$r:$(datadir)/culprit/$r)
+
+install: all ## install under $(DESTDIR)$(PREFIX)
+	@for pair in $(manifest); do from=$${pair%%:*} to=$(DESTDIR)$${pair#*:}; mode=644; \
+		test -x "$$from" && mode=755; \
+		mkdir -p "$${to%/*}" && install -m $$mode "$$from" "$$to" && echo "$$to" || exit 1; done
+
+uninstall: ## remove what install put there
+	@for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
+	@rmdir $(DESTDIR)$(libexecdir)/culprit $(DESTDIR)$(datadir)/culprit/rules $(DESTDIR)$(datadir)/culprit 2>/dev/null || :
+
+dist: ## make a source archive of the last commit
+	@mkdir -p build
+	git archive --format=tar.gz --prefix=culprit-$(VERSION)/ -o build/culprit-$(VERSION).tar.gz HEAD
+
+distcheck: dist ## build, test, install and uninstall from that archive
+	sh contrib/lint/distcheck build/culprit-$(VERSION).tar.gz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(wildcard $(B)/*/*/*.d $(B)/gen/*.d)
