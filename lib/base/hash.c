@@ -1,0 +1,93 @@
+#include "lib/base/hash.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct cu_hash_seed cu_hash_seed_random(void)
+{
+	struct cu_hash_seed seed;
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != (ssize_t)sizeof(seed)) {
+		struct timespec now;
+		clock_gettime(CLOCK_REALTIME, &now);
+		seed.k[0] = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
+		seed.k[1] = (uint64_t)(uintptr_t)&seed ^ (uint64_t)(uintptr_t)&cu_hash_seed_random << 16;
+	}
+	seed.k[0] |= 1; /* a multiplier of zero would hash everything alike */
+	seed.k[1] |= 1;
+	return seed;
+}
+
+uint64_t cu_hash_bytes(struct cu_hash_seed seed, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t h = seed.k[0] ^ len;
+	while (len >= 8) {
+		uint64_t word;
+		memcpy(&word, p, 8);
+		h = cu_hash_mix(h ^ word, seed.k[1]);
+		p += 8;
+		len -= 8;
+	}
+	uint64_t word = 0;
+	memcpy(&word, p, len);
+	return cu_hash_mix(h ^ word, seed.k[1] ^ seed.k[0]);
+}
+
+/* CRC-32C, reflected, polynomial 0x1EDC6F41. */
+static uint32_t crc_table[256];
+
+static void crc_table_fill(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t crc = i;
+		for (int bit = 0; bit < 8; bit++) {
+			crc = crc & 1 ? crc >> 1 ^ UINT32_C(0x82F63B78) : crc >> 1;
+		}
+		crc_table[i] = crc;
+	}
+}
+
+static uint32_t crc_portable(uint32_t crc, const uint8_t *p, size_t len)
+{
+	if (crc_table[1] == 0) {
+		crc_table_fill();
+	}
+	for (size_t i = 0; i < len; i++) {
+		crc = crc_table[(crc ^ p[i]) & 0xff] ^ crc >> 8;
+	}
+	return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const uint8_t *p, size_t len)
+{
+	uint64_t wide = crc;
+	for (; len >= 8; p += 8, len -= 8) {
+		uint64_t word;
+		memcpy(&word, p, 8);
+		wide = __builtin_ia32_crc32di(wide, word);
+	}
+	crc = (uint32_t)wide;
+	for (; len > 0; p++, len--) {
+		crc = __builtin_ia32_crc32qi(crc, *p);
+	}
+	return crc;
+}
+
+static uint32_t crc_update(uint32_t crc, const uint8_t *p, size_t len)
+{
+	return __builtin_cpu_supports("sse4.2") ? crc_sse42(crc, p, len) : crc_portable(crc, p, len);
+}
+#else
+static uint32_t crc_update(uint32_t crc, const uint8_t *p, size_t len)
+{
+	return crc_portable(crc, p, len);
+}
+#endif
+
+uint32_t cu_crc32c(const void *data, size_t len)
+{
+	return ~crc_update(UINT32_MAX, data, len);
+}
