@@ -1,0 +1,446 @@
+#include "lib/record/stream.h"
+
+#include "lib/base/hash.h"
+#include "lib/record/format.h"
+#include "lib/record/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+enum {
+	INPUT_BYTES = 256 << 10, /* read at a time */
+	PIPE_BYTES = 1 << 20,
+	KINDS_CAP = 256, /* names of kinds kept from a header */
+};
+
+enum state {
+	AT_START,  /* before the first header: an empty input is an error */
+	AT_STREAM, /* after a trailer: another header, or the end */
+	AT_BLOCK,
+	AT_RECORD,
+	AT_FAULT,
+};
+
+struct cu_reader {
+	int fd;
+	char *name;
+	enum state state;
+	struct cu_fault fault;
+	/* Input read ahead: [at, input.len) of it is not yet used. */
+	struct cu_buf input;
+	size_t at;
+	bool eof;
+	uint64_t n_bytes; /* used so far */
+	/* The block being handed out. */
+	struct cu_buf raw;
+	struct cu_cursor records;
+	uint32_t n_left;
+	uint64_t n_blocks, n_records; /* of this stream */
+	uint64_t block_at;            /* where the block begins */
+	ZSTD_DCtx *zstd;
+	/* The header. */
+	struct cu_buf metadata;
+	struct cu_stream_file *files;
+	struct cu_stream_header header;
+	const char *kind_name[KINDS_CAP];
+};
+
+int cu_reader_open(struct cu_reader **reader, int fd, const char *name)
+{
+	struct cu_reader *new = calloc(1, sizeof(*new));
+	*reader = NULL;
+	if (new == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	new->fd = fd;
+	new->name = strdup(name);
+	new->zstd = ZSTD_createDCtx();
+	if (new->name == NULL || new->zstd == NULL) {
+		cu_reader_close(new);
+		return CU_ERR_NOMEM;
+	}
+	struct stat st;
+	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* only speed depends on it */
+	}
+	*reader = new;
+	return 0;
+}
+
+void cu_reader_close(struct cu_reader *reader)
+{
+	if (reader == NULL) {
+		return;
+	}
+	ZSTD_freeDCtx(reader->zstd);
+	cu_buf_release(&reader->input);
+	cu_buf_release(&reader->raw);
+	cu_buf_release(&reader->metadata);
+	free(reader->files);
+	free(reader->name);
+	free(reader);
+}
+
+static int out_of_memory(struct cu_reader *reader)
+{
+	return cu_fault_set(&reader->fault, CU_ERR_NOMEM, "%s: %s", reader->name, cu_error_text(CU_ERR_NOMEM));
+}
+
+/*
+ * Makes len bytes of input available and returns them, borrowed until the next
+ * call; NULL at the end of the input (with what is left counted in *got) or
+ * on a fault. Storage grows with what has really come, whatever len claims.
+ */
+static const uint8_t *peek(struct cu_reader *reader, size_t len, size_t *got)
+{
+	struct cu_buf *input = &reader->input;
+	while (input->len - reader->at < len && !reader->eof) {
+		if (reader->at > 0) {
+			memmove(input->data, input->data + reader->at, input->len - reader->at);
+			input->len -= reader->at;
+			reader->at = 0;
+		}
+		if (!cu_buf_reserve(input, INPUT_BYTES)) {
+			out_of_memory(reader);
+			*got = 0;
+			return NULL;
+		}
+		ssize_t n = read(reader->fd, input->data + input->len, input->cap - input->len);
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n < 0) {
+			cu_fault_set_errno(&reader->fault, errno, "%s: read at byte %llu", reader->name,
+			                   (unsigned long long)(reader->n_bytes + input->len));
+			*got = 0;
+			return NULL;
+		}
+		reader->eof = n == 0;
+		input->len += (size_t)n;
+	}
+	*got = input->len - reader->at;
+	return *got >= len ? input->data + reader->at : NULL;
+}
+
+static void use(struct cu_reader *reader, size_t len)
+{
+	reader->at += len;
+	reader->n_bytes += len;
+}
+
+static int truncated(struct cu_reader *reader)
+{
+	return cu_fault_set(&reader->fault, CU_ERR_TRUNCATED,
+	                    "%s: ends at byte %llu without a trailer: the program that wrote it did not finish", reader->name,
+	                    (unsigned long long)(reader->n_bytes + reader->input.len - reader->at));
+}
+
+static int damaged_header(struct cu_reader *reader, const char *what)
+{
+	return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: stream header at byte %llu: %s", reader->name,
+	                    (unsigned long long)reader->n_bytes, what);
+}
+
+/* Keeps what the metadata says. Texts are terminated in place: each is followed by the next entry's tag, copied first. */
+static bool parse_metadata(struct cu_reader *reader)
+{
+	struct cu_cursor cur = cu_cursor_make(reader->metadata.data, reader->metadata.len);
+	size_t n_files = 0;
+	char *texts = NULL;
+
+	for (int pass = 0; pass < 2; pass++) {
+		cur = cu_cursor_make(reader->metadata.data, reader->metadata.len);
+		size_t file = 0;
+		while (cu_cursor_left(&cur) > 0) {
+			uint64_t tag = cu_cursor_varint(&cur);
+			uint64_t len = cu_cursor_varint(&cur);
+			const uint8_t *data = len <= cu_cursor_left(&cur) ? cu_cursor_bytes(&cur, (size_t)len) : NULL;
+			if (data == NULL) {
+				return false;
+			}
+			if (pass == 0) {
+				n_files += tag == CU_META_FILE;
+				continue;
+			}
+			struct cu_cursor entry = cu_cursor_make(data, (size_t)len);
+			uint64_t numbers[2] = {0, 0};
+			unsigned n_numbers = tag == CU_META_FILE ? 2 : tag == CU_META_KIND ? 1 : 0;
+			for (unsigned i = 0; i < n_numbers; i++) {
+				numbers[i] = cu_cursor_varint(&entry);
+			}
+			if (entry.failed || numbers[0] > UINT16_MAX || numbers[1] > UINT32_MAX) {
+				return false;
+			}
+			/* The text keeps its order behind the entries, each with a terminating zero. */
+			size_t text_len = cu_cursor_left(&entry);
+			memcpy(texts, entry.pos, text_len);
+			texts[text_len] = '\0';
+			if (tag == CU_META_TOOL) {
+				reader->header.tool = texts;
+			} else if (tag == CU_META_FILE) {
+				reader->files[file++] = (struct cu_stream_file){
+					.path = texts, .linktype = (uint16_t)numbers[0], .snaplen = (uint32_t)numbers[1]};
+			} else if (tag == CU_META_KIND && numbers[0] < KINDS_CAP) {
+				reader->kind_name[numbers[0]] = texts;
+			}
+			texts += text_len + 1;
+		}
+		if (pass == 0) {
+			if (n_files > CU_FILE_CAP) {
+				return false;
+			}
+			/* One block holds the entries and the texts: an entry has at least two bytes before its text. */
+			free(reader->files);
+			reader->files = malloc(n_files * sizeof(reader->files[0]) + reader->metadata.len + 1);
+			if (reader->files == NULL) {
+				out_of_memory(reader);
+				return false;
+			}
+			texts = (char *)(reader->files + n_files);
+		}
+	}
+	reader->header.files = reader->files;
+	reader->header.n_files = n_files;
+	return true;
+}
+
+static int read_header(struct cu_reader *reader)
+{
+	size_t got;
+	const uint8_t *p = peek(reader, CU_HEADER_LEN, &got);
+	if (p == NULL) {
+		if (reader->fault.code != CU_OK) {
+			return reader->fault.code;
+		}
+		if (got == 0 && reader->state == AT_STREAM) {
+			return 0;
+		}
+		if (got == 0) {
+			return cu_fault_set(&reader->fault, CU_ERR_TRUNCATED, "%s: is empty", reader->name);
+		}
+		const uint8_t *short_start = reader->input.data + reader->at;
+		size_t compare = got < CU_MAGIC_LEN ? got : CU_MAGIC_LEN;
+		if (memcmp(short_start, CU_STREAM_MAGIC, compare) == 0) {
+			return truncated(reader);
+		}
+		p = short_start;
+	}
+	if (memcmp(p, CU_STREAM_MAGIC, got < CU_MAGIC_LEN ? got : CU_MAGIC_LEN) != 0) {
+		char begins[16] = "";
+		for (size_t i = 0; i < 4 && i < got; i++) {
+			static const char hex[] = "0123456789abcdef";
+			memcpy(begins + 3 * i, (char[]){hex[p[i] >> 4], hex[p[i] & 15], i + 1 < 4 && i + 1 < got ? ' ' : '\0', '\0'}, 4);
+		}
+		return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: byte %llu begins no stream of flow records (%s)", reader->name,
+		                    (unsigned long long)reader->n_bytes, begins);
+	}
+	unsigned major = cu_get_le16(p + 8), minor = cu_get_le16(p + 10);
+	uint32_t len = cu_get_le32(p + 12), checksum = cu_get_le32(p + 16);
+	if (major != CU_VERSION_MAJOR) {
+		return cu_fault_set(&reader->fault, CU_ERR_UNSUPPORTED, "%s: format version %u.%u: this program reads %d.x", reader->name,
+		                    major, minor, CU_VERSION_MAJOR);
+	}
+	if (len > CU_METADATA_CAP) {
+		return damaged_header(reader, "its metadata's length is above the maximum");
+	}
+	use(reader, CU_HEADER_LEN);
+	p = peek(reader, len, &got);
+	if (p == NULL) {
+		return reader->fault.code != CU_OK ? reader->fault.code : truncated(reader);
+	}
+	if (cu_crc32c(p, len) != checksum) {
+		return damaged_header(reader, "its checksum does not match");
+	}
+	cu_buf_clear(&reader->metadata);
+	cu_buf_add(&reader->metadata, p, len);
+	use(reader, len);
+	if (reader->metadata.failed) {
+		return out_of_memory(reader);
+	}
+	reader->header = (struct cu_stream_header){.tool = ""};
+	memset(reader->kind_name, 0, sizeof(reader->kind_name));
+	if (!parse_metadata(reader)) {
+		return reader->fault.code != CU_OK ? reader->fault.code : damaged_header(reader, "its metadata is damaged");
+	}
+	reader->n_blocks = reader->n_records = 0;
+	reader->state = AT_BLOCK;
+	return CU_STREAM_HEADER;
+}
+
+static int damaged_block(struct cu_reader *reader, const char *what)
+{
+	return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: block %llu at byte %llu: %s", reader->name,
+	                    (unsigned long long)reader->n_blocks + 1, (unsigned long long)reader->block_at, what);
+}
+
+/* Unpacks what a block stores into raw and points the records at it. */
+static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, uint32_t raw_len, bool zstd)
+{
+	cu_buf_clear(&reader->raw);
+	if (!cu_buf_reserve(&reader->raw, raw_len)) {
+		return out_of_memory(reader);
+	}
+	if (zstd) {
+		size_t n = ZSTD_decompressDCtx(reader->zstd, reader->raw.data, raw_len, stored, stored_len);
+		if (ZSTD_isError(n) || n != raw_len) {
+			return damaged_block(reader, "does not decompress to its length");
+		}
+	} else if (stored_len != raw_len) {
+		return damaged_block(reader, "stored and raw length differ");
+	} else {
+		memcpy(reader->raw.data, stored, raw_len);
+	}
+	reader->records = cu_cursor_make(reader->raw.data, raw_len);
+	return 0;
+}
+
+static int read_trailer(struct cu_reader *reader, const uint8_t *stored, uint32_t len)
+{
+	if (len != CU_TRAILER_LEN) {
+		return damaged_block(reader, "is no trailer of this version");
+	}
+	if (cu_get_le64(stored) != reader->n_blocks || cu_get_le64(stored + 8) != reader->n_records) {
+		return damaged_block(reader, "the trailer counts other blocks or records than were read");
+	}
+	use(reader, len);
+	reader->state = AT_STREAM;
+	return CU_STREAM_TRAILER;
+}
+
+/* The next block: CU_STREAM_RECORD when it has records, CU_STREAM_TRAILER, or an error. */
+static int read_block(struct cu_reader *reader)
+{
+	size_t got;
+	const uint8_t *p = peek(reader, CU_BLOCK_HEADER_LEN, &got);
+	if (p == NULL) {
+		return reader->fault.code != CU_OK ? reader->fault.code : truncated(reader);
+	}
+	uint8_t type = p[0], flags = p[1];
+	uint16_t reserved = cu_get_le16(p + 2);
+	uint32_t n_records = cu_get_le32(p + 4), raw_len = cu_get_le32(p + 8), stored_len = cu_get_le32(p + 12),
+		 checksum = cu_get_le32(p + 16);
+	reader->block_at = reader->n_bytes;
+	if ((type != CU_BLOCK_RECORDS && type != CU_BLOCK_TRAILER) || (flags & ~CU_BLOCK_ZSTD) != 0 || reserved != 0) {
+		return damaged_block(reader, "its header is none of this version");
+	}
+	if (raw_len > CU_BLOCK_CAP || stored_len > CU_BLOCK_CAP) {
+		return damaged_block(reader, "its length is above the maximum of 1048576");
+	}
+	use(reader, CU_BLOCK_HEADER_LEN);
+	p = peek(reader, stored_len, &got);
+	if (p == NULL) {
+		return reader->fault.code != CU_OK ? reader->fault.code : truncated(reader);
+	}
+	if (cu_crc32c(p, stored_len) != checksum) {
+		return damaged_block(reader, "its checksum does not match");
+	}
+	if (type == CU_BLOCK_TRAILER) {
+		return read_trailer(reader, p, stored_len);
+	}
+	int err = open_records(reader, p, stored_len, raw_len, flags & CU_BLOCK_ZSTD);
+	if (err != 0) {
+		return err;
+	}
+	use(reader, stored_len);
+	reader->n_left = n_records;
+	reader->n_blocks++;
+	reader->state = AT_RECORD;
+	return CU_STREAM_RECORD;
+}
+
+static int refuse_kind(struct cu_reader *reader, unsigned kind)
+{
+	const char *name = kind < KINDS_CAP && reader->kind_name[kind] != NULL ? reader->kind_name[kind] : "unnamed";
+	return cu_fault_set(&reader->fault, CU_ERR_UNSUPPORTED,
+	                    "%s: record %llu: kind %u ('%.60s', written by %.60s) is not known to this version", reader->name,
+	                    (unsigned long long)reader->n_records + 1, kind, name, reader->header.tool);
+}
+
+/* 1 and a record of the open block, 0 when it has no more. */
+static int next_record(struct cu_reader *reader, struct cu_record *record)
+{
+	if (reader->n_left == 0) {
+		if (cu_cursor_left(&reader->records) > 0) {
+			return damaged_block(reader, "has bytes behind its last record");
+		}
+		reader->state = AT_BLOCK;
+		return 0;
+	}
+	uint64_t kind = cu_cursor_varint(&reader->records);
+	uint64_t len = cu_cursor_varint(&reader->records);
+	record->data = len <= cu_cursor_left(&reader->records) ? cu_cursor_bytes(&reader->records, (size_t)len) : NULL;
+	if (record->data == NULL || kind > UINT32_MAX) {
+		return damaged_block(reader, "a record runs over its end");
+	}
+	record->kind = (unsigned)kind;
+	record->len = (size_t)len;
+	if (kind < CU_RECORD_OPTIONAL && cu_record_kind_name(record->kind) == NULL) {
+		return refuse_kind(reader, record->kind);
+	}
+	reader->n_left--;
+	reader->n_records++;
+	return CU_STREAM_RECORD;
+}
+
+int cu_reader_next(struct cu_reader *reader, struct cu_record *record)
+{
+	int item = 0;
+	while (item == 0) {
+		switch (reader->state) {
+		case AT_START:
+		case AT_STREAM:
+			item = read_header(reader);
+			if (item == 0) {
+				return CU_STREAM_END;
+			}
+			break;
+		case AT_BLOCK:
+			item = read_block(reader);
+			if (item == CU_STREAM_RECORD) {
+				item = 0;
+			}
+			break;
+		case AT_RECORD:
+			item = next_record(reader, record);
+			break;
+		case AT_FAULT:
+			return reader->fault.code;
+		}
+	}
+	if (item < 0) {
+		reader->state = AT_FAULT;
+	}
+	return item;
+}
+
+int cu_reader_reject(struct cu_reader *reader, const char *what)
+{
+	reader->state = AT_FAULT;
+	return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: record %llu in the block at byte %llu: %s", reader->name,
+	                    (unsigned long long)reader->n_records, (unsigned long long)reader->block_at, what);
+}
+
+const struct cu_stream_header *cu_reader_header(const struct cu_reader *reader)
+{
+	return &reader->header;
+}
+
+const struct cu_fault *cu_reader_fault(const struct cu_reader *reader)
+{
+	return &reader->fault;
+}
+
+uint64_t cu_reader_n_bytes(const struct cu_reader *reader)
+{
+	return reader->n_bytes;
+}
+
+bool cu_stream_recognise(const void *data, size_t len)
+{
+	return len >= CU_MAGIC_LEN && memcmp(data, CU_STREAM_MAGIC, CU_MAGIC_LEN) == 0;
+}

@@ -1,0 +1,315 @@
+/*
+ * The records of the stream, as structs.
+ *
+ * flowrec(5) is the contract; record.c has the table of each kind, from which
+ * encoding and decoding both follow. A field that is zero is not written, so
+ * zero must always mean "none" or "unknown".
+ *
+ * Order in a stream: what belongs to a connection stands together after
+ * analyze, in the order connection, timeline chunks, analysis, gaps, then for
+ * each transaction the transaction and its verdict; findings and totals come
+ * last. flowify writes a connection after its chunks.
+ */
+#ifndef CU_RECORD_RECORD_H
+#define CU_RECORD_RECORD_H
+
+#include "lib/record/timeline.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Kinds of record. An unknown kind with CU_RECORD_OPTIONAL set passes through. */
+enum cu_record_kind {
+	CU_RECORD_CHUNK = 1,
+	CU_RECORD_CONNECTION = 2,
+	CU_RECORD_ANALYSIS = 3,
+	CU_RECORD_GAP = 4,
+	CU_RECORD_TRANSACTION = 5,
+	CU_RECORD_VERDICT = 6,
+	CU_RECORD_FINDING = 7,
+	CU_RECORD_TOTALS = 8,
+	CU_RECORD_MARKS = 65, /* optional: what analyze says of each segment of the chunks before it */
+	CU_RECORD_OPTIONAL = 64,
+};
+
+/* Texts in records are borrowed from the block they were decoded from, and not zero-terminated. */
+struct cu_text {
+	const char *data;
+	uint32_t len;
+};
+
+enum cu_party { CU_PARTY_NONE = 0, CU_PARTY_CLIENT, CU_PARTY_NETWORK, CU_PARTY_SERVER, CU_PARTY_UNKNOWN, CU_N_PARTIES };
+
+/* Causes of the ledger; the wire number of each is fixed. */
+enum cu_cause {
+	CU_CAUSE_NONE = 0,
+	CU_CLIENT_PAUSE = 1,
+	CU_CLIENT_WINDOW = 2,
+	CU_CLIENT_DELAYED_ACK = 3,
+	CU_NETWORK_RTT = 4,
+	CU_NETWORK_TRANSFER = 5,
+	CU_NETWORK_LOSS = 6,
+	CU_NETWORK_CONNECT = 7,
+	CU_NETWORK_MTU = 8,
+	CU_SERVER_THINK = 9,
+	CU_SERVER_PAUSE = 10,
+	CU_SERVER_WINDOW = 11,
+	CU_SERVER_DELAYED_ACK = 12,
+	CU_SERVER_CONNECT = 13,
+	CU_UNKNOWN_CAPTURE = 14,
+	CU_N_CAUSES = 15,
+};
+
+/* "server.think"; "none" for CU_CAUSE_NONE and anything else. */
+const char *cu_cause_name(unsigned cause);
+enum cu_party cu_cause_party(unsigned cause);
+/* "client", "network", "server", "unknown", "none". */
+const char *cu_party_name(unsigned party);
+
+/* Why a connection left the table. */
+enum cu_connection_end {
+	CU_END_OPEN = 0,    /* the capture ended first: a continuation may follow in the next */
+	CU_END_CLOSED = 1,  /* FIN both ways */
+	CU_END_RESET = 2,   /* RST */
+	CU_END_IDLE = 3,    /* silent for the idle timeout: a continuation may follow */
+	CU_END_EVICTED = 4, /* memory was short: a continuation may follow */
+	CU_END_REUSED = 5,  /* a new SYN took its ports */
+};
+
+/* How it is known which end is the client. */
+enum cu_role_source {
+	CU_ROLE_GUESSED = 0, /* by port number and first speaker */
+	CU_ROLE_SYN = 1,     /* its SYN was seen */
+	CU_ROLE_SYN_ACK = 2, /* the server's SYN-ACK was seen */
+	CU_ROLE_LEARNED = 3, /* from other connections to the same endpoint */
+};
+
+/* One direction's counters and options; of the side that sends in it. */
+struct cu_connection_side {
+	uint64_t n_segments;
+	uint64_t n_bytes; /* payload, retransmissions counted again */
+	uint32_t isn;     /* when has_syn, else the lowest sequence number at first sight */
+	bool has_syn;
+	struct cu_syn_options syn;
+	uint8_t ttl; /* of its first segment */
+};
+
+struct cu_connection {
+	uint64_t stream;  /* order of first frame, from 0 */
+	struct cu_addr client, server;
+	uint16_t client_port, server_port;
+	uint32_t ids[CU_VLAN_CAP];
+	uint8_t n_ids;
+	uint8_t role; /* enum cu_role_source */
+	uint8_t end;  /* enum cu_connection_end */
+	bool continued; /* begins in mid-connection, after a segment of it was in an earlier chunk or file */
+	int64_t start_ns, end_ns; /* first and last segment */
+	uint64_t first_frame, last_frame;
+	uint16_t first_file, last_file;
+	uint64_t n_fragments; /* IP fragments beyond the first */
+	struct cu_connection_side side[2]; /* CU_C2S: sent by the client */
+};
+
+/* Where the capture was taken. */
+enum cu_vantage { CU_VANTAGE_UNKNOWN = 0, CU_VANTAGE_CLIENT, CU_VANTAGE_MIDDLE, CU_VANTAGE_SERVER };
+const char *cu_vantage_name(unsigned vantage);
+
+/* Completeness bits, as tshark's tcp.completeness. */
+enum {
+	CU_SEEN_SYN = 1, CU_SEEN_SYN_ACK = 2, CU_SEEN_ACK = 4, CU_SEEN_DATA = 8, CU_SEEN_FIN = 16, CU_SEEN_RST = 32,
+};
+
+/* How a connection closed. */
+enum cu_close_kind { CU_CLOSE_NONE = 0, CU_CLOSE_CLEAN, CU_CLOSE_ABORTIVE, CU_CLOSE_REFUSED, CU_CLOSE_UNANSWERED, CU_CLOSE_HALF };
+const char *cu_close_name(unsigned kind);
+
+enum cu_loss_side { CU_LOSS_NONE = 0, CU_LOSS_BEFORE, CU_LOSS_AFTER, CU_LOSS_BOTH, CU_LOSS_CAPTURE };
+const char *cu_loss_side_name(unsigned side);
+
+/* Per direction what analyze found. */
+struct cu_analysis_side {
+	uint64_t n_data_segments, n_unique_bytes;
+	uint64_t n_retransmitted, n_retransmitted_bytes;
+	uint64_t n_fast, n_timeout, n_spurious, n_out_of_order;
+	uint64_t n_dup_acks, n_zero_windows, n_window_full, n_keep_alives;
+	uint64_t n_gaps, n_gap_bytes, n_unseen_bytes; /* unseen: acknowledged, never captured */
+	uint64_t n_duplicates; /* frames captured twice (mirror ports) */
+	uint64_t n_rtt_samples;
+	int64_t rtt_min_ns, rtt_median_ns, rtt_max_ns; /* vantage point to the receiver of this direction and back */
+};
+
+struct cu_analysis {
+	uint64_t stream;
+	uint8_t completeness; /* CU_SEEN_ */
+	uint8_t vantage;
+	uint8_t close;        /* enum cu_close_kind */
+	uint8_t closed_by;    /* enum cu_party: sender of the first FIN or the RST */
+	uint64_t close_frame;
+	int64_t rtt_ns;         /* whole path: client side and server side minimum; 0 unknown */
+	int64_t client_rtt_ns;  /* vantage point to client and back */
+	int64_t server_rtt_ns;  /* vantage point to server and back */
+	int64_t handshake_rtt_ns; /* tshark's initial RTT: SYN to the ACK that ends the handshake; 0 not seen */
+	uint32_t mss;           /* bytes the sender of data keeps to; 0 unknown */
+	uint8_t loss_side;      /* enum cu_loss_side */
+	bool window_scaled;     /* both SYNs carried a window scale */
+	bool rtt_uncertain;     /* no handshake or too few samples */
+	struct cu_analysis_side side[2];
+};
+
+/* A missing range of one direction. */
+struct cu_gap {
+	uint64_t stream;
+	uint8_t dir;
+	uint8_t side;         /* enum cu_loss_side */
+	uint64_t rel_seq;     /* first missing byte, relative */
+	uint64_t n_bytes;
+	uint64_t n_segments;  /* n_bytes / MSS, rounded up */
+	int64_t start_ns;     /* when it showed */
+	int64_t filled_ns;    /* duration until filled; 0 never */
+	uint64_t frame;       /* that showed it */
+	uint64_t fill_frame;  /* that filled its last byte; 0 never */
+	uint64_t n_dup_acks;
+};
+
+enum cu_txn_kind { CU_TXN_NONE = 0, CU_TXN_CONNECT, CU_TXN_GREETING, CU_TXN_TLS_HANDSHAKE, CU_TXN_REQUEST, CU_TXN_CLOSE };
+const char *cu_txn_kind_name(unsigned kind); /* "tls-handshake" */
+
+enum cu_outcome {
+	CU_OUTCOME_NONE = 0,
+	CU_OUTCOME_ANSWERED,
+	CU_OUTCOME_UNANSWERED, /* nothing came until the capture or the client gave up */
+	CU_OUTCOME_REFUSED,    /* a SYN answered by RST, or an ICMP error */
+	CU_OUTCOME_RESET,      /* RST before the answer was whole */
+	CU_OUTCOME_ABANDONED,  /* the client closed before an answer */
+	CU_OUTCOME_OPEN,       /* the capture ended in its middle */
+};
+const char *cu_outcome_name(unsigned outcome);
+
+enum cu_event_kind {
+	CU_EVENT_NONE = 0,
+	CU_EVENT_RETRANSMISSION, CU_EVENT_FAST_RETRANSMISSION, CU_EVENT_SPURIOUS_RETRANSMISSION, CU_EVENT_OUT_OF_ORDER,
+	CU_EVENT_LOST_SEGMENT, CU_EVENT_ACK_LOST_SEGMENT, CU_EVENT_DUPLICATE_ACK, CU_EVENT_KEEP_ALIVE,
+	CU_EVENT_KEEP_ALIVE_ACK, CU_EVENT_ZERO_WINDOW, CU_EVENT_ZERO_WINDOW_PROBE, CU_EVENT_ZERO_WINDOW_PROBE_ACK,
+	CU_EVENT_WINDOW_FULL, CU_EVENT_WINDOW_UPDATE, CU_EVENT_RESET, CU_EVENT_ICMP, CU_EVENT_DUPLICATE_FRAME,
+	CU_N_EVENTS,
+};
+const char *cu_event_name(unsigned kind); /* "keep_alive" */
+
+struct cu_event {
+	uint8_t kind;  /* enum cu_event_kind */
+	uint8_t dir;   /* of the segment */
+	uint16_t count; /* this many alike, from frame on */
+	uint64_t frame;
+	int64_t time_ns; /* since the transaction's start */
+};
+
+/* A ledger entry: its time, and the frames that bound the longest stretch of it. */
+struct cu_ledger_entry {
+	int64_t ns;
+	uint64_t first_frame, last_frame; /* 0 none */
+};
+
+enum { CU_EVENT_CAP = 16 }; /* events kept of a transaction; more are counted */
+
+struct cu_message {   /* request or response */
+	uint64_t n_bytes;
+	uint64_t first_frame, last_frame; /* 0: none seen */
+	uint64_t n_retransmitted;         /* segments */
+};
+
+struct cu_transaction {
+	uint64_t stream;
+	uint64_t number;     /* within its connection, from 0 */
+	uint8_t kind;        /* enum cu_txn_kind */
+	uint8_t outcome;     /* enum cu_outcome */
+	uint16_t file;       /* of its frames */
+	int64_t start_ns;    /* when the client sent its first byte, in the client's time */
+	int64_t total_ns;
+	struct cu_message request, response;
+	uint64_t acked_frame;   /* acknowledged the whole request; 0 never */
+	int64_t ack_delay_ns;   /* request complete at the vantage point, to that ACK there */
+	int64_t first_byte_ns;  /* start to the first byte of the answer at the client; 0 none */
+	int64_t client_distance_ns; /* one way, vantage point to client, as used */
+	int64_t server_distance_ns;
+	uint8_t loss_side;
+	uint8_t certainty;   /* 0..100: how far the ledger can be relied on */
+	struct cu_ledger_entry ledger[CU_N_CAUSES]; /* by enum cu_cause; sums to total_ns */
+	struct cu_text name; /* "GET /path", TLS server name; empty unknown */
+	uint64_t n_events;   /* all, kept or not */
+	uint8_t n_kept;      /* in events */
+	struct cu_event events[CU_EVENT_CAP];
+};
+
+enum cu_confidence { CU_CONFIDENCE_NONE = 0, CU_CONFIDENCE_LOW, CU_CONFIDENCE_MEDIUM, CU_CONFIDENCE_HIGH };
+const char *cu_confidence_name(unsigned confidence);
+
+/* Follows the transaction it judges. */
+struct cu_verdict {
+	uint64_t stream, number;
+	bool slow;
+	int64_t slow_over_ns; /* the threshold it was held against */
+	uint8_t blame;        /* enum cu_party */
+	uint8_t cause;        /* enum cu_cause: the largest of the blamed party */
+	uint8_t confidence;
+	struct cu_text rule;    /* empty: the ledger decided */
+	struct cu_text service;
+	struct cu_text why, advice;
+};
+
+/* A verdict about an endpoint. */
+struct cu_finding {
+	struct cu_text kind;  /* "scan", "resets", "refused", "unanswered" */
+	struct cu_addr addr;  /* whom it is about */
+	uint16_t port;        /* 0: the host */
+	uint8_t blame;
+	uint8_t confidence;
+	uint64_t count;
+	uint64_t first_frame, last_frame;
+	int64_t start_ns, end_ns;
+	struct cu_text rule, why, advice;
+};
+
+/* What flowify read; one per stream. */
+struct cu_totals {
+	uint64_t n_packets, n_filtered, n_tcp, n_other, n_short, n_malformed, n_fragments, n_unknown_link;
+	uint64_t n_icmp_errors, n_connections, n_damaged, n_skipped_bytes, n_drops, n_evicted, n_truncated;
+	int64_t first_ns, last_ns;
+};
+
+/*
+ * Encode appends the record's payload to buf; decode reads one of len bytes at
+ * data. Unknown fields are skipped. 0, or CU_ERR_FORMAT for bytes that are no
+ * such record (a number out of its range, a text that runs over). Texts of a
+ * decoded record are borrowed from data.
+ */
+void cu_connection_encode(const struct cu_connection *connection, struct cu_buf *buf);
+int cu_connection_decode(const uint8_t *data, size_t len, struct cu_connection *connection);
+void cu_analysis_encode(const struct cu_analysis *analysis, struct cu_buf *buf);
+int cu_analysis_decode(const uint8_t *data, size_t len, struct cu_analysis *analysis);
+void cu_gap_encode(const struct cu_gap *gap, struct cu_buf *buf);
+int cu_gap_decode(const uint8_t *data, size_t len, struct cu_gap *gap);
+void cu_transaction_encode(const struct cu_transaction *transaction, struct cu_buf *buf);
+int cu_transaction_decode(const uint8_t *data, size_t len, struct cu_transaction *transaction);
+void cu_verdict_encode(const struct cu_verdict *verdict, struct cu_buf *buf);
+int cu_verdict_decode(const uint8_t *data, size_t len, struct cu_verdict *verdict);
+void cu_finding_encode(const struct cu_finding *finding, struct cu_buf *buf);
+int cu_finding_decode(const uint8_t *data, size_t len, struct cu_finding *finding);
+void cu_totals_encode(const struct cu_totals *totals, struct cu_buf *buf);
+int cu_totals_decode(const uint8_t *data, size_t len, struct cu_totals *totals);
+
+/*
+ * A chunk record: its connection's stream number, then encoded segments.
+ * cu_chunk_begin writes the head; the segments are appended behind it with
+ * cu_timeline_encode from a zeroed state. cu_chunk_open reads the head and
+ * leaves a cursor at the segments.
+ */
+struct cu_chunk {
+	uint64_t stream;
+	uint64_t n_segments;
+	struct cu_cursor segments;
+};
+void cu_chunk_begin(uint64_t stream, uint64_t n_segments, struct cu_buf *buf);
+int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk);
+
+#endif

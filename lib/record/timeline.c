@@ -1,0 +1,284 @@
+#include "lib/record/timeline.h"
+
+#include "lib/base/error.h"
+
+#include <string.h>
+
+/* The first byte of a segment: see flowrec(5), "Segments". */
+enum {
+	HAS_DIR = 0x01,
+	LEN_SAME = 0x02,     /* as the last payload of this direction */
+	LEN_EXPLICIT = 0x04,
+	HAS_PSH = 0x08,
+	HAS_ACK = 0x10,      /* the ACK number is another than the direction's last */
+	HAS_WINDOW = 0x20,
+	HAS_TIMESTAMPS = 0x40,
+	HAS_MORE = 0x80,
+};
+
+/* The second byte, when HAS_MORE is set. */
+enum {
+	MORE_SEQ = 0x01,
+	MORE_FLAGS = 0x02,
+	MORE_IP_ID = 0x04,
+	MORE_TTL = 0x08,
+	MORE_SACK = 0x10,
+	MORE_HINT = 0x20,
+	MORE_FILE = 0x40,
+	MORE_ICMP = 0x80,
+};
+
+static int64_t diff32(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b);
+}
+
+static uint16_t next_id(const struct cu_timeline_dir *dir)
+{
+	return dir->ip_id != 0 ? (uint16_t)(dir->ip_id + 1) : 0;
+}
+
+/* Most captures have microseconds: their deltas are stored without the zeros, told by the lowest bit. */
+static size_t put_time(uint8_t *p, int64_t delta)
+{
+	if (delta % 1000 == 0) {
+		return cu_put_varint(p, cu_zigzag(delta / 1000) << 1);
+	}
+	/* Beyond 2^62 ns (146 years) a delta is not stored: a capture's clock has no such step. */
+	return cu_put_varint(p, cu_zigzag(delta) << 1 | 1);
+}
+
+static int64_t get_time(struct cu_cursor *cur)
+{
+	uint64_t v = cu_cursor_varint(cur);
+	int64_t delta = cu_unzigzag(v >> 1);
+	if (v & 1) {
+		return delta;
+	}
+	if (delta > INT64_MAX / 1000 || delta < INT64_MIN / 1000) {
+		cur->failed = true;
+		return 0;
+	}
+	return delta * 1000;
+}
+
+size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segment *segment, uint8_t *p)
+{
+	struct cu_timeline_dir *dir = &state->dir[segment->dir];
+	const struct cu_timeline_dir *other = &state->dir[!segment->dir];
+	unsigned head = segment->dir;
+	unsigned more = 0;
+	uint16_t usual = (uint16_t)(CU_TCP_ACK | (segment->flags & CU_TCP_PSH));
+
+	if (segment->len != 0) {
+		head |= segment->len == dir->len ? LEN_SAME : LEN_EXPLICIT;
+	}
+	head |= segment->flags & CU_TCP_PSH ? HAS_PSH : 0;
+	head |= segment->ack != dir->ack ? HAS_ACK : 0;
+	head |= segment->window != dir->window ? HAS_WINDOW : 0;
+	head |= segment->has_timestamps ? HAS_TIMESTAMPS : 0;
+	more |= segment->seq != dir->next_seq ? MORE_SEQ : 0;
+	more |= segment->flags != usual ? MORE_FLAGS : 0;
+	more |= segment->ip_id != next_id(dir) ? MORE_IP_ID : 0;
+	more |= segment->ttl != dir->ttl ? MORE_TTL : 0;
+	more |= segment->n_sack != 0 ? MORE_SACK : 0;
+	more |= segment->hint.kind != CU_HINT_NONE ? MORE_HINT : 0;
+	more |= segment->file != state->file ? MORE_FILE : 0;
+	more |= segment->icmp ? MORE_ICMP : 0;
+
+	uint8_t *start = p;
+	*p++ = (uint8_t)(head | (more != 0 ? HAS_MORE : 0));
+	if (more != 0) {
+		*p++ = (uint8_t)more;
+	}
+	p += put_time(p, (int64_t)((uint64_t)segment->time_ns - (uint64_t)state->time_ns));
+	if (more & MORE_FILE) {
+		p += cu_put_varint(p, segment->file);
+		state->file = segment->file;
+	}
+	p += cu_put_varint(p, cu_zigzag((int64_t)(segment->frame - state->frame)));
+	state->time_ns = segment->time_ns;
+	state->frame = segment->frame;
+	if (more & MORE_SEQ) {
+		p += cu_put_varint(p, cu_zigzag(diff32(segment->seq, dir->next_seq)));
+	}
+	if (more & MORE_ICMP) {
+		*p++ = segment->icmp_type;
+		*p++ = segment->icmp_code;
+		p += cu_put_varint(p, segment->icmp_mtu);
+		*p++ = segment->icmp_reporter.family;
+		memcpy(p, segment->icmp_reporter.bytes, sizeof(segment->icmp_reporter.bytes));
+		return (size_t)(p + sizeof(segment->icmp_reporter.bytes) - start);
+	}
+	if (head & LEN_EXPLICIT) {
+		p += cu_put_varint(p, segment->len);
+		dir->len = segment->len;
+	}
+	if (head & HAS_ACK) {
+		p += cu_put_varint(p, cu_zigzag(diff32(segment->ack, other->next_seq)));
+		dir->ack = segment->ack;
+	}
+	if (head & HAS_WINDOW) {
+		p += cu_put_varint(p, cu_zigzag(segment->window - dir->window));
+		dir->window = segment->window;
+	}
+	if (head & HAS_TIMESTAMPS) {
+		p += cu_put_varint(p, cu_zigzag(diff32(segment->tsval, dir->tsval)));
+		p += cu_put_varint(p, cu_zigzag(diff32(other->tsval, segment->tsecr)));
+		dir->tsval = segment->tsval;
+		dir->tsecr = segment->tsecr;
+	}
+	if (more & MORE_FLAGS) {
+		p += cu_put_varint(p, segment->flags);
+	}
+	if (more & MORE_IP_ID) {
+		cu_put_le16(p, segment->ip_id);
+		p += 2;
+	}
+	dir->ip_id = segment->ip_id;
+	if (more & MORE_TTL) {
+		*p++ = segment->ttl;
+		dir->ttl = segment->ttl;
+	}
+	if (more & MORE_SACK) {
+		*p++ = segment->n_sack;
+		for (int i = 0; i < segment->n_sack; i++) {
+			p += cu_put_varint(p, cu_zigzag(diff32(segment->sack[i][0], segment->ack)));
+			p += cu_put_varint(p, cu_zigzag(diff32(segment->sack[i][1], segment->sack[i][0])));
+		}
+	}
+	if (more & MORE_HINT) {
+		*p++ = segment->hint.kind;
+		*p++ = segment->hint.text_len;
+		memcpy(p, segment->hint.text, segment->hint.text_len);
+		p += segment->hint.text_len;
+	}
+	bool syn = (segment->flags & CU_TCP_SYN) != 0, fin = (segment->flags & CU_TCP_FIN) != 0;
+	dir->next_seq = segment->seq + segment->len + syn + fin;
+	return (size_t)(p - start);
+}
+
+static void decode_icmp(struct cu_cursor *cur, struct cu_segment *segment)
+{
+	segment->icmp = true;
+	segment->icmp_type = cu_cursor_u8(cur);
+	segment->icmp_code = cu_cursor_u8(cur);
+	uint64_t mtu = cu_cursor_varint(cur);
+	segment->icmp_mtu = (uint32_t)mtu;
+	segment->icmp_reporter.family = cu_cursor_u8(cur);
+	const uint8_t *bytes = cu_cursor_bytes(cur, sizeof(segment->icmp_reporter.bytes));
+	if (bytes != NULL) {
+		memcpy(segment->icmp_reporter.bytes, bytes, sizeof(segment->icmp_reporter.bytes));
+	}
+	uint8_t family = segment->icmp_reporter.family;
+	cur->failed |= mtu > UINT32_MAX || (family != 0 && family != 4 && family != 6);
+}
+
+static void decode_sack(struct cu_cursor *cur, struct cu_segment *segment)
+{
+	segment->n_sack = cu_cursor_u8(cur);
+	if (segment->n_sack > CU_SACK_CAP) {
+		cur->failed = true;
+		segment->n_sack = 0;
+	}
+	for (int i = 0; i < segment->n_sack; i++) {
+		segment->sack[i][0] = segment->ack + (uint32_t)cu_cursor_zigzag(cur);
+		segment->sack[i][1] = segment->sack[i][0] + (uint32_t)cu_cursor_zigzag(cur);
+	}
+}
+
+static void decode_hint(struct cu_cursor *cur, struct cu_segment *segment)
+{
+	segment->hint.kind = cu_cursor_u8(cur);
+	segment->hint.text_len = cu_cursor_u8(cur);
+	if (segment->hint.text_len > CU_HINT_TEXT_CAP) {
+		cur->failed = true;
+		segment->hint.text_len = 0;
+	}
+	const uint8_t *text = cu_cursor_bytes(cur, segment->hint.text_len);
+	if (text != NULL) {
+		memcpy(segment->hint.text, text, segment->hint.text_len);
+	}
+}
+
+int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, struct cu_segment *segment)
+{
+	if (cu_cursor_left(cur) == 0 && !cur->failed) {
+		return 0;
+	}
+	/* The texts behind text_len stay as they are: nobody looks at them. */
+	memset(segment, 0, offsetof(struct cu_segment, hint));
+	segment->hint.kind = CU_HINT_NONE;
+	segment->hint.text_len = 0;
+
+	unsigned head = cu_cursor_u8(cur);
+	unsigned more = head & HAS_MORE ? cu_cursor_u8(cur) : 0;
+	segment->dir = head & HAS_DIR;
+	struct cu_timeline_dir *dir = &state->dir[segment->dir];
+	const struct cu_timeline_dir *other = &state->dir[!segment->dir];
+
+	state->time_ns = (int64_t)((uint64_t)state->time_ns + (uint64_t)get_time(cur));
+	segment->time_ns = state->time_ns;
+	if (more & MORE_FILE) {
+		uint64_t file = cu_cursor_varint(cur);
+		cur->failed |= file > UINT16_MAX;
+		state->file = (uint16_t)file;
+	}
+	segment->file = state->file;
+	state->frame += (uint64_t)cu_cursor_zigzag(cur);
+	segment->frame = state->frame;
+	segment->seq = dir->next_seq;
+	if (more & MORE_SEQ) {
+		segment->seq += (uint32_t)cu_cursor_zigzag(cur);
+	}
+	if (more & MORE_ICMP) {
+		decode_icmp(cur, segment);
+		return cur->failed ? CU_ERR_FORMAT : 1;
+	}
+	if (head & LEN_EXPLICIT) {
+		uint64_t len = cu_cursor_varint(cur);
+		cur->failed |= len > UINT32_MAX || head & LEN_SAME;
+		dir->len = (uint32_t)len;
+	}
+	segment->len = head & (LEN_EXPLICIT | LEN_SAME) ? dir->len : 0;
+	if (head & HAS_ACK) {
+		dir->ack = other->next_seq + (uint32_t)cu_cursor_zigzag(cur);
+	}
+	segment->ack = dir->ack;
+	if (head & HAS_WINDOW) {
+		dir->window = (uint16_t)(dir->window + cu_cursor_zigzag(cur));
+	}
+	segment->window = dir->window;
+	if (head & HAS_TIMESTAMPS) {
+		segment->has_timestamps = true;
+		dir->tsval += (uint32_t)cu_cursor_zigzag(cur);
+		dir->tsecr = other->tsval - (uint32_t)cu_cursor_zigzag(cur);
+		segment->tsval = dir->tsval;
+		segment->tsecr = dir->tsecr;
+	}
+	segment->flags = (uint16_t)(CU_TCP_ACK | (head & HAS_PSH ? CU_TCP_PSH : 0));
+	if (more & MORE_FLAGS) {
+		uint64_t flags = cu_cursor_varint(cur);
+		cur->failed |= flags > 0xfff;
+		segment->flags = (uint16_t)flags;
+	}
+	segment->ip_id = next_id(dir);
+	if (more & MORE_IP_ID) {
+		const uint8_t *id = cu_cursor_bytes(cur, 2);
+		segment->ip_id = id != NULL ? cu_get_le16(id) : 0;
+	}
+	dir->ip_id = segment->ip_id;
+	if (more & MORE_TTL) {
+		dir->ttl = cu_cursor_u8(cur);
+	}
+	segment->ttl = dir->ttl;
+	if (more & MORE_SACK) {
+		decode_sack(cur, segment);
+	}
+	if (more & MORE_HINT) {
+		decode_hint(cur, segment);
+	}
+	bool syn = (segment->flags & CU_TCP_SYN) != 0, fin = (segment->flags & CU_TCP_FIN) != 0;
+	dir->next_seq = segment->seq + segment->len + syn + fin;
+	return cur->failed ? CU_ERR_FORMAT : 1;
+}

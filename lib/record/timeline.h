@@ -1,0 +1,67 @@
+/*
+ * A connection's timeline: its segments in order of capture, as delta bytes.
+ *
+ * The encoder appends one segment at a time and is small enough to live in a
+ * connection's hot state; a chunk can be cut after any segment. flowrec(5)
+ * has the byte format.
+ */
+#ifndef CU_RECORD_TIMELINE_H
+#define CU_RECORD_TIMELINE_H
+
+#include "lib/base/bytes.h"
+#include "lib/packet/hint.h"
+#include "lib/packet/packet.h"
+
+enum { CU_C2S = 0, CU_S2C = 1 };
+
+struct cu_segment {
+	int64_t time_ns;
+	uint64_t frame;       /* number in its file, from 1 */
+	uint16_t file;        /* index into the stream header's files */
+	uint8_t dir;          /* CU_C2S or CU_S2C */
+	uint8_t ttl;
+	uint16_t flags;       /* CU_TCP_ */
+	uint16_t window;      /* as sent */
+	uint16_t ip_id;
+	uint8_t n_sack;
+	bool has_timestamps;
+	uint32_t seq, ack;
+	uint32_t len;         /* payload bytes on the wire */
+	uint32_t tsval, tsecr;
+	uint32_t sack[CU_SACK_CAP][2];
+	uint8_t icmp_type;    /* of an ICMP error in place of a segment: see icmp */
+	uint8_t icmp_code;
+	bool icmp;            /* an ICMP error about the segment at seq sent in dir */
+	uint32_t icmp_mtu;
+	struct cu_addr icmp_reporter;
+	struct cu_hint hint;  /* kind CU_HINT_NONE when there is none */
+};
+
+/* What both coder and decoder know of a direction after a segment. */
+struct cu_timeline_dir {
+	uint32_t next_seq, ack, tsval, tsecr, len;
+	uint16_t window, ip_id;
+	uint8_t ttl;
+};
+
+/* Zeroed at the start of each chunk. */
+struct cu_timeline_state {
+	int64_t time_ns;
+	uint64_t frame;
+	uint16_t file;
+	struct cu_timeline_dir dir[2];
+};
+
+/* No segment takes more bytes than this. */
+enum { CU_SEGMENT_ENCODED_CAP = 256 };
+
+/*
+ * Encodes a segment at p, which has room for CU_SEGMENT_ENCODED_CAP bytes,
+ * and returns how many it took.
+ */
+size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segment *segment, uint8_t *p);
+
+/* 1 and the next segment, 0 at the end of the chunk, CU_ERR_FORMAT. */
+int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, struct cu_segment *segment);
+
+#endif

@@ -1,0 +1,249 @@
+#include "lib/record/stream.h"
+
+#include "lib/base/hash.h"
+#include "lib/record/format.h"
+#include "lib/record/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+enum {
+	BLOCK_AIM = 256 << 10, /* a block is written when it holds this much, so that pipelines start early */
+	RECORD_OVERHEAD = 2 * CU_VARINT_CAP,
+	PIPE_BYTES = 1 << 20,
+};
+
+struct cu_writer {
+	int fd;
+	struct cu_writer_config config;
+	struct cu_fault fault;
+	struct cu_buf block;  /* records of the block begun */
+	struct cu_buf stored; /* compressed, or the header being made */
+	uint32_t n_block_records;
+	uint64_t n_blocks, n_records, n_bytes;
+	ZSTD_CCtx *zstd;
+};
+
+const char *cu_record_kind_name(unsigned kind)
+{
+	static const char *const names[] = {
+		[CU_RECORD_CHUNK] = "chunk",           [CU_RECORD_CONNECTION] = "connection",
+		[CU_RECORD_ANALYSIS] = "analysis",     [CU_RECORD_GAP] = "gap",
+		[CU_RECORD_TRANSACTION] = "transaction", [CU_RECORD_VERDICT] = "verdict",
+		[CU_RECORD_FINDING] = "finding",       [CU_RECORD_TOTALS] = "totals",
+		[CU_RECORD_MARKS] = "marks",
+	};
+	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
+}
+
+int cu_writer_open(struct cu_writer **writer, int fd, const struct cu_writer_config *config)
+{
+	struct cu_writer *new = calloc(1, sizeof(*new));
+	*writer = NULL;
+	if (new == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	new->fd = fd;
+	new->config = *config;
+	if (!config->no_compress) {
+		new->zstd = ZSTD_createCCtx();
+		if (new->zstd == NULL) {
+			free(new);
+			return CU_ERR_NOMEM;
+		}
+		ZSTD_CCtx_setParameter(new->zstd, ZSTD_c_compressionLevel, 1);
+	}
+	struct stat st;
+	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* only speed depends on it */
+	}
+	*writer = new;
+	return 0;
+}
+
+static int write_all(struct cu_writer *writer, const uint8_t *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(writer->fd, data, len);
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n < 0 && errno == EPIPE) {
+			return cu_fault_set(&writer->fault, CU_ERR_CLOSED, "%s", cu_error_text(CU_ERR_CLOSED));
+		}
+		if (n <= 0) {
+			return cu_fault_set_errno(&writer->fault, n < 0 ? errno : ENOSPC, "write at byte %llu",
+			                          (unsigned long long)writer->n_bytes);
+		}
+		data += n;
+		len -= (size_t)n;
+		writer->n_bytes += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int out_of_memory(struct cu_writer *writer)
+{
+	return cu_fault_set(&writer->fault, CU_ERR_NOMEM, "%s", cu_error_text(CU_ERR_NOMEM));
+}
+
+/* Writes a block of this content: header and payload with one write each. */
+static int write_block(struct cu_writer *writer, enum cu_block_type type, uint32_t n_records, const uint8_t *raw, size_t len)
+{
+	const uint8_t *stored = raw;
+	size_t stored_len = len;
+	uint8_t flags = 0;
+
+	if (writer->zstd != NULL && type == CU_BLOCK_RECORDS) {
+		size_t bound = ZSTD_compressBound(len);
+		cu_buf_clear(&writer->stored);
+		if (!cu_buf_reserve(&writer->stored, bound)) {
+			return out_of_memory(writer);
+		}
+		size_t n = ZSTD_compress2(writer->zstd, writer->stored.data, bound, raw, len);
+		if (!ZSTD_isError(n) && n < len) {
+			stored = writer->stored.data;
+			stored_len = n;
+			flags = CU_BLOCK_ZSTD;
+		}
+	}
+	uint8_t header[CU_BLOCK_HEADER_LEN] = {(uint8_t)type, flags};
+	cu_put_le32(header + 4, n_records);
+	cu_put_le32(header + 8, (uint32_t)len);
+	cu_put_le32(header + 12, (uint32_t)stored_len);
+	cu_put_le32(header + 16, cu_crc32c(stored, stored_len));
+	int err = write_all(writer, header, sizeof(header));
+	return err != 0 ? err : write_all(writer, stored, stored_len);
+}
+
+static void add_metadata(struct cu_buf *buf, enum cu_metadata_tag tag, const uint64_t *numbers, size_t n_numbers,
+                         const char *text)
+{
+	uint8_t head[2 * CU_VARINT_CAP];
+	size_t head_len = 0, text_len = strlen(text);
+	for (size_t i = 0; i < n_numbers; i++) {
+		head_len += cu_put_varint(head + head_len, numbers[i]);
+	}
+	cu_buf_add_varint(buf, tag);
+	cu_buf_add_varint(buf, head_len + text_len);
+	cu_buf_add(buf, head, head_len);
+	cu_buf_add(buf, text, text_len);
+}
+
+int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *header)
+{
+	if (writer->fault.code != CU_OK) {
+		return writer->fault.code;
+	}
+	struct cu_buf *buf = &writer->stored;
+	cu_buf_clear(buf);
+	static const uint8_t room[CU_HEADER_LEN] = {0};
+	cu_buf_add(buf, room, sizeof(room));
+	add_metadata(buf, CU_META_TOOL, NULL, 0, header->tool != NULL ? header->tool : "");
+	for (size_t i = 0; i < header->n_files && i < CU_FILE_CAP; i++) {
+		const struct cu_stream_file *file = &header->files[i];
+		add_metadata(buf, CU_META_FILE, (const uint64_t[]){file->linktype, file->snaplen}, 2, file->path);
+	}
+	for (unsigned kind = 0; kind <= CU_RECORD_MARKS; kind++) {
+		if (cu_record_kind_name(kind) != NULL) {
+			add_metadata(buf, CU_META_KIND, (const uint64_t[]){kind}, 1, cu_record_kind_name(kind));
+		}
+	}
+	if (buf->failed) {
+		return out_of_memory(writer);
+	}
+	size_t len = buf->len - CU_HEADER_LEN;
+	if (len > CU_METADATA_CAP) {
+		return cu_fault_set(&writer->fault, CU_ERR_RANGE, "the input files' names take %zu bytes: the most is %d", len,
+		                    CU_METADATA_CAP);
+	}
+	memcpy(buf->data, CU_STREAM_MAGIC, CU_MAGIC_LEN);
+	cu_put_le16(buf->data + 8, CU_VERSION_MAJOR);
+	cu_put_le16(buf->data + 10, CU_VERSION_MINOR);
+	cu_put_le32(buf->data + 12, (uint32_t)len);
+	cu_put_le32(buf->data + 16, cu_crc32c(buf->data + CU_HEADER_LEN, len));
+	writer->n_blocks = writer->n_records = 0;
+	return write_all(writer, buf->data, buf->len);
+}
+
+int cu_writer_flush(struct cu_writer *writer)
+{
+	if (writer->fault.code != CU_OK) {
+		return writer->fault.code;
+	}
+	if (writer->n_block_records == 0) {
+		return 0;
+	}
+	int err = write_block(writer, CU_BLOCK_RECORDS, writer->n_block_records, writer->block.data, writer->block.len);
+	writer->n_blocks++;
+	writer->n_block_records = 0;
+	cu_buf_clear(&writer->block);
+	return err;
+}
+
+int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, size_t len)
+{
+	if (writer->fault.code != CU_OK) {
+		return writer->fault.code;
+	}
+	if (len > CU_BLOCK_CAP - RECORD_OVERHEAD) {
+		return cu_fault_set(&writer->fault, CU_ERR_RANGE, "a record of %zu bytes does not fit a block", len);
+	}
+	if (writer->n_block_records > 0 && writer->block.len + len + RECORD_OVERHEAD > BLOCK_AIM) {
+		int err = cu_writer_flush(writer);
+		if (err != 0) {
+			return err;
+		}
+	}
+	if (!cu_buf_reserve(&writer->block, len + RECORD_OVERHEAD)) {
+		return out_of_memory(writer);
+	}
+	uint8_t *p = writer->block.data + writer->block.len;
+	p += cu_put_varint(p, kind);
+	p += cu_put_varint(p, len);
+	if (len > 0) {
+		memcpy(p, data, len);
+	}
+	writer->block.len = (size_t)(p + len - writer->block.data);
+	writer->n_block_records++;
+	writer->n_records++;
+	return 0;
+}
+
+int cu_writer_finish(struct cu_writer *writer)
+{
+	int err = cu_writer_flush(writer);
+	if (err != 0) {
+		return err;
+	}
+	uint8_t trailer[CU_TRAILER_LEN];
+	cu_put_le64(trailer, writer->n_blocks);
+	cu_put_le64(trailer + 8, writer->n_records);
+	return write_block(writer, CU_BLOCK_TRAILER, 0, trailer, sizeof(trailer));
+}
+
+uint64_t cu_writer_n_bytes(const struct cu_writer *writer)
+{
+	return writer->n_bytes;
+}
+
+const struct cu_fault *cu_writer_fault(const struct cu_writer *writer)
+{
+	return &writer->fault;
+}
+
+void cu_writer_close(struct cu_writer *writer)
+{
+	if (writer == NULL) {
+		return;
+	}
+	ZSTD_freeCCtx(writer->zstd);
+	cu_buf_release(&writer->block);
+	cu_buf_release(&writer->stored);
+	free(writer);
+}
