@@ -1,0 +1,334 @@
+#include "lib/blame/analyze.h"
+
+#include "lib/blame/exchange.h"
+#include "lib/blame/ledger.h"
+#include "lib/blame/store.h"
+#include "lib/tcp/delivery.h"
+#include "lib/tcp/path.h"
+
+/* What one run keeps; all of it is reused from connection to connection. */
+struct analyzer {
+	struct cu_writer *writer;
+	struct cu_analyze_config config;
+	struct cu_store store;
+	struct cu_trace trace;
+	struct cu_path_scratch scratch;
+	struct cu_delivery delivery[2];
+	struct cu_exchanges exchanges;
+	struct cu_buf buf;
+	bool began; /* a header was written */
+};
+
+static int put(struct analyzer *analyzer, enum cu_record_kind kind)
+{
+	if (analyzer->buf.failed) {
+		return CU_ERR_NOMEM;
+	}
+	return cu_writer_add(analyzer->writer, kind, analyzer->buf.data, analyzer->buf.len);
+}
+
+static void count_segments(const struct cu_trace *trace, struct cu_analysis *analysis)
+{
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp) {
+			continue;
+		}
+		struct cu_analysis_side *side = &analysis->side[seg->dir];
+		bool spurious = cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
+		bool fast = cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
+		side->n_data_segments += seg->len > 0;
+		if (cu_is(seg, CU_EVENT_RETRANSMISSION)) {
+			side->n_retransmitted++;
+			side->n_retransmitted_bytes += seg->len;
+			side->n_spurious += spurious;
+			side->n_fast += fast;
+			side->n_timeout += !spurious && !fast;
+		}
+		side->n_out_of_order += cu_is(seg, CU_EVENT_OUT_OF_ORDER);
+		side->n_dup_acks += cu_is(seg, CU_EVENT_DUPLICATE_ACK);
+		side->n_zero_windows += cu_is(seg, CU_EVENT_ZERO_WINDOW);
+		side->n_window_full += cu_is(seg, CU_EVENT_WINDOW_FULL);
+		side->n_keep_alives += cu_is(seg, CU_EVENT_KEEP_ALIVE);
+		side->n_duplicates += cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+		if (seg->flags & CU_TCP_SYN) {
+			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
+		} else if (seg->flags & CU_TCP_ACK && !(seg->flags & (CU_TCP_RST | CU_TCP_FIN))) {
+			analysis->completeness |= CU_SEEN_ACK;
+		}
+		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) | (seg->flags & CU_TCP_FIN ? CU_SEEN_FIN : 0) |
+		                          (seg->flags & CU_TCP_RST ? CU_SEEN_RST : 0);
+	}
+}
+
+/* Who ended it, and how. */
+static void find_close(const struct cu_trace *trace, struct cu_analysis *analysis)
+{
+	bool fin[2] = {false, false};
+	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || !(seg->flags & (CU_TCP_FIN | CU_TCP_RST))) {
+			continue;
+		}
+		bool reset = (seg->flags & CU_TCP_RST) != 0;
+		if (analysis->close_frame == 0) {
+			analysis->closed_by = seg->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;
+			analysis->close_frame = seg->frame;
+		}
+		if (reset) {
+			if (!(fin[CU_C2S] && fin[CU_S2C])) {
+				analysis->close = seg->dir == CU_S2C && !answered ? CU_CLOSE_REFUSED : CU_CLOSE_ABORTIVE;
+			}
+			break;
+		}
+		fin[seg->dir] = true;
+		analysis->close = fin[CU_C2S] && fin[CU_S2C] ? CU_CLOSE_CLEAN : CU_CLOSE_HALF;
+	}
+	if (analysis->close == CU_CLOSE_NONE && analysis->completeness == CU_SEEN_SYN) {
+		analysis->close = CU_CLOSE_UNANSWERED;
+	}
+}
+
+static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
+{
+	const struct cu_trace *trace = &analyzer->trace;
+	struct cu_analysis analysis = {
+		.stream = trace->connection.stream,
+		.vantage = path->vantage,
+		.rtt_ns = path->server_rtt_ns + path->client_rtt_ns,
+		.client_rtt_ns = path->client_rtt_ns,
+		.server_rtt_ns = path->server_rtt_ns,
+		.handshake_rtt_ns = path->handshake_rtt_ns,
+		.mss = (uint32_t)(trace->mss[CU_S2C] > trace->mss[CU_C2S] ? trace->mss[CU_S2C] : trace->mss[CU_C2S]),
+		.window_scaled = trace->scaled,
+		.rtt_uncertain = !path->server_known || !path->client_known,
+	};
+	count_segments(trace, &analysis);
+	find_close(trace, &analysis);
+	for (int dir = 0; dir < 2; dir++) {
+		const struct cu_delivery *delivery = &analyzer->delivery[dir];
+		struct cu_analysis_side *side = &analysis.side[dir];
+		side->n_rtt_samples = path->side[dir].n_samples;
+		side->rtt_min_ns = path->side[dir].min_ns;
+		side->rtt_median_ns = path->side[dir].median_ns;
+		side->rtt_max_ns = path->side[dir].max_ns;
+		for (size_t p = 0; p < delivery->n_pieces; p++) {
+			const struct cu_piece *piece = &delivery->piece[p];
+			uint64_t n = (uint64_t)(piece->end - piece->start);
+			if (piece->loss == CU_LOSS_CAPTURE) {
+				side->n_unseen_bytes += n;
+			} else {
+				side->n_unique_bytes += n;
+			}
+			if (piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH) {
+				analysis.loss_side = analysis.loss_side == CU_LOSS_NONE || analysis.loss_side == piece->loss
+				                             ? piece->loss
+				                             : (uint8_t)CU_LOSS_BOTH;
+			}
+		}
+		for (size_t h = 0; h < delivery->n_holes; h++) {
+			const struct cu_hole *hole = &delivery->hole[h];
+			if (hole->side != CU_LOSS_NONE || hole->start < hole->end) {
+				side->n_gaps++;
+				side->n_gap_bytes += (uint64_t)(hole->first_end - hole->first_start);
+			}
+		}
+	}
+	cu_buf_clear(&analyzer->buf);
+	cu_analysis_encode(&analysis, &analyzer->buf);
+	return put(analyzer, CU_RECORD_ANALYSIS);
+}
+
+static int write_gaps(struct analyzer *analyzer)
+{
+	const struct cu_trace *trace = &analyzer->trace;
+	for (int dir = 0; dir < 2; dir++) {
+		const struct cu_delivery *delivery = &analyzer->delivery[dir];
+		for (size_t h = 0; h < delivery->n_holes; h++) {
+			const struct cu_hole *hole = &delivery->hole[h];
+			bool filled = hole->start >= hole->end;
+			if (hole->side == CU_LOSS_NONE && filled) {
+				continue; /* reordering */
+			}
+			int64_t mss = trace->mss[dir];
+			int64_t n_bytes = hole->first_end - hole->first_start;
+			struct cu_gap gap = {
+				.stream = trace->connection.stream,
+				.dir = (uint8_t)dir,
+				.side = hole->side,
+				.rel_seq = (uint64_t)(hole->first_start > 0 ? hole->first_start : 0),
+				.n_bytes = (uint64_t)n_bytes,
+				.n_segments = (uint64_t)((n_bytes + mss - 1) / mss),
+				.start_ns = hole->shown_ns,
+				.filled_ns = filled && hole->filled_ns > hole->shown_ns ? hole->filled_ns - hole->shown_ns : 0,
+				.frame = trace->segment[hole->shown_seg].frame,
+				.fill_frame = filled && hole->filled_ns != 0 ? trace->segment[hole->fill_seg].frame : 0,
+			};
+			cu_buf_clear(&analyzer->buf);
+			cu_gap_encode(&gap, &analyzer->buf);
+			int err = put(analyzer, CU_RECORD_GAP);
+			if (err != 0) {
+				return err;
+			}
+		}
+	}
+	return 0;
+}
+
+/* Marks go in runs that fit a block. */
+static int write_marks(struct analyzer *analyzer)
+{
+	enum { RUN = 16384 };
+	const struct cu_trace *trace = &analyzer->trace;
+	for (size_t at = 0; at < trace->n; at += RUN) {
+		size_t n = trace->n - at < RUN ? trace->n - at : RUN;
+		cu_buf_clear(&analyzer->buf);
+		cu_buf_add_varint(&analyzer->buf, trace->connection.stream);
+		cu_buf_add_varint(&analyzer->buf, n);
+		for (size_t i = 0; i < n; i++) {
+			cu_buf_add_varint(&analyzer->buf, trace->segment[at + i].marks);
+		}
+		int err = put(analyzer, CU_RECORD_MARKS);
+		if (err != 0) {
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int write_transactions(struct analyzer *analyzer, const struct cu_path *path)
+{
+	struct cu_case known = {.trace = &analyzer->trace, .path = path, .delivery = analyzer->delivery};
+	uint64_t number = 0;
+	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
+	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {
+		struct cu_transaction transaction;
+		if (!cu_ledger_fill(&known, &analyzer->exchanges.item[n], &transaction)) {
+			continue;
+		}
+		transaction.number = number++;
+		cu_buf_clear(&analyzer->buf);
+		cu_transaction_encode(&transaction, &analyzer->buf);
+		err = put(analyzer, CU_RECORD_TRANSACTION);
+	}
+	return err;
+}
+
+/* The chunks of a connection are all there: judge it. */
+static int finish_connection(struct analyzer *analyzer, const struct cu_record *record, const struct cu_connection *connection)
+{
+	struct cu_trace *trace = &analyzer->trace;
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, connection->stream);
+	const uint8_t *data;
+	size_t len;
+	struct cu_path path;
+
+	int err = cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, record->data, record->len);
+	cu_trace_begin(trace, connection);
+	while (err == 0 && cu_store_next(&chunks, &data, &len)) {
+		struct cu_chunk chunk;
+		err = cu_chunk_open(data, len, &chunk);
+		if (err == 0 && !analyzer->config.no_segments) {
+			err = cu_writer_add(analyzer->writer, CU_RECORD_CHUNK, data, len);
+		}
+		if (err == 0) {
+			err = cu_trace_add_chunk(trace, &chunk);
+		}
+	}
+	cu_store_remove(&analyzer->store, connection->stream);
+	if (err != 0) {
+		return err;
+	}
+	cu_trace_mark(trace);
+	err = cu_path_measure(trace, &analyzer->scratch, &path);
+	for (int dir = 0; dir < 2 && err == 0; dir++) {
+		err = cu_delivery_build(&analyzer->delivery[dir], trace, &path, dir);
+	}
+	if (err == 0) {
+		err = write_analysis(analyzer, &path);
+	}
+	if (err == 0) {
+		err = write_gaps(analyzer);
+	}
+	if (err == 0 && !analyzer->config.no_segments) {
+		err = write_marks(analyzer);
+	}
+	return err != 0 ? err : write_transactions(analyzer, &path);
+}
+
+static int take_record(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
+{
+	if (record->kind == CU_RECORD_CHUNK) {
+		struct cu_chunk chunk;
+		if (cu_chunk_open(record->data, record->len, &chunk) != 0) {
+			return cu_reader_reject(reader, "is no timeline chunk");
+		}
+		return cu_store_add(&analyzer->store, chunk.stream, record->data, record->len);
+	}
+	if (record->kind == CU_RECORD_CONNECTION) {
+		struct cu_connection connection;
+		if (cu_connection_decode(record->data, record->len, &connection) != 0) {
+			return cu_reader_reject(reader, "is no connection record");
+		}
+		int err = finish_connection(analyzer, record, &connection);
+		return err == CU_ERR_FORMAT ? cu_reader_reject(reader, "the connection's timeline is damaged") : err;
+	}
+	/* What an earlier analysis said is said anew. */
+	bool stale = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP || record->kind == CU_RECORD_MARKS ||
+	             record->kind == CU_RECORD_TRANSACTION || record->kind == CU_RECORD_VERDICT || record->kind == CU_RECORD_FINDING;
+	return stale ? 0 : cu_writer_add(analyzer->writer, record->kind, record->data, record->len);
+}
+
+static int run(struct analyzer *analyzer, struct cu_reader *reader)
+{
+	for (;;) {
+		struct cu_record record;
+		int item = cu_reader_next(reader, &record);
+		int err = 0;
+		if (item <= 0) {
+			return item;
+		}
+		if (item == CU_STREAM_RECORD) {
+			err = take_record(analyzer, reader, &record);
+		} else if (item == CU_STREAM_HEADER) {
+			err = analyzer->began ? cu_writer_finish(analyzer->writer) : 0;
+			analyzer->began = true;
+			if (err == 0) {
+				err = cu_writer_header(analyzer->writer, cu_reader_header(reader));
+			}
+		}
+		if (err != 0) {
+			return err;
+		}
+	}
+}
+
+int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer,
+               const struct cu_analyze_config *config)
+{
+	struct analyzer analyzer = {.writer = writer, .config = *config};
+	int first = 0;
+	cu_store_init(&analyzer.store);
+	for (size_t r = 0; r < n_readers; r++) {
+		int err = run(&analyzer, readers[r]);
+		if (first == 0) {
+			first = err;
+		}
+		if (cu_writer_fault(writer)->code != CU_OK) {
+			break;
+		}
+	}
+	if (cu_writer_fault(writer)->code == CU_OK && analyzer.began) {
+		int err = cu_writer_finish(writer);
+		first = first != 0 ? first : err;
+	}
+	cu_store_release(&analyzer.store);
+	cu_trace_release(&analyzer.trace);
+	cu_path_scratch_release(&analyzer.scratch);
+	cu_delivery_release(&analyzer.delivery[0]);
+	cu_delivery_release(&analyzer.delivery[1]);
+	cu_exchanges_release(&analyzer.exchanges);
+	cu_buf_release(&analyzer.buf);
+	return first;
+}

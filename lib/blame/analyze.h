@@ -1,0 +1,27 @@
+/*
+ * analyze: from timelines to analysis, transactions and ledgers.
+ */
+#ifndef CU_BLAME_ANALYZE_H
+#define CU_BLAME_ANALYZE_H
+
+#include "lib/record/stream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct cu_analyze_config {
+	bool no_segments; /* leave timelines and marks out of the output: half the bytes for who needs verdicts only */
+};
+
+/*
+ * Reads the streams one after another and writes them with what each
+ * connection's timeline says: an analysis, gaps, marks and transactions
+ * behind each connection. Unknown optional records pass through.
+ * 0, or a negative error whose sentence is in the reader or the writer that
+ * failed; everything whole before it is written, with a trailer unless the
+ * writer failed.
+ */
+int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer,
+               const struct cu_analyze_config *config);
+
+#endif

@@ -1,0 +1,357 @@
+#include "lib/blame/exchange.h"
+
+#include <stdlib.h>
+
+void cu_exchanges_release(struct cu_exchanges *exchanges)
+{
+	free(exchanges->item);
+	*exchanges = (struct cu_exchanges){0};
+}
+
+/* How far the division has come. */
+struct finder {
+	struct cu_exchanges *out;
+	const struct cu_trace *trace;
+	int64_t highest[2];     /* end of what was seen of each direction */
+	int64_t server_end_ns;  /* when the server last sent new data */
+	int64_t client_ack;     /* highest the client acknowledged */
+	bool message_end[2];    /* the newest segment of a direction looks like the end of a message */
+	bool client_fin;
+	bool server_fin;
+};
+
+static struct cu_exchange *last_of(struct finder *finder)
+{
+	return finder->out->n > 0 ? &finder->out->item[finder->out->n - 1] : NULL;
+}
+
+static bool answered(const struct cu_exchange *exchange)
+{
+	return exchange->response_end > exchange->response_start;
+}
+
+/* The newest exchange that bytes can belong to: not the handshake's nor the close's. */
+static struct cu_exchange *current(struct finder *finder)
+{
+	struct cu_exchange *last = last_of(finder);
+	return last != NULL && last->kind != CU_TXN_CONNECT && last->kind != CU_TXN_CLOSE ? last : NULL;
+}
+
+static struct cu_exchange *begin(struct finder *finder, enum cu_txn_kind kind, uint32_t i)
+{
+	struct cu_exchanges *out = finder->out;
+	if (out->n == out->cap) {
+		size_t cap = out->cap != 0 ? out->cap * 2 : 64;
+		struct cu_exchange *bigger = reallocarray(out->item, cap, sizeof(*bigger));
+		if (bigger == NULL) {
+			return NULL;
+		}
+		out->item = bigger;
+		out->cap = cap;
+	}
+	struct cu_exchange *exchange = &out->item[out->n++];
+	*exchange = (struct cu_exchange){.kind = (uint8_t)kind, .first_seg = i, .last_seg = i, .end_seg = i};
+	return exchange;
+}
+
+static bool ends_message(const struct finder *finder, const struct cu_trace_segment *seg)
+{
+	return seg->len < finder->trace->mss[seg->dir] || (seg->flags & CU_TCP_PSH) != 0;
+}
+
+static uint8_t hint_kind(const struct finder *finder, uint32_t hint)
+{
+	return hint != 0 ? finder->trace->hint[hint - 1].kind : CU_HINT_NONE;
+}
+
+/*
+ * The client sends after an answer began: is this another request? Yes when it
+ * looks like one, when the answer had come to an end as far as the client
+ * knew, or when the server had fallen silent; else both sides just stream.
+ */
+static bool is_new_request(const struct finder *finder, const struct cu_trace_segment *seg)
+{
+	/* Silence that no stream in full flow has. */
+	const int64_t quiet_ns = 20 * CU_NS_PER_MS;
+	if (hint_kind(finder, seg->hint) == CU_HINT_HTTP_REQUEST) {
+		return true;
+	}
+	bool had_all = finder->message_end[CU_S2C] && seg->ack >= finder->highest[CU_S2C];
+	return had_all || seg->time_ns - finder->server_end_ns > quiet_ns;
+}
+
+static int client_data(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	struct cu_exchange *now = current(finder);
+	int64_t start = finder->highest[CU_C2S];
+	if (now == NULL || now->kind == CU_TXN_GREETING || (answered(now) && is_new_request(finder, seg))) {
+		now = begin(finder, CU_TXN_REQUEST, i);
+		if (now == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		now->request_start = start;
+		now->request_end = seg->seq + seg->len;
+		now->request_hint = seg->hint;
+	} else if (!answered(now)) {
+		now->request_end = seg->seq + seg->len;
+		if (now->request_hint == 0) {
+			now->request_hint = seg->hint;
+		}
+	}
+	now->last_seg = i;
+	return 0;
+}
+
+static void extend_response(struct cu_exchange *exchange, const struct cu_trace_segment *seg, uint32_t i, int64_t start)
+{
+	if (!answered(exchange)) {
+		exchange->response_start = start;
+		exchange->response_hint = seg->hint;
+		exchange->outcome = CU_OUTCOME_ANSWERED;
+	}
+	exchange->response_end = seg->seq + seg->len;
+	exchange->last_seg = i;
+}
+
+/* Whether a segment of the client ended at seq and looked like the end of a message; looks back over a bounded stretch. */
+static bool boundary_at(const struct finder *finder, uint32_t i, int64_t seq)
+{
+	enum { LOOK_BACK = 64 };
+	for (uint32_t back = 1; back <= i && back <= LOOK_BACK; back++) {
+		const struct cu_trace_segment *seg = &finder->trace->segment[i - back];
+		if (seg->dir == CU_C2S && seg->len > 0 && seg->seq + seg->len == seq) {
+			return ends_message(finder, seg);
+		}
+	}
+	return false;
+}
+
+static int server_data(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	struct cu_exchange *now = current(finder);
+	int64_t start = finder->highest[CU_S2C];
+	if (now == NULL) {
+		/* The server speaks first. Without a handshake the request may just not have been captured. */
+		if (last_of(finder) == NULL || last_of(finder)->kind != CU_TXN_CONNECT) {
+			return 0;
+		}
+		now = begin(finder, CU_TXN_GREETING, i);
+		if (now == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		extend_response(now, seg, i, start);
+		return 0;
+	}
+	if (answered(now) || now->kind == CU_TXN_GREETING || seg->ack >= now->request_end) {
+		extend_response(now, seg, i, start);
+		return 0;
+	}
+	if (seg->ack > now->request_start && boundary_at(finder, i, seg->ack)) {
+		/* It answers what it acknowledges; what the client sent behind that waits for its own answer. */
+		int64_t request_end = now->request_end;
+		struct cu_exchange *next = begin(finder, CU_TXN_REQUEST, i);
+		if (next == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		now = next - 1;
+		next->request_start = seg->ack;
+		next->request_end = request_end;
+		now->request_end = seg->ack;
+		extend_response(now, seg, i, start);
+		/* The rest of the request was sent before; its first segment is found again. */
+		for (uint32_t s = now->first_seg; s < i; s++) {
+			const struct cu_trace_segment *old = &finder->trace->segment[s];
+			if (old->dir == CU_C2S && old->len > 0 && old->seq >= next->request_start) {
+				next->first_seg = s;
+				next->request_hint = old->hint;
+				break;
+			}
+		}
+		return 0;
+	}
+	if (seg->ack <= now->request_start && finder->out->n >= 2) {
+		/* Late data: session tickets, the rest of the answer before. */
+		struct cu_exchange *before = now - 1;
+		if (before->kind != CU_TXN_CONNECT && before->kind != CU_TXN_CLOSE) {
+			before->response_end = seg->seq + seg->len;
+			before->last_seg = i;
+			if (before->response_start == 0) {
+				before->response_start = start;
+				before->outcome = CU_OUTCOME_ANSWERED;
+			}
+			return 0;
+		}
+	}
+	/* An interim word (100 Continue), or an answer given before the request was whole. */
+	if (!now->interim) {
+		now->interim = true;
+		now->interim_start = start;
+	}
+	now->interim_end = seg->seq + seg->len;
+	now->last_seg = i;
+	return 0;
+}
+
+/* Gives what is still unanswered its end. */
+static void end_open(struct finder *finder, uint32_t i, enum cu_outcome outcome)
+{
+	for (size_t n = finder->out->n; n > 0; n--) {
+		struct cu_exchange *exchange = &finder->out->item[n - 1];
+		if (exchange->outcome != CU_OUTCOME_NONE) {
+			break;
+		}
+		if (exchange->interim) {
+			exchange->response_start = exchange->interim_start;
+			exchange->response_end = exchange->interim_end;
+			exchange->outcome = CU_OUTCOME_ANSWERED;
+			continue;
+		}
+		exchange->outcome = (uint8_t)outcome;
+		exchange->end_seg = i;
+	}
+}
+
+static int handshake(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	struct cu_exchange *last = last_of(finder);
+	if (seg->dir == CU_C2S && last == NULL) {
+		struct cu_exchange *connect = begin(finder, CU_TXN_CONNECT, i);
+		if (connect == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		connect->request_start = 0;
+		connect->request_end = 1;
+	} else if (seg->dir == CU_S2C && last != NULL && last->kind == CU_TXN_CONNECT) {
+		last->outcome = CU_OUTCOME_ANSWERED;
+		last->response_start = 0;
+		last->response_end = 1;
+	}
+	if (last != NULL && last->kind == CU_TXN_CONNECT) {
+		last->last_seg = i;
+	}
+	return 0;
+}
+
+static int close_begins(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	struct cu_exchange *exchange = begin(finder, CU_TXN_CLOSE, i);
+	if (exchange == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	exchange->request_start = seg->end - 1;
+	exchange->request_end = seg->end;
+	return 0;
+}
+
+/* ICMP that ends an attempt to connect: unreachable of any kind but fragmentation needed (RFC 792, 4443). */
+static bool refuses(const struct cu_trace_segment *icmp)
+{
+	bool v4 = icmp->icmp_type == 3 && icmp->icmp_code != 4;
+	bool v6 = icmp->icmp_type == 1;
+	return v4 || v6;
+}
+
+static int take(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	struct cu_exchange *last = last_of(finder);
+
+	if (seg->icmp) {
+		if (last != NULL && last->kind == CU_TXN_CONNECT && last->outcome == CU_OUTCOME_NONE && refuses(seg)) {
+			last->last_seg = last->end_seg = i;
+			last->outcome = CU_OUTCOME_REFUSED;
+		}
+		return 0;
+	}
+	if (seg->flags & CU_TCP_RST) {
+		bool connecting = last != NULL && last->kind == CU_TXN_CONNECT && last->outcome == CU_OUTCOME_NONE;
+		if (seg->dir == CU_C2S) {
+			end_open(finder, i, CU_OUTCOME_ABANDONED);
+		} else {
+			end_open(finder, i, connecting ? CU_OUTCOME_REFUSED : CU_OUTCOME_RESET);
+		}
+		return 0;
+	}
+	if (seg->flags & CU_TCP_SYN) {
+		return handshake(finder, i);
+	}
+	if (seg->dir == CU_C2S && seg->ack > finder->client_ack) {
+		finder->client_ack = seg->ack;
+	}
+	bool probe = cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+	int64_t data_end = seg->seq + seg->len;
+	if (seg->len > 0 && !probe && data_end > finder->highest[seg->dir]) {
+		int err = seg->dir == CU_C2S ? client_data(finder, i) : server_data(finder, i);
+		if (err != 0) {
+			return err;
+		}
+		finder->highest[seg->dir] = data_end;
+		finder->message_end[seg->dir] = ends_message(finder, seg);
+		if (seg->dir == CU_S2C) {
+			finder->server_end_ns = seg->time_ns;
+		}
+	}
+	if (seg->flags & CU_TCP_FIN) {
+		bool first = !finder->client_fin && !finder->server_fin;
+		if (seg->dir == CU_S2C) {
+			/* No answer can come any more. */
+			end_open(finder, i, CU_OUTCOME_UNANSWERED);
+			finder->server_fin = true;
+		} else {
+			finder->client_fin = true;
+		}
+		if (first) {
+			struct cu_exchange *open = current(finder);
+			bool waiting = open != NULL && open->outcome == CU_OUTCOME_NONE;
+			/* A half-closed client may still wait for its answer. */
+			return waiting && seg->dir == CU_C2S ? 0 : close_begins(finder, i);
+		}
+	}
+	return 0;
+}
+
+/* What kind each exchange is, once its answer is known. */
+static void name_kinds(struct finder *finder)
+{
+	for (size_t n = 0; n < finder->out->n; n++) {
+		struct cu_exchange *exchange = &finder->out->item[n];
+		if (exchange->kind != CU_TXN_REQUEST) {
+			continue;
+		}
+		uint8_t request = hint_kind(finder, exchange->request_hint);
+		uint8_t response = hint_kind(finder, exchange->response_hint);
+		bool first_flight = request == CU_HINT_TLS_CLIENT_HELLO;
+		/* The client's second flight; in TLS 1.3 a request follows it at once, and what answers is data (RFC 8446 2). */
+		bool second_flight = request == CU_HINT_TLS_HANDSHAKE && response == CU_HINT_TLS_HANDSHAKE;
+		if (first_flight || second_flight) {
+			exchange->kind = CU_TXN_TLS_HANDSHAKE;
+		}
+	}
+}
+
+int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *trace)
+{
+	struct finder finder = {.out = exchanges, .trace = trace, .highest = {1, 1}};
+	exchanges->n = 0;
+	for (uint32_t i = 0; i < trace->n; i++) {
+		int err = take(&finder, i);
+		if (err != 0) {
+			return err;
+		}
+	}
+	if (trace->n > 0) {
+		uint32_t last = (uint32_t)trace->n - 1;
+		bool connecting = exchanges->n == 1 && exchanges->item[0].kind == CU_TXN_CONNECT;
+		bool open = trace->connection.end == CU_END_OPEN || trace->connection.end == CU_END_EVICTED;
+		enum cu_outcome outcome = finder.client_fin ? CU_OUTCOME_ABANDONED
+		                          : open && !connecting ? CU_OUTCOME_OPEN
+		                                                : CU_OUTCOME_UNANSWERED;
+		end_open(&finder, last, outcome);
+	}
+	name_kinds(&finder);
+	return 0;
+}

@@ -1,0 +1,465 @@
+#include "lib/tcp/delivery.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A segment whose bytes had been seen before. */
+struct cu_delivery_copy {
+	int64_t start, end;
+	int64_t time_ns;
+	uint32_t seg;
+};
+
+enum {
+	HOLES_OPEN_CAP = 1024, /* holes that wait to be filled; older ones are given up */
+};
+
+/* Below this a round trip says nothing against a host's own delays. */
+#define RTT_TELLS_NS (1 * CU_NS_PER_MS)
+
+void cu_delivery_release(struct cu_delivery *delivery)
+{
+	free(delivery->piece);
+	free(delivery->step);
+	free(delivery->hole);
+	free(delivery->copy);
+	*delivery = (struct cu_delivery){0};
+}
+
+/* The next free element of a growing array, zeroed; NULL without memory. */
+static void *append(void **array, size_t *n, size_t *cap, size_t size)
+{
+	if (*n == *cap) {
+		size_t want = *cap != 0 ? *cap * 2 : 256;
+		void *bigger = reallocarray(*array, want, size);
+		if (bigger == NULL) {
+			return NULL;
+		}
+		*array = bigger;
+		*cap = want;
+	}
+	void *element = (char *)*array + (*n)++ * size;
+	return memset(element, 0, size);
+}
+
+#define APPEND(owner, list, n, cap) append((void **)&(owner)->list, &(owner)->n, &(owner)->cap, sizeof((owner)->list[0]))
+
+size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq)
+{
+	size_t low = 0, high = delivery->n_pieces;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (delivery->piece[mid].end <= seq) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return low;
+}
+
+size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq)
+{
+	size_t low = 0, high = delivery->n_steps;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (delivery->step[mid].ack < seq) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return low;
+}
+
+size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns)
+{
+	size_t low = 0, high = delivery->n_steps;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (delivery->step[mid].time_ns <= time_ns) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return low;
+}
+
+/* Whether a was sent before b by the same sender: -1 yes, 1 no, 0 not to be told. */
+static int sent_order(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
+{
+	/* Linux and most others count the IPv4 identification up for each packet of a connection. */
+	enum { ID_NEAR = 4096 };
+	if (a->ip_id != 0 && b->ip_id != 0 && a->ip_id != b->ip_id) {
+		int16_t diff = (int16_t)(uint16_t)(a->ip_id - b->ip_id);
+		if (diff > -ID_NEAR && diff < ID_NEAR) {
+			return diff < 0 ? -1 : 1;
+		}
+	}
+	if (a->has_timestamps && b->has_timestamps && a->tsval != b->tsval) {
+		return (int32_t)(a->tsval - b->tsval) < 0 ? -1 : 1;
+	}
+	return 0;
+}
+
+/* A frame that is an earlier one captured or delivered again: the same packet, not sent twice. */
+static bool same_packet(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
+{
+	bool same = a->seq == b->seq && a->end == b->end && a->ack == b->ack && a->flags == b->flags &&
+	            a->window == b->window && a->ip_id == b->ip_id && a->tsval == b->tsval && a->tsecr == b->tsecr &&
+	            a->n_sack == b->n_sack;
+	return same && (a->ip_id != 0 || a->has_timestamps) && llabs(a->time_ns - b->time_ns) < CU_NS_PER_S / 5;
+}
+
+static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &trace->segment[i];
+	int64_t rtt = path->server_rtt_ns + path->client_rtt_ns;
+	int64_t at = seg->seq;
+
+	for (size_t h = delivery->n_holes > HOLES_OPEN_CAP ? delivery->n_holes - HOLES_OPEN_CAP : 0;
+	     h < delivery->n_holes && at < seg->end; h++) {
+		struct cu_hole *hole = &delivery->hole[h];
+		int64_t from = at > hole->start ? at : hole->start;
+		int64_t to = seg->end < hole->end ? seg->end : hole->end;
+		if (from >= to) {
+			continue;
+		}
+		struct cu_piece *piece = APPEND(delivery, piece, n_pieces, pieces_cap);
+		if (piece == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		hole = &delivery->hole[h];
+		const struct cu_trace_segment *shown = &trace->segment[hole->shown_seg];
+		int order = sent_order(seg, shown);
+		int64_t waited = seg->time_ns - hole->shown_ns;
+		bool reordered = order < 0 || (order == 0 && (waited < rtt - rtt / 8 || waited < 3 * CU_NS_PER_MS));
+		*piece = (struct cu_piece){
+			.start = from,
+			.end = to,
+			.first_ns = seg->time_ns,
+			.arrive_ns = seg->time_ns,
+			.due_ns = reordered ? seg->time_ns : hole->shown_ns,
+			.first_seg = i,
+			.arrive_seg = i,
+			.n_copies = 1,
+			.loss = reordered ? CU_LOSS_NONE : CU_LOSS_BEFORE,
+			.retransmitted = !reordered,
+		};
+		struct cu_trace_segment *marked = &trace->segment[i];
+		uint32_t resent = 1u << CU_EVENT_RETRANSMISSION | 1u << CU_EVENT_FAST_RETRANSMISSION;
+		if (reordered) {
+			marked->marks = (marked->marks & ~resent) | 1u << CU_EVENT_OUT_OF_ORDER;
+		} else if (marked->marks & 1u << CU_EVENT_OUT_OF_ORDER) {
+			marked->marks = (marked->marks & ~(1u << CU_EVENT_OUT_OF_ORDER)) | 1u << CU_EVENT_RETRANSMISSION;
+		}
+		hole->filled_ns = seg->time_ns;
+		hole->fill_seg = i;
+		if (!reordered) {
+			hole->side = CU_LOSS_BEFORE;
+		}
+		if (from > hole->start && to < hole->end) {
+			/* The middle came first: what is left behind it becomes a hole of its own. */
+			struct cu_hole rest = *hole;
+			rest.start = to;
+			rest.first_start = to;
+			hole->end = from;
+			struct cu_hole *added = APPEND(delivery, hole, n_holes, holes_cap);
+			if (added == NULL) {
+				return CU_ERR_NOMEM;
+			}
+			*added = rest;
+		} else if (from == hole->start) {
+			hole->start = to;
+		} else {
+			hole->end = from;
+		}
+		at = from == at ? to : at;
+	}
+	return 0;
+}
+
+static int open_hole(struct cu_delivery *delivery, const struct cu_trace_segment *seg, uint32_t i)
+{
+	struct cu_hole *hole = APPEND(delivery, hole, n_holes, holes_cap);
+	if (hole == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	hole->start = hole->first_start = delivery->highest;
+	hole->end = hole->first_end = seg->seq;
+	hole->shown_ns = seg->time_ns;
+	hole->shown_seg = i;
+	delivery->highest = seg->seq;
+	return 0;
+}
+
+static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &trace->segment[i];
+	if (seg->flags & CU_TCP_RST) {
+		return 0;
+	}
+	if (delivery->highest < 0) {
+		delivery->highest = seg->seq;
+	}
+	/* Any segment's sequence number says that what is before it was sent; a keep-alive's is one below. */
+	if (seg->seq > delivery->highest) {
+		int err = open_hole(delivery, seg, i);
+		if (err != 0) {
+			return err;
+		}
+	}
+	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE)) {
+		return 0;
+	}
+	if (seg->flags & CU_TCP_FIN && delivery->fin_ns == 0) {
+		delivery->fin_ns = seg->time_ns;
+		delivery->fin_seq = seg->end - 1;
+	}
+	if (seg->seq < delivery->highest) {
+		size_t before = delivery->n_pieces;
+		int err = fill_hole(delivery, trace, path, i);
+		if (err != 0) {
+			return err;
+		}
+		if (delivery->n_pieces == before) {
+			struct cu_delivery_copy *copy = APPEND(delivery, copy, n_copies, copies_cap);
+			if (copy == NULL) {
+				return CU_ERR_NOMEM;
+			}
+			*copy = (struct cu_delivery_copy){.start = seg->seq, .end = seg->end, .time_ns = seg->time_ns, .seg = i};
+		}
+	}
+	if (seg->end > delivery->highest) {
+		struct cu_piece *piece = APPEND(delivery, piece, n_pieces, pieces_cap);
+		if (piece == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		*piece = (struct cu_piece){
+			.start = delivery->highest,
+			.end = seg->end,
+			.first_ns = seg->time_ns,
+			.arrive_ns = seg->time_ns,
+			.due_ns = seg->time_ns,
+			.first_seg = i,
+			.arrive_seg = i,
+			.n_copies = 1,
+		};
+		delivery->highest = seg->end;
+	}
+	return 0;
+}
+
+static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment *seg, uint32_t i)
+{
+	if (seg->flags & CU_TCP_RST) {
+		return 0;
+	}
+	int64_t highest = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+	int64_t last_ns = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].time_ns : INT64_MIN;
+	struct cu_ack_step *step = APPEND(delivery, step, n_steps, steps_cap);
+	if (step == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	/* Older ACKs that were overtaken say nothing new; clocks that step back stand still. */
+	step->time_ns = seg->time_ns > last_ns ? seg->time_ns : last_ns;
+	step->ack = seg->ack > highest ? seg->ack : highest;
+	step->edge = seg->ack + seg->window;
+	step->window = seg->window;
+	step->seg = i;
+	step->pure = !cu_carries(seg);
+	return 0;
+}
+
+static int compare_pieces(const void *a, const void *b)
+{
+	const struct cu_piece *x = a, *y = b;
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static void sort_pieces(struct cu_delivery *delivery)
+{
+	for (size_t i = 1; i < delivery->n_pieces; i++) {
+		if (delivery->piece[i].start < delivery->piece[i - 1].start) {
+			qsort(delivery->piece, delivery->n_pieces, sizeof(delivery->piece[0]), compare_pieces);
+			return;
+		}
+	}
+}
+
+/* Whether the receiver reported this range as having come twice (RFC 2883), in an ACK after from_step. */
+static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_delivery_copy *copy,
+                     size_t from_step)
+{
+	enum { LOOK_AHEAD = 64 };
+	for (size_t s = from_step; s < delivery->n_steps && s < from_step + LOOK_AHEAD; s++) {
+		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s].seg];
+		if (ack->n_sack == 0) {
+			continue;
+		}
+		const struct cu_trace_sack *first = &trace->sack[ack->sack];
+		bool below = first->right <= ack->ack;
+		bool inside = ack->n_sack > 1 && first->left >= first[1].left && first->right <= first[1].right;
+		if ((below || inside) && first->left <= copy->start && first->right >= copy->end) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether, before the copy was sent, the receiver had said that it holds the range (SACK, RFC 2018). */
+static bool sacked_before(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                          const struct cu_delivery_copy *copy)
+{
+	enum { LOOK_BACK = 32 };
+	size_t until = cu_delivery_steps_until(delivery, copy->time_ns);
+	for (size_t s = until; s > 0 && s + LOOK_BACK > until; s--) {
+		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s - 1].seg];
+		for (int b = 0; b < ack->n_sack; b++) {
+			const struct cu_trace_sack *block = &trace->sack[ack->sack + (uint32_t)b];
+			if (block->left <= copy->start && block->right >= copy->end) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/*
+ * A range was seen again: was the copy needed? Then the earlier one was lost
+ * after the vantage point.
+ */
+static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
+                        const struct cu_delivery_copy *copy, int64_t receiver_rtt_ns)
+{
+	size_t acked = cu_delivery_acked(delivery, piece->end);
+	size_t until = cu_delivery_steps_until(delivery, copy->time_ns);
+	if (acked < until || sacked_before(delivery, trace, copy)) {
+		return false;
+	}
+	if (d_sacked(delivery, trace, copy, until)) {
+		return false;
+	}
+	if (acked == delivery->n_steps) {
+		return true;
+	}
+	const struct cu_ack_step *step = &delivery->step[acked];
+	const struct cu_trace_segment *ack = &trace->segment[step->seg];
+	const struct cu_trace_segment *sent = &trace->segment[copy->seg];
+	const struct cu_trace_segment *first = &trace->segment[piece->arrive_seg];
+	if (ack->has_timestamps && sent->has_timestamps && (int32_t)(sent->tsval - first->tsval) > 0) {
+		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3). */
+		return (int32_t)(ack->tsecr - sent->tsval) >= 0;
+	}
+	int64_t waited = step->time_ns - copy->time_ns;
+	return receiver_rtt_ns < RTT_TELLS_NS || waited >= receiver_rtt_ns - receiver_rtt_ns / 4;
+}
+
+static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_delivery_copy *copy,
+                        int64_t receiver_rtt_ns)
+{
+	struct cu_trace_segment *seg = &trace->segment[copy->seg];
+	bool needed = false;
+	for (size_t p = cu_delivery_find(delivery, copy->start);
+	     p < delivery->n_pieces && delivery->piece[p].start < copy->end; p++) {
+		struct cu_piece *piece = &delivery->piece[p];
+		if (piece->loss == CU_LOSS_CAPTURE) {
+			continue;
+		}
+		if (same_packet(seg, &trace->segment[piece->arrive_seg]) || same_packet(seg, &trace->segment[piece->first_seg])) {
+			uint32_t resent = 1u << CU_EVENT_RETRANSMISSION | 1u << CU_EVENT_FAST_RETRANSMISSION |
+			                  1u << CU_EVENT_SPURIOUS_RETRANSMISSION | 1u << CU_EVENT_OUT_OF_ORDER;
+			seg->marks = (seg->marks & ~resent) | 1u << CU_EVENT_DUPLICATE_FRAME;
+			return;
+		}
+		piece->n_copies++;
+		piece->retransmitted = true;
+		if (!copy_needed(delivery, trace, piece, copy, receiver_rtt_ns)) {
+			continue;
+		}
+		needed = true;
+		piece->arrive_ns = copy->time_ns > piece->arrive_ns ? copy->time_ns : piece->arrive_ns;
+		piece->arrive_seg = copy->seg;
+		piece->loss = piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
+		piece->timeout = !cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
+	}
+	seg->marks |= 1u << CU_EVENT_RETRANSMISSION;
+	seg->marks &= ~(1u << CU_EVENT_OUT_OF_ORDER);
+	if (!needed) {
+		seg->marks |= 1u << CU_EVENT_SPURIOUS_RETRANSMISSION;
+	}
+}
+
+/* Bytes acknowledged but never seen were carried by the wire and missed by the capture. */
+static int add_unseen(struct cu_delivery *delivery, const struct cu_trace *trace)
+{
+	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+	size_t n_holes = delivery->n_holes;
+	bool added = false;
+
+	for (size_t h = 0; h < n_holes; h++) {
+		struct cu_hole *hole = &delivery->hole[h];
+		if (hole->start >= hole->end || acked < hole->end) {
+			continue;
+		}
+		hole->side = CU_LOSS_CAPTURE;
+		struct cu_piece *piece = APPEND(delivery, piece, n_pieces, pieces_cap);
+		if (piece == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		/* It came no later than its ACK, nor than what was sent behind it. */
+		size_t s = cu_delivery_acked(delivery, hole->end);
+		int64_t when = hole->shown_ns;
+		if (s < delivery->n_steps && delivery->step[s].time_ns < when) {
+			when = delivery->step[s].time_ns;
+		}
+		*piece = (struct cu_piece){
+			.start = hole->start,
+			.end = hole->end,
+			.first_ns = when,
+			.arrive_ns = when,
+			.due_ns = when,
+			.first_seg = hole->shown_seg,
+			.arrive_seg = hole->shown_seg,
+			.loss = CU_LOSS_CAPTURE,
+		};
+		added = true;
+	}
+	(void)trace;
+	if (added) {
+		sort_pieces(delivery);
+	}
+	return 0;
+}
+
+int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_path *path, int dir)
+{
+	delivery->n_pieces = delivery->n_steps = delivery->n_holes = delivery->n_copies = 0;
+	delivery->highest = trace->connection.side[dir].has_syn ? 0 : -1;
+	delivery->fin_ns = 0;
+	delivery->fin_seq = 0;
+
+	int err = 0;
+	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp) {
+			continue;
+		}
+		if (seg->dir == dir) {
+			err = add_segment(delivery, trace, path, i);
+		} else if (seg->ack >= 0) {
+			err = add_step(delivery, seg, i);
+		}
+	}
+	if (err != 0) {
+		return err;
+	}
+	sort_pieces(delivery);
+	err = add_unseen(delivery, trace);
+	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
+	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
+		settle_copy(delivery, trace, &delivery->copy[c], receiver_rtt_ns);
+	}
+	return err;
+}

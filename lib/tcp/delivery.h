@@ -1,0 +1,83 @@
+/*
+ * Delivery: when each byte of a direction passed the vantage point in the
+ * copy that reached its receiver, and what was lost on the way.
+ *
+ * All times are those of the vantage point. A copy lost after it was seen is
+ * settled by what the receiver said: cumulative ACKs, SACK, D-SACK (RFC 2883)
+ * and timestamp echoes (RFC 7323). A copy lost before shows as a hole, and is
+ * told from reordering by IP identification, timestamps, and the round trip
+ * that a retransmission cannot undercut.
+ */
+#ifndef CU_TCP_DELIVERY_H
+#define CU_TCP_DELIVERY_H
+
+#include "lib/tcp/path.h"
+#include "lib/tcp/trace.h"
+
+/* Bytes first seen in one segment. */
+struct cu_piece {
+	int64_t start, end;
+	int64_t first_ns;    /* first copy seen */
+	int64_t arrive_ns;   /* the copy that was delivered */
+	int64_t due_ns;      /* when they would have come but for a loss; arrive_ns without one */
+	uint32_t first_seg, arrive_seg;
+	uint32_t n_copies;
+	uint8_t loss;        /* enum cu_loss_side */
+	bool retransmitted;  /* a copy was sent again, needed or not */
+	bool timeout;        /* the copy delivered came by timeout rather than by duplicate ACKs */
+};
+
+/* What a receiver had said by some moment. */
+struct cu_ack_step {
+	int64_t time_ns;
+	int64_t ack;   /* highest cumulative so far */
+	int64_t edge;  /* right edge of the window as this segment says it */
+	int64_t window;
+	uint32_t seg;
+	bool pure;     /* no payload */
+};
+
+/* A hole in what was seen. */
+struct cu_hole {
+	int64_t start, end;      /* still missing */
+	int64_t first_start, first_end; /* as it showed */
+	int64_t shown_ns;
+	int64_t filled_ns;       /* last fill; 0 none */
+	uint32_t shown_seg, fill_seg;
+	uint8_t side;            /* enum cu_loss_side once settled; CU_LOSS_NONE: reordering */
+};
+
+struct cu_delivery {
+	struct cu_piece *piece; /* by start; they do not overlap */
+	size_t n_pieces, pieces_cap;
+	struct cu_ack_step *step; /* of the other direction's segments, by time */
+	size_t n_steps, steps_cap;
+	struct cu_hole *hole;
+	size_t n_holes, holes_cap;
+	struct cu_delivery_copy *copy; /* repeats, while settling */
+	size_t n_copies, copies_cap;
+	int64_t highest;
+	int64_t fin_ns;  /* first FIN seen; 0 none */
+	int64_t fin_seq; /* its sequence number */
+};
+
+/* {0} is empty. */
+void cu_delivery_release(struct cu_delivery *delivery);
+
+/*
+ * Works out a direction of a marked and measured trace; also corrects the
+ * trace's marks where the whole timeline knows better (reordering against
+ * retransmission, spurious copies, frames captured twice). 0 or CU_ERR_NOMEM.
+ */
+int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_path *path, int dir);
+
+/* Index of the first piece that ends beyond seq; n_pieces when none does. */
+size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq);
+
+/* Index of the first ACK step that covers seq; n_steps when none does. */
+size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq);
+
+/* Index past the last ACK step at or before time_ns. */
+size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns);
+
+#endif

@@ -1,0 +1,193 @@
+#include "lib/tcp/trace.h"
+
+/*
+ * Wireshark's analysis of sequence numbers, one pass in order of capture.
+ * The conditions are those of its documentation of tcp.analysis; where they
+ * guess from the clock alone, settle.c decides again with the whole timeline.
+ */
+
+/* Of a direction, as its segments pass. */
+struct sender {
+	int64_t next_seq;      /* highest end seen */
+	int64_t next_seq_time; /* when */
+	int64_t last_ack;      /* what it acknowledged last; -1 nothing yet */
+	int64_t last_ack_time;
+	int64_t window;        /* last advertised */
+	int64_t acked_max;     /* highest byte of it that may be acknowledged without having been missed */
+	uint32_t last_marks;
+	unsigned dup_acks;
+	bool seen;
+};
+
+/* Wireshark's limits: a fast retransmission within 20 ms of the last duplicate ACK, reordering within 3 ms. */
+#define FAST_WITHIN_NS (20 * CU_NS_PER_MS)
+#define OUT_OF_ORDER_WITHIN_NS (3 * CU_NS_PER_MS)
+
+static void mark(struct cu_trace_segment *seg, enum cu_event_kind kind)
+{
+	seg->marks |= UINT32_C(1) << kind;
+}
+
+/* Window, keep-alive and duplicate ACK marks: those that need the state before this segment only. */
+static void mark_window(struct cu_trace_segment *seg, struct sender *fwd, const struct sender *rev, bool scale_known)
+{
+	bool special = (seg->flags & (CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST)) != 0;
+	bool same_ack = seg->ack == fwd->last_ack;
+	bool in_place = fwd->seen && seg->seq == fwd->next_seq;
+	bool rev_kept_alive = rev->last_marks >> CU_EVENT_KEEP_ALIVE & 1;
+	bool rev_probed = rev->last_marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1;
+
+	if (seg->len == 1 && in_place && rev->seen && rev->window == 0 && rev->last_ack >= 0) {
+		mark(seg, CU_EVENT_ZERO_WINDOW_PROBE);
+		return;
+	}
+	if (seg->window == 0 && !special) {
+		mark(seg, CU_EVENT_ZERO_WINDOW);
+	}
+	if (fwd->seen && seg->seq > fwd->next_seq && !(seg->flags & CU_TCP_RST)) {
+		mark(seg, CU_EVENT_LOST_SEGMENT);
+	}
+	if (special || !fwd->seen) {
+		return;
+	}
+	if (seg->len <= 1 && seg->seq == fwd->next_seq - 1) {
+		mark(seg, CU_EVENT_KEEP_ALIVE);
+	}
+	if (seg->len == 0 && seg->window != 0 && seg->window != fwd->window && in_place && same_ack) {
+		mark(seg, CU_EVENT_WINDOW_UPDATE);
+	}
+	if (seg->len > 0 && rev->last_ack >= 0 && scale_known && seg->seq + seg->len == rev->last_ack + rev->window) {
+		mark(seg, CU_EVENT_WINDOW_FULL);
+	}
+	if (seg->len != 0 || !in_place || seg->window != fwd->window) {
+		return;
+	}
+	if (seg->window != 0 && same_ack && rev_kept_alive) {
+		mark(seg, CU_EVENT_KEEP_ALIVE_ACK);
+	} else if (seg->window == 0 && (same_ack || seg->ack == fwd->last_ack + 1) && rev_probed) {
+		mark(seg, CU_EVENT_ZERO_WINDOW_PROBE_ACK);
+	} else if (seg->window != 0 && same_ack) {
+		mark(seg, CU_EVENT_DUPLICATE_ACK);
+		seg->dup_ack = (uint16_t)(fwd->dup_acks < UINT16_MAX ? ++fwd->dup_acks : UINT16_MAX);
+	}
+}
+
+/* Whether a segment of this range passed before, looking back over a bounded stretch. */
+static bool was_sent(const struct cu_trace *trace, size_t i)
+{
+	const struct cu_trace_segment *seg = &trace->segment[i];
+	enum { LOOK_BACK = 256 };
+	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
+		const struct cu_trace_segment *old = &trace->segment[i - back];
+		if (old->dir == seg->dir && cu_carries(old) && old->seq <= seg->seq && old->end >= seg->end) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void mark_resent(struct cu_trace *trace, size_t i, const struct sender *fwd, const struct sender *rev,
+                        int64_t first_rtt_ns)
+{
+	struct cu_trace_segment *seg = &trace->segment[i];
+	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) || !fwd->seen ||
+	    seg->seq >= fwd->next_seq || (seg->len > 1 && seg->seq == fwd->next_seq - 1)) {
+		return;
+	}
+	if (seg->len > 0 && rev->last_ack >= 0 && seg->end <= rev->last_ack) {
+		mark(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
+		mark(seg, CU_EVENT_RETRANSMISSION);
+		return;
+	}
+	if (rev->dup_acks >= 2 && rev->last_ack == seg->seq && seg->time_ns - rev->last_ack_time < FAST_WITHIN_NS) {
+		mark(seg, CU_EVENT_FAST_RETRANSMISSION);
+		mark(seg, CU_EVENT_RETRANSMISSION);
+		return;
+	}
+	int64_t limit = first_rtt_ns > 0 ? first_rtt_ns : OUT_OF_ORDER_WITHIN_NS;
+	if (seg->time_ns - fwd->next_seq_time < limit && seg->end != fwd->next_seq && !was_sent(trace, i)) {
+		mark(seg, CU_EVENT_OUT_OF_ORDER);
+		return;
+	}
+	mark(seg, CU_EVENT_RETRANSMISSION);
+}
+
+/*
+ * What a sender may put in a segment: the smaller of both advertised sizes,
+ * less its options (RFC 9293 3.7.1); without the SYNs, the largest seen.
+ */
+static void settle_mss(struct cu_trace *trace)
+{
+	enum { TIMESTAMPS_BYTES = 12, DEFAULT_MSS = 536, OFFLOAD_ABOVE = 9000 };
+	const struct cu_connection_side *side = trace->connection.side;
+	int64_t advertised = INT64_MAX;
+	for (int dir = 0; dir < 2; dir++) {
+		if (side[dir].syn.mss > 64 && side[dir].syn.mss < advertised) {
+			advertised = side[dir].syn.mss;
+		}
+	}
+	bool timestamps = side[CU_C2S].syn.has_timestamps && side[CU_S2C].syn.has_timestamps;
+	for (int dir = 0; dir < 2; dir++) {
+		int64_t seen = trace->mss[dir];
+		if (advertised != INT64_MAX) {
+			trace->mss[dir] = advertised - (timestamps ? TIMESTAMPS_BYTES : 0);
+		} else {
+			trace->mss[dir] = seen < DEFAULT_MSS ? DEFAULT_MSS : seen > OFFLOAD_ABOVE ? 1460 : seen;
+		}
+	}
+}
+
+void cu_trace_mark(struct cu_trace *trace)
+{
+	struct sender side[2] = {{.last_ack = -1}, {.last_ack = -1}};
+	int64_t syn_time = 0, first_rtt_ns = 0;
+
+	for (int dir = 0; dir < 2; dir++) {
+		trace->mss[dir] = 0;
+	}
+	for (size_t i = 0; i < trace->n; i++) {
+		struct cu_trace_segment *seg = &trace->segment[i];
+		seg->marks = 0;
+		seg->dup_ack = 0;
+		if (seg->icmp) {
+			mark(seg, CU_EVENT_ICMP);
+			continue;
+		}
+		struct sender *fwd = &side[seg->dir], *rev = &side[!seg->dir];
+		if (seg->flags & CU_TCP_RST) {
+			mark(seg, CU_EVENT_RESET);
+		}
+		if (seg->len > trace->mss[seg->dir]) {
+			trace->mss[seg->dir] = seg->len;
+		}
+		if ((seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN && syn_time == 0) {
+			syn_time = seg->time_ns;
+		} else if (syn_time != 0 && first_rtt_ns == 0 && seg->dir == CU_C2S && seg->flags & CU_TCP_ACK) {
+			first_rtt_ns = seg->time_ns - syn_time;
+		}
+		mark_window(seg, fwd, rev, !trace->scale_unknown);
+		if (seg->ack >= 0 && seg->ack != fwd->last_ack) {
+			fwd->dup_acks = 0;
+		}
+		if (seg->ack >= 0 && rev->acked_max > 0 && seg->ack > rev->acked_max) {
+			mark(seg, CU_EVENT_ACK_LOST_SEGMENT);
+			rev->acked_max = seg->ack;
+		}
+		mark_resent(trace, i, fwd, rev, first_rtt_ns);
+		if (!(seg->flags & CU_TCP_RST) && !cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) && (!fwd->seen || seg->end > fwd->next_seq)) {
+			fwd->next_seq = seg->end;
+			fwd->next_seq_time = seg->time_ns;
+			fwd->seen = true;
+		}
+		if (seg->end > fwd->acked_max) {
+			fwd->acked_max = seg->end;
+		}
+		if (seg->ack >= 0) {
+			fwd->last_ack = seg->ack;
+			fwd->last_ack_time = seg->time_ns;
+			fwd->window = seg->window;
+		}
+		fwd->last_marks = seg->marks;
+	}
+	settle_mss(trace);
+}

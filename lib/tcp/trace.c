@@ -1,0 +1,158 @@
+#include "lib/tcp/trace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void cu_trace_release(struct cu_trace *trace)
+{
+	free(trace->segment);
+	free(trace->sack);
+	free(trace->hint);
+	*trace = (struct cu_trace){0};
+}
+
+void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection)
+{
+	trace->connection = *connection;
+	trace->n = trace->n_sack = trace->n_hint = 0;
+	const struct cu_connection_side *side = connection->side;
+	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
+	trace->scaled = both && side[CU_C2S].syn.has_wscale && side[CU_S2C].syn.has_wscale;
+	trace->scale_unknown = !both;
+	for (int dir = 0; dir < 2; dir++) {
+		trace->shift[dir] = trace->scaled ? side[dir].syn.wscale : 0;
+		trace->mss[dir] = 0;
+		trace->has_base[dir] = side[dir].has_syn;
+		trace->base[dir] = trace->last[dir] = side[dir].isn;
+		trace->last_rel[dir] = 0;
+	}
+}
+
+/* Doubles an array until it has room for one more element. */
+static bool grow(void **array, size_t *cap, size_t n, size_t size)
+{
+	if (n < *cap) {
+		return true;
+	}
+	size_t want = *cap != 0 ? *cap * 2 : 256;
+	void *bigger = reallocarray(*array, want, size);
+	if (bigger == NULL) {
+		return false;
+	}
+	*array = bigger;
+	*cap = want;
+	return true;
+}
+
+/* A relative number near the last one of its direction, whatever the wrap. */
+static int64_t relative(struct cu_trace *trace, int dir, uint32_t raw)
+{
+	return trace->last_rel[dir] + (int32_t)(raw - trace->last[dir]);
+}
+
+static void set_base(struct cu_trace *trace, int dir, uint32_t base)
+{
+	trace->has_base[dir] = true;
+	trace->base[dir] = trace->last[dir] = base;
+	trace->last_rel[dir] = 0;
+}
+
+/* The highest number seen of a direction is what the next one is near to. */
+static void advance(struct cu_trace *trace, int dir, uint32_t raw, int64_t rel)
+{
+	if (rel > trace->last_rel[dir]) {
+		trace->last[dir] = raw;
+		trace->last_rel[dir] = rel;
+	}
+}
+
+static int add(struct cu_trace *trace, const struct cu_segment *in)
+{
+	if (!grow((void **)&trace->segment, &trace->cap, trace->n, sizeof(trace->segment[0]))) {
+		return CU_ERR_NOMEM;
+	}
+	struct cu_trace_segment *seg = &trace->segment[trace->n];
+	int dir = in->dir;
+	int back = !dir;
+
+	*seg = (struct cu_trace_segment){
+		.time_ns = in->time_ns,
+		.frame = in->frame,
+		.file = in->file,
+		.dir = in->dir,
+		.flags = in->flags,
+		.len = in->len,
+		.tsval = in->tsval,
+		.tsecr = in->tsecr,
+		.has_timestamps = in->has_timestamps,
+		.ip_id = in->ip_id,
+		.ttl = in->ttl,
+		.icmp = in->icmp,
+		.icmp_type = in->icmp_type,
+		.icmp_code = in->icmp_code,
+		.ack = -1,
+		.sack = (uint32_t)trace->n_sack,
+	};
+	if (!trace->has_base[dir]) {
+		/* Without a SYN the first byte seen is byte 1. */
+		set_base(trace, dir, in->flags & CU_TCP_SYN ? in->seq : in->seq - 1);
+	}
+	seg->seq = relative(trace, dir, in->seq);
+	if (in->icmp) {
+		seg->end = seg->seq;
+		trace->n++;
+		return 0;
+	}
+	bool syn = (in->flags & CU_TCP_SYN) != 0;
+	bool fin = (in->flags & CU_TCP_FIN) != 0;
+	seg->end = seg->seq + in->len + syn + fin;
+	if (!(in->flags & CU_TCP_RST)) {
+		advance(trace, dir, in->seq + in->len + syn + fin, seg->end);
+	}
+	seg->window = in->window;
+	if (!syn) {
+		seg->window <<= trace->shift[dir];
+	}
+	if (in->flags & CU_TCP_ACK) {
+		if (!trace->has_base[back]) {
+			set_base(trace, back, in->ack - 1);
+		}
+		seg->ack = relative(trace, back, in->ack);
+		for (int i = 0; i < in->n_sack; i++) {
+			if (!grow((void **)&trace->sack, &trace->sack_cap, trace->n_sack, sizeof(trace->sack[0]))) {
+				return CU_ERR_NOMEM;
+			}
+			int64_t left = relative(trace, back, in->sack[i][0]);
+			int64_t right = relative(trace, back, in->sack[i][1]);
+			if (left < right) {
+				trace->sack[trace->n_sack++] = (struct cu_trace_sack){.left = left, .right = right};
+				seg->n_sack++;
+			}
+		}
+	}
+	if (in->hint.kind != CU_HINT_NONE) {
+		if (!grow((void **)&trace->hint, &trace->hint_cap, trace->n_hint, sizeof(trace->hint[0]))) {
+			return CU_ERR_NOMEM;
+		}
+		trace->hint[trace->n_hint++] = in->hint;
+		seg->hint = (uint32_t)trace->n_hint;
+	}
+	trace->n++;
+	return 0;
+}
+
+int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk)
+{
+	struct cu_timeline_state state = {0};
+	struct cu_cursor cur = chunk->segments;
+	struct cu_segment segment;
+	int got;
+
+	while ((got = cu_timeline_decode(&state, &cur, &segment)) == 1) {
+		int err = add(trace, &segment);
+		if (err != 0) {
+			return err;
+		}
+	}
+	return got;
+}

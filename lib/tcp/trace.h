@@ -1,0 +1,94 @@
+/*
+ * A trace: one connection's segments in order of capture, with sequence
+ * numbers unwrapped, windows scaled, and what each segment is.
+ *
+ * Everything that judges a connection works on a trace, so it may look both
+ * ways in time. A trace is filled, analysed, cleared and filled again; its
+ * storage is kept, so that a warm one allocates nothing.
+ */
+#ifndef CU_TCP_TRACE_H
+#define CU_TCP_TRACE_H
+
+#include "lib/base/error.h"
+#include "lib/record/record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A segment, or an ICMP error about one. */
+struct cu_trace_segment {
+	int64_t time_ns;
+	int64_t seq;     /* relative: 0 is the SYN, 1 the first byte */
+	int64_t end;     /* seq + len, and 1 for SYN and for FIN */
+	int64_t ack;     /* relative to the other direction; -1 without ACK flag */
+	int64_t window;  /* scaled, in bytes */
+	uint64_t frame;
+	uint32_t len;    /* payload bytes */
+	uint32_t tsval, tsecr;
+	uint32_t marks;  /* 1 << enum cu_event_kind */
+	uint32_t sack;   /* index of the first block in the trace's sack array */
+	uint32_t hint;   /* index into the trace's hints, plus 1; 0 none */
+	uint16_t flags;  /* CU_TCP_ */
+	uint16_t ip_id;
+	uint16_t file;
+	uint16_t dup_ack; /* number of this duplicate ACK; 0 when it is none */
+	uint8_t dir;
+	uint8_t ttl;
+	uint8_t n_sack;
+	uint8_t icmp_type, icmp_code;
+	bool has_timestamps;
+	bool icmp;
+};
+
+struct cu_trace_sack {
+	int64_t left, right; /* relative to the direction that is acknowledged */
+};
+
+struct cu_trace {
+	struct cu_connection connection;
+	struct cu_trace_segment *segment;
+	size_t n, cap;
+	struct cu_trace_sack *sack;
+	size_t n_sack, sack_cap;
+	struct cu_hint *hint;
+	size_t n_hint, hint_cap;
+	int64_t mss[2];         /* bytes a direction's segments hold at most: advertised, or the largest seen */
+	uint8_t shift[2];       /* window scale of each direction's sender, when both SYNs carried one */
+	bool scaled;            /* both SYNs seen with a window scale */
+	bool scale_unknown;     /* no handshake: windows are as sent */
+	/* While filling. */
+	uint32_t base[2], last[2];
+	int64_t last_rel[2];
+	bool has_base[2];
+};
+
+/* {0} is an empty trace. */
+void cu_trace_release(struct cu_trace *trace);
+
+/* Forgets the segments and begins a connection. */
+void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection);
+
+/* Adds the segments of a chunk. 0, CU_ERR_NOMEM, or CU_ERR_FORMAT; the whole ones before the fault stay. */
+int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk);
+
+/* To be called once all segments are there: settles MSS and marks each segment in Wireshark's terms. */
+void cu_trace_mark(struct cu_trace *trace);
+
+static inline bool cu_is(const struct cu_trace_segment *seg, enum cu_event_kind kind)
+{
+	return (seg->marks >> kind & 1) != 0;
+}
+
+/* Whether the segment carries sequence space (data, SYN or FIN). */
+static inline bool cu_carries(const struct cu_trace_segment *seg)
+{
+	return seg->end > seg->seq && !seg->icmp;
+}
+
+static inline const struct cu_hint *cu_trace_hint(const struct cu_trace *trace, const struct cu_trace_segment *seg)
+{
+	return seg->hint != 0 ? &trace->hint[seg->hint - 1] : NULL;
+}
+
+#endif

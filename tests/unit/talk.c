@@ -1,0 +1,99 @@
+#include "tests/unit/talk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const uint32_t isn[2] = {0xfffff000, 1000}; /* the client's numbers wrap early */
+
+void talk_init(struct talk *talk)
+{
+	*talk = (struct talk){.next_id = {100, 5000}};
+	for (int dir = 0; dir < 2; dir++) {
+		struct cu_connection_side *side = &talk->connection.side[dir];
+		side->has_syn = true;
+		side->isn = isn[dir];
+		side->syn = (struct cu_syn_options){.mss = TALK_MSS, .has_wscale = true, .wscale = 0, .sack_permitted = true};
+	}
+	talk->connection.role = CU_ROLE_SYN;
+}
+
+void talk_release(struct talk *talk)
+{
+	cu_trace_release(&talk->trace);
+	cu_path_scratch_release(&talk->scratch);
+	cu_delivery_release(&talk->delivery[0]);
+	cu_delivery_release(&talk->delivery[1]);
+	cu_exchanges_release(&talk->exchanges);
+}
+
+struct cu_segment *talk_add(struct talk *talk, int64_t time_us, int dir, unsigned flags, uint32_t seq, uint32_t ack, uint32_t len)
+{
+	assert_true(talk->n < TALK_CAP);
+	struct cu_segment *segment = &talk->segment[talk->n++];
+	*segment = (struct cu_segment){
+		.time_ns = time_us * CU_NS_PER_US,
+		.frame = talk->n,
+		.dir = (uint8_t)dir,
+		.ttl = 64,
+		.flags = (uint16_t)flags,
+		.window = TALK_WINDOW,
+		.ip_id = talk->next_id[dir]++,
+		.seq = isn[dir] + seq,
+		.ack = flags & CU_TCP_ACK ? isn[!dir] + ack : 0,
+		.len = len,
+	};
+	return segment;
+}
+
+int64_t talk_handshake(struct talk *talk, int64_t server_rtt_us, int64_t client_rtt_us)
+{
+	talk_add(talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(talk, server_rtt_us, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+	talk_add(talk, server_rtt_us + client_rtt_us, CU_C2S, CU_TCP_ACK, 1, 1, 0);
+	return server_rtt_us + client_rtt_us;
+}
+
+void talk_analyse(struct talk *talk)
+{
+	struct cu_buf buf = {0};
+	struct cu_timeline_state state = {0};
+	struct cu_chunk chunk;
+
+	cu_chunk_begin(0, talk->n, &buf);
+	for (size_t i = 0; i < talk->n; i++) {
+		assert_true(cu_buf_reserve(&buf, CU_SEGMENT_ENCODED_CAP));
+		buf.len += cu_timeline_encode(&state, &talk->segment[i], buf.data + buf.len);
+	}
+	assert_false(buf.failed);
+	assert_int_equal(cu_chunk_open(buf.data, buf.len, &chunk), 0);
+	cu_trace_begin(&talk->trace, &talk->connection);
+	assert_int_equal(cu_trace_add_chunk(&talk->trace, &chunk), 0);
+	assert_int_equal(talk->trace.n, talk->n);
+	cu_buf_release(&buf);
+
+	cu_trace_mark(&talk->trace);
+	assert_int_equal(cu_path_measure(&talk->trace, &talk->scratch, &talk->path), 0);
+	for (int dir = 0; dir < 2; dir++) {
+		assert_int_equal(cu_delivery_build(&talk->delivery[dir], &talk->trace, &talk->path, dir), 0);
+	}
+	assert_int_equal(cu_exchanges_find(&talk->exchanges, &talk->trace), 0);
+}
+
+struct cu_transaction talk_transaction(struct talk *talk, size_t n)
+{
+	struct cu_case known = {.trace = &talk->trace, .path = &talk->path, .delivery = talk->delivery};
+	struct cu_transaction transaction;
+	int64_t sum = 0;
+
+	assert_true(n < talk->exchanges.n);
+	assert_true(cu_ledger_fill(&known, &talk->exchanges.item[n], &transaction));
+	for (int cause = 0; cause < CU_N_CAUSES; cause++) {
+		assert_true(transaction.ledger[cause].ns >= 0);
+		sum += transaction.ledger[cause].ns;
+	}
+	assert_int_equal(sum, transaction.total_ns);
+	return transaction;
+}

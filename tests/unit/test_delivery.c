@@ -1,0 +1,248 @@
+/* What was lost, where, and which copy arrived. */
+#include "tests/unit/talk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { ACK = CU_TCP_ACK, PSH = CU_TCP_PSH | CU_TCP_ACK };
+
+#define US CU_NS_PER_US
+
+static const struct cu_piece *piece_at(const struct talk *talk, int dir, int64_t seq)
+{
+	const struct cu_delivery *delivery = &talk->delivery[dir];
+	size_t p = cu_delivery_find(delivery, seq);
+	assert_true(p < delivery->n_pieces);
+	return &delivery->piece[p];
+}
+
+static void test_delivery_seen_twice_was_lost_after(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 230000, CU_S2C, ACK, 1, 101, 0);
+	talk_analyse(&talk);
+	const struct cu_piece *piece = piece_at(&talk, CU_C2S, 1);
+	assert_int_equal(piece->loss, CU_LOSS_AFTER);
+	assert_int_equal(piece->due_ns, t * US);
+	assert_int_equal(piece->arrive_ns, (t + 200000) * US);
+	talk_release(&talk);
+}
+
+static void test_delivery_ack_too_soon_means_the_first_copy_came(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 205000, CU_S2C, ACK, 1, 101, 0);
+	talk_analyse(&talk);
+	assert_int_equal(piece_at(&talk, CU_C2S, 1)->loss, CU_LOSS_NONE);
+	assert_true(cu_is(&talk.trace.segment[4], CU_EVENT_SPURIOUS_RETRANSMISSION));
+	talk_release(&talk);
+}
+
+static void test_delivery_d_sack_means_the_first_copy_came(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+	struct cu_segment *ack = talk_add(&talk, t + 231000, CU_S2C, ACK, 1, 101, 0);
+	ack->n_sack = 1;
+	ack->sack[0][0] = 0xfffff000 + 1;
+	ack->sack[0][1] = 0xfffff000 + 101;
+	talk_analyse(&talk);
+	assert_int_equal(piece_at(&talk, CU_C2S, 1)->loss, CU_LOSS_NONE);
+	talk_release(&talk);
+}
+
+static void test_delivery_timestamp_echo_names_the_copy(void **state)
+{
+	static const struct {
+		uint32_t echo;
+		enum cu_loss_side loss;
+	} cases[] = {{500, CU_LOSS_NONE}, {700, CU_LOSS_AFTER}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		struct cu_segment *first = talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		struct cu_segment *second = talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+		struct cu_segment *ack = talk_add(&talk, t + 235000, CU_S2C, ACK, 1, 101, 0);
+		first->has_timestamps = second->has_timestamps = ack->has_timestamps = true;
+		first->tsval = 500;
+		second->tsval = 700;
+		ack->tsecr = cases[i].echo;
+		talk_analyse(&talk);
+		assert_int_equal(piece_at(&talk, CU_C2S, 1)->loss, cases[i].loss);
+		talk_release(&talk);
+	}
+}
+
+static void test_delivery_hole_filled_late_was_lost_before(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 1000);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 2001, 101, 1000);
+	talk_add(&talk, t + 70000, CU_S2C, ACK, 1001, 101, 1000);
+	talk_analyse(&talk);
+	const struct cu_piece *piece = piece_at(&talk, CU_S2C, 1001);
+	assert_int_equal(piece->loss, CU_LOSS_BEFORE);
+	assert_int_equal(piece->due_ns, (t + 30000) * US);
+	assert_int_equal(piece->arrive_ns, (t + 70000) * US);
+	assert_int_equal(talk.delivery[CU_S2C].n_holes, 1);
+	assert_int_equal(talk.delivery[CU_S2C].hole[0].first_end - talk.delivery[CU_S2C].hole[0].first_start, 1000);
+	talk_release(&talk);
+}
+
+static void test_delivery_pure_ack_shows_a_hole(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	/* The server's next segment is an ACK whose sequence number is past an answer never seen. */
+	talk_add(&talk, t + 50000, CU_S2C, ACK, 501, 101, 0);
+	talk_add(&talk, t + 250000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(&talk, t + 250000, CU_C2S, ACK, 101, 501, 0);
+	talk_analyse(&talk);
+	const struct cu_piece *piece = piece_at(&talk, CU_S2C, 1);
+	assert_int_equal(piece->loss, CU_LOSS_BEFORE);
+	assert_int_equal(piece->due_ns, (t + 50000) * US);
+	talk_release(&talk);
+}
+
+static void test_delivery_acknowledged_but_never_seen_is_the_captures(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 1000);
+	talk_add(&talk, t + 30100, CU_S2C, ACK, 3001, 101, 1000);
+	talk_add(&talk, t + 30200, CU_C2S, ACK, 101, 4001, 0);
+	talk_analyse(&talk);
+	const struct cu_piece *piece = piece_at(&talk, CU_S2C, 1001);
+	assert_int_equal(piece->loss, CU_LOSS_CAPTURE);
+	assert_int_equal(piece->end - piece->start, 2000);
+	talk_release(&talk);
+}
+
+static void test_delivery_holes_filled_from_the_middle(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_S2C, ACK, 1, 1, 1000);
+	talk_add(&talk, t, CU_S2C, ACK, 4001, 1, 1000);
+	talk_add(&talk, t + 50000, CU_S2C, ACK, 2001, 1, 1000);
+	talk_add(&talk, t + 60000, CU_S2C, ACK, 1001, 1, 1000);
+	talk_add(&talk, t + 70000, CU_S2C, ACK, 3001, 1, 1000);
+	talk_add(&talk, t + 70000, CU_C2S, ACK, 1, 5001, 0);
+	talk_analyse(&talk);
+	const struct cu_delivery *delivery = &talk.delivery[CU_S2C];
+	int64_t at = 0;
+	for (size_t p = 0; p < delivery->n_pieces; p++) {
+		assert_int_equal(delivery->piece[p].start, at);
+		at = delivery->piece[p].end;
+	}
+	assert_int_equal(at, 5001);
+	for (size_t h = 0; h < delivery->n_holes; h++) {
+		assert_true(delivery->hole[h].start >= delivery->hole[h].end);
+	}
+	talk_release(&talk);
+}
+
+static void test_path_measures_both_sides(void **state)
+{
+	static const struct {
+		int64_t server_us, client_us;
+		enum cu_vantage vantage;
+	} cases[] = {
+		{97000, 100, CU_VANTAGE_CLIENT},
+		{100, 97000, CU_VANTAGE_SERVER},
+		{40000, 50000, CU_VANTAGE_MIDDLE},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		talk_handshake(&talk, cases[i].server_us, cases[i].client_us);
+		talk_analyse(&talk);
+		assert_int_equal(talk.path.server_rtt_ns, cases[i].server_us * US);
+		assert_int_equal(talk.path.client_rtt_ns, cases[i].client_us * US);
+		assert_int_equal(talk.path.handshake_rtt_ns, (cases[i].server_us + cases[i].client_us) * US);
+		assert_int_equal(talk.path.vantage, cases[i].vantage);
+		talk_release(&talk);
+	}
+}
+
+static void test_path_takes_no_sample_from_what_was_sent_twice(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 201000, CU_S2C, ACK, 1, 101, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.side[CU_C2S].n_samples, 1);
+	assert_int_equal(talk.path.server_rtt_ns, 30000 * US);
+	talk_release(&talk);
+}
+
+static void test_marks_keep_alive_and_its_ack(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 45000000, CU_C2S, ACK, 100, 1, 0);
+	talk_add(&talk, t + 45030000, CU_S2C, ACK, 1, 101, 0);
+	talk_analyse(&talk);
+	assert_true(cu_is(&talk.trace.segment[5], CU_EVENT_KEEP_ALIVE));
+	assert_true(cu_is(&talk.trace.segment[6], CU_EVENT_KEEP_ALIVE_ACK));
+	assert_false(cu_is(&talk.trace.segment[6], CU_EVENT_DUPLICATE_ACK));
+	talk_release(&talk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_delivery_seen_twice_was_lost_after),
+		cmocka_unit_test(test_delivery_ack_too_soon_means_the_first_copy_came),
+		cmocka_unit_test(test_delivery_d_sack_means_the_first_copy_came),
+		cmocka_unit_test(test_delivery_timestamp_echo_names_the_copy),
+		cmocka_unit_test(test_delivery_hole_filled_late_was_lost_before),
+		cmocka_unit_test(test_delivery_pure_ack_shows_a_hole),
+		cmocka_unit_test(test_delivery_acknowledged_but_never_seen_is_the_captures),
+		cmocka_unit_test(test_delivery_holes_filled_from_the_middle),
+		cmocka_unit_test(test_path_measures_both_sides),
+		cmocka_unit_test(test_path_takes_no_sample_from_what_was_sent_twice),
+		cmocka_unit_test(test_marks_keep_alive_and_its_ack),
+	};
+	return cmocka_run_group_tests_name("delivery", tests, NULL, NULL);
+}

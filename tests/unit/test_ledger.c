@@ -1,0 +1,330 @@
+/* The ledger on connections told segment by segment: who had the time, to the microsecond. */
+#include "tests/unit/talk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { ACK = CU_TCP_ACK, PSH = CU_TCP_PSH | CU_TCP_ACK, FIN = CU_TCP_FIN | CU_TCP_ACK };
+
+#define US CU_NS_PER_US
+#define assert_us(transaction, cause, us) assert_int_equal((transaction).ledger[cause].ns, (us) * US)
+
+static void test_ledger_server_thinks(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 530000, CU_S2C, PSH, 1, 101, 200);
+	talk_add(&talk, t + 540000, CU_C2S, ACK, 101, 201, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 2);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.kind, CU_TXN_REQUEST);
+	assert_int_equal(request.outcome, CU_OUTCOME_ANSWERED);
+	assert_int_equal(request.total_ns, 540000 * US);
+	assert_us(request, CU_NETWORK_RTT, 40000);
+	assert_us(request, CU_SERVER_THINK, 500000);
+	assert_int_equal(request.request.first_frame, 4);
+	assert_int_equal(request.acked_frame, 5);
+	assert_int_equal(request.ack_delay_ns, 30000 * US);
+	assert_int_equal(request.response.first_frame, 6);
+	talk_release(&talk);
+}
+
+static void test_ledger_handshake_costs_the_path(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_analyse(&talk);
+	struct cu_transaction connect = talk_transaction(&talk, 0);
+	assert_int_equal(connect.kind, CU_TXN_CONNECT);
+	assert_int_equal(connect.total_ns, 40000 * US);
+	assert_us(connect, CU_NETWORK_RTT, 40000);
+	talk_release(&talk);
+}
+
+static void test_ledger_lost_syn(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 1030000, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+	talk_add(&talk, 1040000, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, 1040000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 1070000, CU_S2C, PSH, 1, 101, 100);
+	talk_analyse(&talk);
+	struct cu_transaction connect = talk_transaction(&talk, 0);
+	assert_us(connect, CU_NETWORK_CONNECT, 1000000);
+	assert_us(connect, CU_NETWORK_RTT, 40000);
+	talk_release(&talk);
+}
+
+static void test_ledger_request_lost_after_the_vantage_point(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 240000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 270000, CU_S2C, PSH, 1, 101, 200);
+	talk_add(&talk, t + 280000, CU_C2S, ACK, 101, 201, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_LOSS, 240000);
+	assert_us(request, CU_NETWORK_RTT, 40000);
+	assert_us(request, CU_SERVER_THINK, 0);
+	assert_int_equal(request.loss_side, CU_LOSS_AFTER);
+	talk_release(&talk);
+}
+
+static void test_ledger_answer_lost_before_the_vantage_point(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	/* Ten segments of the answer; the third is missing and comes 200 ms later. */
+	for (uint32_t i = 0; i < 10; i++) {
+		if (i != 2) {
+			talk_add(&talk, t + 30000, CU_S2C, ACK, 1 + i * 1000, 101, 1000);
+		}
+	}
+	talk_add(&talk, t + 30000, CU_C2S, ACK, 101, 2001, 0);
+	talk_add(&talk, t + 230000, CU_S2C, ACK, 2001, 101, 1000);
+	talk_add(&talk, t + 230000, CU_C2S, ACK, 101, 10001, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.total_ns, 230000 * US);
+	assert_us(request, CU_NETWORK_LOSS, 200000);
+	assert_us(request, CU_NETWORK_RTT, 30000);
+	assert_int_equal(request.loss_side, CU_LOSS_BEFORE);
+	talk_release(&talk);
+}
+
+static void test_ledger_server_pauses(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 501, 0);
+	talk_add(&talk, t + 430000, CU_S2C, PSH, 501, 101, 500);
+	talk_add(&talk, t + 440000, CU_C2S, ACK, 101, 1001, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 400000);
+	assert_us(request, CU_SERVER_THINK, 0);
+	assert_us(request, CU_NETWORK_RTT, 40000);
+	talk_release(&talk);
+}
+
+static void test_ledger_client_window_closed(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = 2000;
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 1000);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1001, 101, 1000);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 2001, 0)->window = 0;
+	talk_add(&talk, t + 840000, CU_C2S, ACK, 101, 2001, 0)->window = 2000;
+	talk_add(&talk, t + 870000, CU_S2C, PSH, 2001, 101, 1000);
+	talk_add(&talk, t + 880000, CU_C2S, ACK, 101, 3001, 0)->window = 2000;
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_CLIENT_WINDOW, 840000);
+	assert_us(request, CU_NETWORK_RTT, 40000);
+	talk_release(&talk);
+}
+
+static void test_ledger_client_pauses(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 500);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 501, 0);
+	talk_add(&talk, t + 600000, CU_C2S, PSH, 501, 1, 500);
+	talk_add(&talk, t + 630000, CU_S2C, PSH, 1, 1001, 100);
+	talk_add(&talk, t + 640000, CU_C2S, ACK, 1001, 101, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_CLIENT_PAUSE, 600000);
+	assert_us(request, CU_NETWORK_RTT, 40000);
+	talk_release(&talk);
+}
+
+static void test_ledger_nagle_waits_for_a_delayed_ack(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 300);
+	talk_add(&talk, t + 50000, CU_S2C, ACK, 1, 301, 0);
+	talk_add(&talk, t + 50000, CU_C2S, PSH, 301, 1, 300);
+	talk_add(&talk, t + 60000, CU_S2C, PSH, 1, 601, 100);
+	talk_add(&talk, t + 60000, CU_C2S, ACK, 601, 101, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_DELAYED_ACK, 40000);
+	assert_us(request, CU_NETWORK_TRANSFER, 10000);
+	assert_us(request, CU_NETWORK_RTT, 10000);
+	talk_release(&talk);
+}
+
+static void test_ledger_second_request_after_idle_charges_no_idle(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 200);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 201, 0);
+	t += 60000000;
+	talk_add(&talk, t, CU_C2S, PSH, 101, 201, 100);
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 201, 201, 200);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 201, 401, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 3);
+	assert_int_equal(talk_transaction(&talk, 1).total_ns, 40000 * US);
+	assert_int_equal(talk_transaction(&talk, 2).total_ns, 40000 * US);
+	talk_release(&talk);
+}
+
+static void test_ledger_greeting(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t + 330000, CU_S2C, PSH, 1, 1, 80);
+	talk_add(&talk, t + 340000, CU_C2S, ACK, 1, 81, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.item[1].kind, CU_TXN_GREETING);
+	struct cu_transaction greeting = talk_transaction(&talk, 1);
+	assert_us(greeting, CU_SERVER_THINK, 300000);
+	assert_us(greeting, CU_NETWORK_RTT, 40000);
+	talk_release(&talk);
+}
+
+static void test_ledger_late_data_is_no_answer(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 200);
+	talk_add(&talk, t + 30000, CU_C2S, ACK, 101, 201, 0);
+	/* The next request crosses more of the first answer: its ACK number does not cover the request. */
+	talk_add(&talk, t + 100000, CU_C2S, PSH, 101, 201, 100);
+	talk_add(&talk, t + 110000, CU_S2C, PSH, 201, 101, 50);
+	talk_add(&talk, t + 130000, CU_S2C, ACK, 251, 201, 0);
+	talk_add(&talk, t + 630000, CU_S2C, PSH, 251, 201, 100);
+	talk_add(&talk, t + 630000, CU_C2S, ACK, 201, 351, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 3);
+	struct cu_transaction second = talk_transaction(&talk, 2);
+	assert_us(second, CU_SERVER_THINK, 500000);
+	assert_int_equal(second.response.n_bytes, 100);
+	talk_release(&talk);
+}
+
+static void test_ledger_reordering_blames_nobody(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 1000);
+	struct cu_segment *early = talk_add(&talk, t + 30000, CU_S2C, ACK, 2001, 101, 1000);
+	struct cu_segment *late = talk_add(&talk, t + 38000, CU_S2C, ACK, 1001, 101, 1000);
+	uint16_t id = early->ip_id;
+	early->ip_id = late->ip_id;
+	late->ip_id = id;
+	talk_add(&talk, t + 38000, CU_C2S, ACK, 101, 3001, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_LOSS, 0);
+	assert_us(request, CU_NETWORK_TRANSFER, 8000);
+	assert_true(cu_is(&talk.trace.segment[6], CU_EVENT_OUT_OF_ORDER));
+	talk_release(&talk);
+}
+
+static void test_ledger_frames_captured_twice_are_no_retransmission(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	uint16_t id = talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->ip_id;
+	talk_add(&talk, t + 20, CU_C2S, PSH, 1, 1, 100)->ip_id = id;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 200);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 201, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.total_ns, 40000 * US);
+	assert_us(request, CU_NETWORK_RTT, 40000);
+	assert_true(cu_is(&talk.trace.segment[4], CU_EVENT_DUPLICATE_FRAME));
+	assert_false(cu_is(&talk.trace.segment[4], CU_EVENT_RETRANSMISSION));
+	talk_release(&talk);
+}
+
+static void test_ledger_unanswered_request_that_was_received(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 5000000, CU_C2S, FIN, 101, 1, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.outcome, CU_OUTCOME_ABANDONED);
+	assert_int_equal(request.total_ns, 5000000 * US);
+	assert_us(request, CU_SERVER_THINK, 4970000);
+	talk_release(&talk);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ledger_server_thinks),
+		cmocka_unit_test(test_ledger_handshake_costs_the_path),
+		cmocka_unit_test(test_ledger_lost_syn),
+		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
+		cmocka_unit_test(test_ledger_answer_lost_before_the_vantage_point),
+		cmocka_unit_test(test_ledger_server_pauses),
+		cmocka_unit_test(test_ledger_client_window_closed),
+		cmocka_unit_test(test_ledger_client_pauses),
+		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
+		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
+		cmocka_unit_test(test_ledger_greeting),
+		cmocka_unit_test(test_ledger_late_data_is_no_answer),
+		cmocka_unit_test(test_ledger_reordering_blames_nobody),
+		cmocka_unit_test(test_ledger_frames_captured_twice_are_no_retransmission),
+		cmocka_unit_test(test_ledger_unanswered_request_that_was_received),
+	};
+	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
+}
