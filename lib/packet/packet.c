@@ -1,0 +1,118 @@
+#include "lib/packet/packet.h"
+
+#include "lib/packet/decode.h"
+
+#include <string.h>
+
+enum {
+	LINKTYPE_ETHERNET = 1,
+	ETHERNET_HEADER = 14,
+	IPV4_HEADER_MIN = 20,
+	ETHERTYPE_IPV4 = 0x0800,
+	IPV4_NO_OPTIONS = 0x45,
+	IPV4_PROTO_TCP = 6,
+	IPV4_FRAGMENT_BITS = 0x3fff, /* more fragments, and the offset */
+};
+
+/* The layers that one frame can have: more is an attack, or a loop. */
+enum { LAYERS_CAP = 64 };
+
+/* Ethernet, IPv4 without options or fragments, TCP: nearly every frame. False: take the long way. */
+static bool decode_fast(const uint8_t *data, uint32_t caplen, struct cu_tcp *tcp, enum cu_packet_kind *kind)
+{
+	if (caplen < ETHERNET_HEADER + IPV4_HEADER_MIN) {
+		return false;
+	}
+	const uint8_t *ip = data + ETHERNET_HEADER;
+	if (cu_get_be16(data + 12) != ETHERTYPE_IPV4 || ip[0] != IPV4_NO_OPTIONS || ip[9] != IPV4_PROTO_TCP ||
+	    (cu_get_be16(ip + 6) & IPV4_FRAGMENT_BITS) != 0) {
+		return false;
+	}
+	uint32_t total = cu_get_be16(ip + 2);
+	if (total < IPV4_HEADER_MIN) {
+		return false;
+	}
+	memset(&tcp->key, 0, sizeof(tcp->key));
+	memcpy(tcp->key.src.bytes, ip + 12, 4);
+	memcpy(tcp->key.dst.bytes, ip + 16, 4);
+	tcp->key.src.family = 4;
+	tcp->key.dst.family = 4;
+	tcp->ip_id = cu_get_be16(ip + 4);
+	tcp->ttl = ip[8];
+	tcp->first_fragment = false;
+	uint32_t cap = caplen - ETHERNET_HEADER - IPV4_HEADER_MIN;
+	*kind = cu_decode_tcp(ip + IPV4_HEADER_MIN, cap, total - IPV4_HEADER_MIN, tcp);
+	return true;
+}
+
+static enum layer decode_layer(struct decode *d, enum layer layer)
+{
+	switch (layer) {
+	case LAYER_LINK:
+		return cu_decode_link(d);
+	case LAYER_ETHERNET:
+		return cu_decode_ethernet(d);
+	case LAYER_ETHERTYPE:
+		return cu_decode_ethertype(d);
+	case LAYER_LLC:
+		return cu_decode_llc(d);
+	case LAYER_PPP:
+		return cu_decode_ppp(d);
+	case LAYER_CHDLC:
+		return cu_decode_chdlc(d);
+	case LAYER_PPPOE:
+		return cu_decode_pppoe(d);
+	case LAYER_MPLS:
+		return cu_decode_mpls(d);
+	case LAYER_WLAN:
+		return cu_decode_wlan(d);
+	case LAYER_IP:
+		return cu_decode_ip(d);
+	case LAYER_IP_PROTOCOL:
+		return cu_decode_ip_protocol(d);
+	case LAYER_GRE:
+		return cu_decode_gre(d);
+	case LAYER_DONE:
+		break;
+	}
+	return LAYER_DONE;
+}
+
+enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
+                                     union cu_packet_content *content)
+{
+	enum cu_packet_kind kind;
+	if (linktype == LINKTYPE_ETHERNET && decode_fast(data, caplen, &content->tcp, &kind)) {
+		return kind;
+	}
+	struct decode d;
+	memset(&d, 0, sizeof(d));
+	d.pos = data;
+	d.cap = caplen;
+	d.wire = len > caplen ? len : caplen;
+	d.type = linktype;
+	d.kind = CU_PACKET_OTHER;
+	d.content = content;
+	enum layer layer = LAYER_LINK;
+	for (int i = 0; i < LAYERS_CAP && layer != LAYER_DONE; i++) {
+		layer = decode_layer(&d, layer);
+	}
+	if (d.quoted && d.kind != CU_PACKET_ICMP_ERROR) {
+		return CU_PACKET_OTHER; /* a sound ICMP message, whatever it quotes */
+	}
+	return d.kind;
+}
+
+const char *cu_packet_kind_text(enum cu_packet_kind kind)
+{
+	static const char *const texts[CU_PACKET_N_KINDS] = {
+		[CU_PACKET_TCP] = "TCP",
+		[CU_PACKET_ICMP_ERROR] = "ICMP error about TCP",
+		[CU_PACKET_FRAGMENT] = "later IP fragment",
+		[CU_PACKET_OTHER] = "not TCP",
+		[CU_PACKET_SHORT] = "cut inside its headers",
+		[CU_PACKET_MALFORMED] = "malformed",
+		[CU_PACKET_UNKNOWN_LINK] = "unknown link type",
+	};
+	return (unsigned)kind < CU_PACKET_N_KINDS ? texts[kind] : "unknown";
+}
