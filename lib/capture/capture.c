@@ -1,0 +1,321 @@
+#include "lib/capture/capture.h"
+
+#include "lib/capture/filter.h"
+#include "lib/capture/input.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	/* Inputs held open from the start; others are opened when the merge comes to their first packet. */
+	OPEN_CAP = 32,
+	INPUTS_CAP = UINT16_MAX,
+};
+
+enum slot_state {
+	SLOT_OPEN,    /* head is its next packet */
+	SLOT_WAITING, /* closed; only head's time is good */
+	SLOT_ENDED,
+};
+
+struct slot {
+	struct cu_input input;
+	struct cu_packet head;
+	enum slot_state state;
+	bool is_head_checked; /* against the filter */
+	int prepared_linktype; /* of the filter; -1 none */
+};
+
+struct cu_capture {
+	struct slot *slots;
+	size_t n_slots;
+	size_t n_open;
+	struct cu_filter *filter;
+	/* slots that have not ended, the one with the earliest head first */
+	size_t *heap;
+	size_t heap_len;
+	bool is_head_taken; /* the packet of the first slot of the heap was delivered */
+};
+
+/* ------------------------------------------------------------------- heap */
+
+static bool is_before(const struct cu_capture *capture, size_t a, size_t b)
+{
+	int64_t ta = capture->slots[a].head.time_ns;
+	int64_t tb = capture->slots[b].head.time_ns;
+	return ta != tb ? ta < tb : a < b;
+}
+
+static void sift_down(struct cu_capture *capture, size_t i)
+{
+	size_t *heap = capture->heap;
+	for (;;) {
+		size_t first = i;
+		for (size_t child = 2 * i + 1; child <= 2 * i + 2; child++) {
+			if (child < capture->heap_len && is_before(capture, heap[child], heap[first])) {
+				first = child;
+			}
+		}
+		if (first == i) {
+			return;
+		}
+		size_t slot = heap[i];
+		heap[i] = heap[first];
+		heap[first] = slot;
+		i = first;
+	}
+}
+
+static void drop_first(struct cu_capture *capture)
+{
+	capture->heap[0] = capture->heap[--capture->heap_len];
+	sift_down(capture, 0);
+}
+
+/* ------------------------------------------------------------------ slots */
+
+static void end_slot(struct cu_capture *capture, struct slot *slot)
+{
+	if (slot->state == SLOT_OPEN) {
+		capture->n_open--;
+	}
+	slot->state = SLOT_ENDED;
+	cu_input_close(&slot->input);
+}
+
+static bool passes(struct cu_capture *capture, struct slot *slot, const struct cu_packet *packet)
+{
+	if (packet->linktype != slot->prepared_linktype) {
+		struct cu_fault fault = {0};
+		if (cu_filter_prepare(capture->filter, packet->linktype, &fault) < 0) {
+			cu_input_fault(&slot->input, fault.code, "%s", fault.text);
+		}
+		slot->prepared_linktype = packet->linktype;
+	}
+	bool does_pass = cu_filter_match(capture->filter, packet);
+	slot->input.stats.n_filtered += does_pass ? 0 : 1;
+	return does_pass;
+}
+
+/* The slot's next packet that passes the filter: 1, 0 at its end, < 0 no memory. */
+static int pull(struct cu_capture *capture, struct slot *slot, struct cu_packet *packet)
+{
+	int rc;
+	do {
+		rc = slot->input.next(&slot->input, packet);
+	} while (rc == 1 && capture->filter && !passes(capture, slot, packet));
+	return rc;
+}
+
+/* Opens the input of a slot and reads its first packet, whether it passes or not. */
+static int open_slot(struct cu_capture *capture, size_t file, const char *path, struct cu_fault *fault)
+{
+	struct slot *slot = &capture->slots[file];
+	slot->prepared_linktype = -1;
+	slot->is_head_checked = false;
+	slot->state = SLOT_ENDED;
+	int rc = cu_input_open(&slot->input, path, (uint16_t)file, fault);
+	if (rc < 0) {
+		return rc;
+	}
+	slot->state = SLOT_OPEN;
+	capture->n_open++;
+	rc = slot->input.next(&slot->input, &slot->head);
+	if (rc < 0) {
+		cu_fault_set(fault, rc, "%s: no memory", slot->input.name);
+	}
+	if (rc != 1) {
+		end_slot(capture, slot);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+/* Closes an input again that can be opened when its time has come. */
+static void suspend_slot(struct cu_capture *capture, struct slot *slot)
+{
+	cu_input_close(&slot->input);
+	slot->state = SLOT_WAITING;
+	capture->n_open--;
+}
+
+static int resume_slot(struct cu_capture *capture, size_t file)
+{
+	struct slot *slot = &capture->slots[file];
+	struct cu_fault fault = {0};
+	const char *path = slot->input.stats.path;
+	cu_input_release(&slot->input);
+	int rc = open_slot(capture, file, path, &fault);
+	if (rc < 0 && rc != CU_ERR_NOMEM) {
+		/* it was there a moment ago; the others go on */
+		size_t prefix = strlen(slot->input.name) + strlen(": ");
+		bool has_prefix = strlen(fault.text) > prefix;
+		cu_input_fault(&slot->input, fault.code, "%s", has_prefix ? fault.text + prefix : fault.text);
+		return 0;
+	}
+	return rc;
+}
+
+static int check_filter(struct cu_capture *capture, struct slot *slot, struct cu_fault *fault)
+{
+	if (!capture->filter || !slot->input.has_linktype) {
+		return 0;
+	}
+	struct cu_fault why = {0};
+	int rc = cu_filter_prepare(capture->filter, slot->input.stats.linktype, &why);
+	return rc < 0 ? (int)cu_fault_set(fault, why.code, "%s: %s", slot->input.name, why.text) : 0;
+}
+
+/* ----------------------------------------------------------------- public */
+
+static int open_all(struct cu_capture *capture, const struct cu_capture_config *config, struct cu_fault *fault)
+{
+	for (size_t i = 0; i < config->n_paths; i++) {
+		struct slot *slot = &capture->slots[i];
+		int rc = open_slot(capture, i, config->paths[i], fault);
+		capture->n_slots++;
+		rc = rc < 0 ? rc : check_filter(capture, slot, fault);
+		if (rc < 0) {
+			return rc;
+		}
+		if (slot->state == SLOT_ENDED) {
+			continue;
+		}
+		if (capture->n_open > OPEN_CAP && slot->input.source.is_regular && slot->input.source.owns_fd) {
+			suspend_slot(capture, slot);
+		}
+		capture->heap[capture->heap_len++] = i;
+	}
+	for (size_t i = capture->heap_len / 2; i-- > 0;) {
+		sift_down(capture, i);
+	}
+	return 0;
+}
+
+int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config *config, struct cu_fault *fault)
+{
+	*capture = NULL;
+	if (config->n_paths > INPUTS_CAP) {
+		return cu_fault_set(fault, CU_ERR_RANGE, "%zu inputs are more than %d", config->n_paths, INPUTS_CAP);
+	}
+	struct cu_capture *c = calloc(1, sizeof(*c));
+	size_t n = config->n_paths > 0 ? config->n_paths : 1;
+	if (c) {
+		c->slots = calloc(n, sizeof(*c->slots));
+		c->heap = calloc(n, sizeof(*c->heap));
+		c->filter = config->filter ? cu_filter_new(config->filter) : NULL;
+	}
+	if (!c || !c->slots || !c->heap || (config->filter && !c->filter)) {
+		cu_capture_close(c);
+		return cu_fault_set(fault, CU_ERR_NOMEM, "no memory for %zu inputs", config->n_paths);
+	}
+	int rc = open_all(c, config, fault);
+	if (rc < 0) {
+		cu_capture_close(c);
+		return rc;
+	}
+	*capture = c;
+	return 0;
+}
+
+/* The head that opening read: 1, or 0 when it was used already or does not pass. */
+static int take_first_head(struct cu_capture *capture, struct slot *slot, struct cu_packet *packet)
+{
+	if (slot->is_head_checked) {
+		return 0;
+	}
+	slot->is_head_checked = true;
+	*packet = slot->head;
+	return !capture->filter || passes(capture, slot, packet);
+}
+
+static int next_of_one(struct cu_capture *capture, struct cu_packet *packet)
+{
+	struct slot *slot = &capture->slots[0];
+	if (__builtin_expect(!slot->is_head_checked, 0)) {
+		if (slot->state == SLOT_ENDED) {
+			return 0;
+		}
+		if (take_first_head(capture, slot, packet)) {
+			return 1;
+		}
+	}
+	return pull(capture, slot, packet);
+}
+
+static int next_of_many(struct cu_capture *capture, struct cu_packet *packet)
+{
+	while (capture->heap_len > 0) {
+		size_t file = capture->heap[0];
+		struct slot *slot = &capture->slots[file];
+		int rc = 1;
+		if (slot->state == SLOT_WAITING) {
+			rc = resume_slot(capture, file);
+			rc = rc < 0 ? rc : slot->state == SLOT_OPEN;
+		} else if (capture->is_head_taken) {
+			rc = pull(capture, slot, &slot->head);
+		} else if (slot->is_head_checked || take_first_head(capture, slot, packet)) {
+			*packet = slot->head;
+			capture->is_head_taken = true;
+			slot->is_head_checked = true;
+			return 1;
+		} else {
+			rc = pull(capture, slot, &slot->head);
+		}
+		capture->is_head_taken = false;
+		if (rc < 0) {
+			return rc;
+		}
+		if (rc == 0) {
+			end_slot(capture, slot);
+			drop_first(capture);
+		} else {
+			sift_down(capture, 0);
+		}
+	}
+	return 0;
+}
+
+int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet)
+{
+	return capture->n_slots == 1 ? next_of_one(capture, packet) : next_of_many(capture, packet);
+}
+
+const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n)
+{
+	for (size_t i = 0; i < capture->n_slots; i++) {
+		const struct cu_input *input = &capture->slots[i].input;
+		if (n < input->n_faults) {
+			return &input->faults[n];
+		}
+		n -= input->n_faults;
+	}
+	return NULL;
+}
+
+size_t cu_capture_n_files(const struct cu_capture *capture)
+{
+	return capture->n_slots;
+}
+
+const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t file)
+{
+	struct cu_input *input = &capture->slots[file].input;
+	if (input->source.buf) {
+		input->stats.read_bytes = cu_source_read_bytes(&input->source);
+	}
+	return &input->stats;
+}
+
+void cu_capture_close(struct cu_capture *capture)
+{
+	if (!capture) {
+		return;
+	}
+	for (size_t i = 0; i < capture->n_slots; i++) {
+		cu_input_release(&capture->slots[i].input);
+	}
+	cu_filter_free(capture->filter);
+	free(capture->heap);
+	free(capture->slots);
+	free(capture);
+}

@@ -1,0 +1,72 @@
+/*
+ * Captures in: pcap and pcapng, plain or compressed, from files and streams.
+ *
+ * A cu_capture reads several inputs as one, merged by time. Packets are
+ * borrowed: they live until the next call. Damage in the framing is skipped
+ * and counted where the next plausible record can be found; the first fault
+ * is kept and everything that was whole is still delivered.
+ */
+#ifndef CU_CAPTURE_CAPTURE_H
+#define CU_CAPTURE_CAPTURE_H
+
+#include "lib/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The largest packet that is believed (libpcap's MAXIMUM_SNAPLEN). */
+enum { CU_PACKET_CAP = 262144 };
+
+struct cu_packet {
+	int64_t time_ns;     /* since 1970-01-01 UTC; may step back */
+	uint64_t frame;      /* number in its file, from 1, as Wireshark counts */
+	const uint8_t *data; /* caplen bytes, borrowed until the next call */
+	uint32_t caplen;     /* bytes captured */
+	uint32_t len;        /* bytes on the wire, at least caplen */
+	uint16_t linktype;   /* LINKTYPE_ number of tcpdump.org */
+	uint16_t file;       /* index of its input, in the order given */
+};
+
+struct cu_capture_config {
+	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
+	size_t n_paths;
+	const char *filter; /* libpcap filter expression, or NULL for all packets */
+};
+
+/* What was read of one input, so far. */
+struct cu_capture_stats {
+	const char *path;
+	const char *format; /* "pcap", "pcapng", "pcap (zstd)"; "" before the first byte */
+	uint64_t n_packets; /* delivered or passed over by the filter */
+	uint64_t n_filtered;
+	uint64_t n_damaged;     /* places where framing was lost */
+	uint64_t skipped_bytes; /* bytes passed over there */
+	uint64_t n_drops;       /* packets the capturing program reported as dropped */
+	uint64_t read_bytes;    /* of the file as stored, for progress */
+	uint64_t size_bytes;    /* 0 when not a regular file */
+	uint32_t snaplen;       /* largest of its interfaces; 0 unknown */
+	uint16_t linktype;      /* of its first interface */
+};
+
+struct cu_capture;
+
+/*
+ * Opens the inputs. 0, or an error whose sentence is in fault, with the
+ * input's name: missing file, directory, no capture, bad filter. On an error
+ * *capture is NULL. An input that turns out bad later does not stop the others.
+ */
+int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config *config, struct cu_fault *fault);
+
+/* 1 and the next packet by time, 0 at the end of all inputs, < 0 when memory ran out. */
+int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet);
+
+/* The n-th fault met in any input (each names its input and place), or NULL past the last. */
+const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n);
+
+size_t cu_capture_n_files(const struct cu_capture *capture);
+const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t file);
+
+void cu_capture_close(struct cu_capture *capture);
+
+#endif

@@ -1,0 +1,116 @@
+#include "lib/capture/input.h"
+
+#include "lib/base/bytes.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAGIC_LEN = 4 };
+
+void cu_input_fault(struct cu_input *input, enum cu_error code, const char *format, ...)
+{
+	if (input->n_faults >= CU_INPUT_FAULT_CAP) {
+		return;
+	}
+	if (!input->faults) {
+		input->faults = calloc(CU_INPUT_FAULT_CAP, sizeof(*input->faults));
+		if (!input->faults) {
+			return;
+		}
+	}
+	char text[sizeof(input->faults->text)];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cu_fault_set(&input->faults[input->n_faults++], code, "%s: %s", input->name, text);
+}
+
+bool cu_input_check_source(struct cu_input *input)
+{
+	if (!input->source.fault.code) {
+		return false;
+	}
+	if (!input->has_source_fault) {
+		input->has_source_fault = true;
+		cu_input_fault(input, input->source.fault.code, "%s", "");
+		if (input->n_faults > 0) {
+			input->faults[input->n_faults - 1] = input->source.fault;
+		}
+	}
+	return true;
+}
+
+static int recognise(struct cu_input *input, struct cu_fault *fault)
+{
+	struct cu_source *src = &input->source;
+	size_t len = cu_source_fill(src, MAGIC_LEN, 0);
+	if (src->fault.code) {
+		*fault = src->fault;
+		return fault->code;
+	}
+	if (len == 0) {
+		return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is empty", input->name);
+	}
+	const uint8_t *p = src->pos;
+	if (len < MAGIC_LEN) {
+		return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (has only %zu bytes)", input->name, len);
+	}
+	if (cu_pcap_is_magic(p)) {
+		input->next = cu_pcap_next;
+		return cu_pcap_open(input, fault);
+	}
+	if (cu_pcapng_is_magic(p)) {
+		input->next = cu_pcapng_next;
+		input->is_pcapng = true;
+		return cu_pcapng_open(input, fault);
+	}
+	return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (begins with %02x %02x %02x %02x)", input->name,
+	                    p[0], p[1], p[2], p[3]);
+}
+
+int cu_input_open(struct cu_input *input, const char *path, uint16_t file, struct cu_fault *fault)
+{
+	memset(input, 0, sizeof(*input));
+	input->file = file;
+	input->name = strcmp(path, "-") == 0 ? "standard input" : path;
+	input->stats.path = path;
+	input->stats.format = "";
+	int rc = cu_source_open(&input->source, path, input->name);
+	if (rc < 0) {
+		*fault = input->source.fault;
+	} else {
+		rc = recognise(input, fault);
+	}
+	if (rc < 0) {
+		cu_input_release(input);
+		return rc;
+	}
+	const char *compression = cu_compression_name(input->source.compression);
+	(void)snprintf(input->format_text, sizeof(input->format_text), "%s%s%s%s", input->is_pcapng ? "pcapng" : "pcap",
+	               *compression ? " (" : "", compression, *compression ? ")" : "");
+	input->stats.format = input->format_text;
+	input->stats.size_bytes = input->source.size_bytes;
+	return 0;
+}
+
+void cu_input_close(struct cu_input *input)
+{
+	if (input->source.buf) {
+		input->stats.read_bytes = cu_source_read_bytes(&input->source);
+	}
+	if (input->is_pcapng) {
+		cu_pcapng_release(input);
+	}
+	cu_source_release(&input->source);
+}
+
+void cu_input_release(struct cu_input *input)
+{
+	cu_input_close(input);
+	free(input->faults);
+	input->faults = NULL;
+	input->n_faults = 0;
+}

@@ -1,0 +1,99 @@
+/*
+ * Private to lib/capture: one input file, its format, its faults and counts.
+ */
+#ifndef CU_CAPTURE_INPUT_H
+#define CU_CAPTURE_INPUT_H
+
+#include "lib/capture/capture.h"
+#include "lib/capture/source.h"
+
+enum {
+	CU_INPUT_FAULT_CAP = 16,      /* faults kept of one input; all are counted */
+	CU_FORMAT_TEXT_CAP = 24,      /* "pcapng (bzip2)" */
+	CU_RESYNC_NEAR_S = 24 * 3600, /* a timestamp this close to the last one is no surprise */
+};
+
+/* What a pcap file header says (tcpdump.org, draft-ietf-opsawg-pcap). */
+struct cu_pcap {
+	bool is_big_endian;
+	uint8_t length_order;      /* enum in pcap.c: old versions swapped the two lengths */
+	uint32_t header_len;       /* of a record: 16, or 24 in Kuznetzov's variant */
+	uint32_t subsec_ns;        /* nanoseconds of one unit of the fraction: 1 or 1000 */
+	uint32_t subsec_max;       /* the fraction is below it */
+	uint32_t usual_caplen_max; /* the snap length: more is odd */
+	uint32_t last_sec;
+	bool has_last_sec;
+	unsigned usual_oddness; /* of the first records: this writer's ways */
+	uint64_t jump_frame; /* packets before the last jump in time */
+	size_t prev_len; /* data bytes of the record in front of pos, where a damaged length may have hidden others */
+};
+
+struct cu_pcapng_interface {
+	uint16_t linktype;
+	uint8_t shift;       /* if_tsresol 2^-shift; 0: decimal */
+	uint32_t snaplen;    /* 0: no limit */
+	uint64_t multiplier; /* ns of a unit; 0: divide */
+	uint64_t divisor;    /* units of a ns */
+	int64_t offset_ns;   /* if_tsoffset */
+	uint64_t n_drops;    /* as the last statistics block said */
+	uint64_t n_drops_seen; /* sum of what packet blocks said */
+};
+
+struct cu_pcapng {
+	bool is_big_endian;
+	struct cu_pcapng_interface *interfaces; /* of the current section */
+	size_t n_interfaces, interfaces_cap;
+	uint64_t n_blocks;
+	uint64_t pending_skip; /* rest of a block too large for the buffer */
+	uint64_t n_drops_before; /* of former sections */
+	int64_t last_time_ns;  /* for blocks without a time of their own */
+};
+
+struct cu_input {
+	/* 1 packet, 0 end, < 0 no memory; frame numbers and counts are kept here */
+	int (*next)(struct cu_input *input, struct cu_packet *packet);
+	struct cu_source source;
+	struct cu_capture_stats stats;
+	union {
+		struct cu_pcap pcap;
+		struct cu_pcapng pcapng;
+	} format;
+	bool is_pcapng;
+	bool has_linktype; /* stats.linktype is known */
+	bool has_source_fault; /* source.fault is in faults */
+	uint16_t file;
+	const char *name; /* for messages */
+	char format_text[CU_FORMAT_TEXT_CAP];
+	struct cu_fault *faults;
+	size_t n_faults;
+};
+
+/*
+ * Opens path as the input with number file and reads its file header. 0, or
+ * an error with its sentence in fault; nothing is left open then.
+ */
+int cu_input_open(struct cu_input *input, const char *path, uint16_t file, struct cu_fault *fault);
+
+/* Frees all; counts and faults stay readable until cu_input_release. */
+void cu_input_close(struct cu_input *input);
+void cu_input_release(struct cu_input *input);
+
+/* Notes a fault at a place of the input: "NAME: " and the formatted text. Beyond CU_INPUT_FAULT_CAP it is dropped. */
+void cu_input_fault(struct cu_input *input, enum cu_error code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Takes over what stopped the source, once. Returns whether something did. */
+bool cu_input_check_source(struct cu_input *input);
+
+/* Formats: read the file header at the source's position; 0 or an error with its sentence in fault. */
+int cu_pcap_open(struct cu_input *input, struct cu_fault *fault);
+int cu_pcapng_open(struct cu_input *input, struct cu_fault *fault);
+int cu_pcap_next(struct cu_input *input, struct cu_packet *packet);
+int cu_pcapng_next(struct cu_input *input, struct cu_packet *packet);
+void cu_pcapng_release(struct cu_input *input);
+
+/* Whether these 4 bytes begin a file of the format. */
+bool cu_pcap_is_magic(const uint8_t *head);
+bool cu_pcapng_is_magic(const uint8_t *head);
+
+#endif

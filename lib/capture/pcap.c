@@ -1,0 +1,410 @@
+#include "lib/capture/input.h"
+
+#include "lib/base/bytes.h"
+
+/* tcpdump.org "pcap-savefile"; libpcap sf-pcap.c for the variants. */
+#define MAGIC_MICRO 0xa1b2c3d4U
+#define MAGIC_NANO 0xa1b23c4dU
+#define MAGIC_KUZNETZOV 0xa1b2cd34U
+
+enum {
+	FILE_HEADER = 24,
+	RECORD_HEADER = 16,
+	RECORD_HEADER_KUZNETZOV = 24, /* and interface index, protocol, packet type */
+	COOKED_EXTRA = 14,            /* what that variant may have added to its snap length */
+	VERSION_MAJOR = 2,
+	VERSION_MINOR_MAX = 4,
+	VERSION_MAJOR_DGUX = 543,
+	N_ODD_FOLLOWERS = 3,          /* records that must follow an odd one for it to be believed */
+	N_STEADY = 16,                /* records after which a single jump in time is damage */
+};
+
+enum length_order { LENGTHS_IN_ORDER, LENGTHS_MAYBE_SWAPPED, LENGTHS_SWAPPED };
+
+struct record {
+	uint32_t sec;
+	uint32_t subsec;
+	uint32_t caplen;
+	uint32_t len;
+};
+
+/* What may be said against a record; odd ones exist, impossible ones do not. */
+enum {
+	ODD_TIME = 1,     /* far from the last one */
+	ODD_SUBSEC = 2,   /* more than a second */
+	ODD_LENGTHS = 4,  /* more captured than there was */
+	ODD_SNAPLEN = 8,  /* more captured than the snap length */
+	ODD_LEN = 16,     /* larger than any packet that is captured */
+	IMPOSSIBLE = 128, /* all zero, or too large for anyone */
+};
+
+bool cu_pcap_is_magic(const uint8_t *head)
+{
+	uint32_t le = cu_get_le32(head);
+	uint32_t be = cu_get_be32(head);
+	return le == MAGIC_MICRO || le == MAGIC_NANO || le == MAGIC_KUZNETZOV || be == MAGIC_MICRO ||
+	       be == MAGIC_NANO || be == MAGIC_KUZNETZOV;
+}
+
+static uint32_t get32(const struct cu_pcap *pcap, const uint8_t *p)
+{
+	uint32_t v = cu_get_le32(p);
+	return pcap->is_big_endian ? __builtin_bswap32(v) : v;
+}
+
+static uint16_t get16(const struct cu_pcap *pcap, const uint8_t *p)
+{
+	return pcap->is_big_endian ? cu_get_be16(p) : cu_get_le16(p);
+}
+
+static int set_length_order(struct cu_pcap *pcap, unsigned major, unsigned minor)
+{
+	if (major == VERSION_MAJOR_DGUX && minor == 0) {
+		pcap->length_order = LENGTHS_SWAPPED;
+		return 0;
+	}
+	if (major != VERSION_MAJOR || minor > VERSION_MINOR_MAX) {
+		return CU_ERR_UNSUPPORTED;
+	}
+	pcap->length_order = minor < 3    ? LENGTHS_SWAPPED
+	                     : minor == 3 ? LENGTHS_MAYBE_SWAPPED
+	                                  : LENGTHS_IN_ORDER;
+	return 0;
+}
+
+int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
+{
+	struct cu_source *src = &input->source;
+	struct cu_pcap *pcap = &input->format.pcap;
+	size_t len = cu_source_fill(src, FILE_HEADER, 0);
+	if (len < FILE_HEADER) {
+		return cu_fault_set(fault, CU_ERR_TRUNCATED, "%s: ends in the middle of the file header: %zu of %d bytes",
+		                    input->name, len, FILE_HEADER);
+	}
+	const uint8_t *p = src->pos;
+	uint32_t magic = cu_get_le32(p);
+	if (magic != MAGIC_MICRO && magic != MAGIC_NANO && magic != MAGIC_KUZNETZOV) {
+		pcap->is_big_endian = true;
+		magic = cu_get_be32(p);
+	}
+	unsigned major = get16(pcap, p + 4);
+	unsigned minor = get16(pcap, p + 6);
+	if (set_length_order(pcap, major, minor) < 0) {
+		return cu_fault_set(fault, CU_ERR_UNSUPPORTED, "%s: pcap version %u.%u is not supported", input->name, major,
+		                    minor);
+	}
+	pcap->header_len = magic == MAGIC_KUZNETZOV ? RECORD_HEADER_KUZNETZOV : RECORD_HEADER;
+	pcap->subsec_ns = magic == MAGIC_NANO ? 1 : 1000;
+	pcap->subsec_max = magic == MAGIC_NANO ? 1000000000 : 1000000;
+	uint32_t snaplen = get32(pcap, p + 16);
+	pcap->usual_caplen_max = snaplen == 0 || snaplen > CU_PACKET_CAP - COOKED_EXTRA
+	                                 ? CU_PACKET_CAP
+	                                 : snaplen + (magic == MAGIC_KUZNETZOV ? COOKED_EXTRA : 0);
+	input->stats.snaplen = snaplen;
+	input->stats.linktype = (uint16_t)get32(pcap, p + 20); /* the upper half tells of frame check sequences */
+	input->has_linktype = true;
+	src->pos += FILE_HEADER;
+	return 0;
+}
+
+static struct record get_record(const struct cu_pcap *pcap, const uint8_t *p)
+{
+	struct record rec = {
+		.sec = get32(pcap, p),
+		.subsec = get32(pcap, p + 4),
+		.caplen = get32(pcap, p + 8),
+		.len = get32(pcap, p + 12),
+	};
+	if (__builtin_expect(pcap->length_order != LENGTHS_IN_ORDER, 0) &&
+	    (pcap->length_order == LENGTHS_SWAPPED || rec.caplen > rec.len)) {
+		uint32_t len = rec.caplen;
+		rec.caplen = rec.len;
+		rec.len = len;
+	}
+	return rec;
+}
+
+static bool is_time_near(uint32_t a, uint32_t b)
+{
+	return a - b + CU_RESYNC_NEAR_S <= 2U * CU_RESYNC_NEAR_S;
+}
+
+static unsigned oddness(const struct cu_pcap *pcap, const struct record *rec)
+{
+	unsigned odd = 0;
+	odd |= pcap->has_last_sec && !is_time_near(rec->sec, pcap->last_sec) ? ODD_TIME : 0;
+	odd |= rec->subsec >= pcap->subsec_max ? ODD_SUBSEC : 0;
+	odd |= rec->caplen > rec->len ? ODD_LENGTHS : 0;
+	odd |= rec->caplen > pcap->usual_caplen_max ? ODD_SNAPLEN : 0;
+	odd |= rec->len > CU_PACKET_CAP ? ODD_LEN : 0;
+	if (rec->caplen > CU_PACKET_CAP || (rec->sec | rec->subsec | rec->caplen | rec->len) == 0) {
+		odd |= IMPOSSIBLE;
+	}
+	return odd;
+}
+
+static int deliver(struct cu_input *input, const struct record *rec, struct cu_packet *packet)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	const uint8_t *data = input->source.pos + pcap->header_len;
+	pcap->last_sec = rec->sec;
+	pcap->has_last_sec = true;
+	pcap->prev_len = rec->caplen;
+	input->source.pos = data + rec->caplen;
+	packet->time_ns = (int64_t)rec->sec * 1000000000 + (int64_t)rec->subsec * pcap->subsec_ns;
+	packet->frame = ++input->stats.n_packets;
+	packet->data = data;
+	packet->caplen = rec->caplen;
+	packet->len = rec->len > rec->caplen ? rec->len : rec->caplen;
+	packet->linktype = input->stats.linktype;
+	packet->file = input->file;
+	return 1;
+}
+
+/*
+ * Whether up to n records with nothing against them but what allowed names
+ * follow at offset bytes behind pos, each near in time to the one before and
+ * the first to sec. With may_end the end of the input is as good as they.
+ */
+static bool is_followed(struct cu_input *input, size_t offset, uint32_t sec, unsigned allowed, unsigned n, bool may_end)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	struct cu_pcap relative = *pcap;
+	relative.has_last_sec = true;
+	relative.last_sec = sec;
+	for (; n > 0; n--) {
+		if (offset + pcap->header_len > CU_SOURCE_ROOM - CU_PACKET_CAP) {
+			return true; /* as far as the buffer goes */
+		}
+		size_t left = cu_source_fill(&input->source, offset + pcap->header_len, pcap->prev_len);
+		if (left < offset + pcap->header_len) {
+			return may_end; /* perhaps in the middle of the one before */
+		}
+		struct record rec = get_record(pcap, input->source.pos + offset);
+		if ((oddness(&relative, &rec) & ~allowed) != 0) {
+			return false;
+		}
+		relative.last_sec = rec.sec;
+		offset += pcap->header_len + rec.caplen;
+	}
+	return true;
+}
+
+/* Whether a record that resynchronisation may go on with begins at pos, of which a header is there. */
+static bool is_plausible(struct cu_input *input)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	struct record rec = get_record(pcap, input->source.pos);
+	unsigned odd = oddness(pcap, &rec);
+	if (rec.caplen == 0 || (odd & ~(unsigned)ODD_TIME) != 0) {
+		return false;
+	}
+	size_t total = pcap->header_len + rec.caplen;
+	if (cu_source_fill(&input->source, total, 0) < total) {
+		return false;
+	}
+	/* far from the last in time: only if those behind it agree with it */
+	bool is_near = odd == 0 && pcap->has_last_sec;
+	return is_followed(input, total, rec.sec, 0, is_near ? 1 : N_ODD_FOLLOWERS, is_near);
+}
+
+/* Moves to the next plausible record at or behind pos; false when there is none. */
+static bool find_record(struct cu_input *input)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	struct cu_source *src = &input->source;
+	pcap->prev_len = 0;
+	while (cu_source_fill(src, pcap->header_len, 0) >= pcap->header_len) {
+		if (is_plausible(input)) {
+			return true;
+		}
+		src->pos++;
+	}
+	return false;
+}
+
+/*
+ * The record at pos is none. Looks for the next one, from the data of the
+ * record before on: its length may have been the damage. False at the end.
+ */
+static bool resync(struct cu_input *input)
+{
+	struct cu_source *src = &input->source;
+	uint64_t damaged = cu_source_offset(src);
+	size_t back = input->format.pcap.prev_len;
+	size_t behind = (size_t)(src->pos - src->buf);
+	src->pos -= back < behind ? back : behind;
+	bool is_found = find_record(input);
+	if (!is_found) {
+		src->pos = src->end;
+	}
+	uint64_t now = cu_source_offset(src);
+	input->stats.n_damaged++;
+	input->stats.skipped_bytes += now > damaged ? now - damaged : 0;
+	return is_found;
+}
+
+/* The input ends inside the record at pos. Damage, if another record can be found behind it; else false. */
+static bool is_damage_before_end(struct cu_input *input)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	struct cu_source *src = &input->source;
+	const uint8_t *start = src->pos;
+	size_t prev_len = pcap->prev_len;
+	bool is_found = false;
+	/* everything left is in the buffer: nothing moves */
+	for (src->pos++; !is_found && cu_source_left(src) >= pcap->header_len; src->pos++) {
+		is_found = is_plausible(input);
+	}
+	src->pos = start;
+	pcap->prev_len = prev_len;
+	return is_found;
+}
+
+static void fault_record(struct cu_input *input, uint64_t offset, const struct record *rec)
+{
+	unsigned long long frame = input->stats.n_packets + 1;
+	unsigned long long at = offset;
+	if (rec->caplen > CU_PACKET_CAP) {
+		cu_input_fault(input, CU_ERR_FORMAT, "record %llu at byte %llu: length %u is above the maximum of %d", frame,
+		               at, rec->caplen, CU_PACKET_CAP);
+	} else if ((rec->sec | rec->subsec | rec->caplen | rec->len) == 0) {
+		cu_input_fault(input, CU_ERR_FORMAT, "record %llu at byte %llu: nothing but zeros", frame, at);
+	} else {
+		cu_input_fault(input, CU_ERR_FORMAT,
+		               "record %llu at byte %llu: length %u of %u at %u.%06u s leads to no other record", frame, at,
+		               rec->caplen, rec->len, rec->sec, rec->subsec);
+	}
+}
+
+static void fault_time(struct cu_input *input, const struct record *rec)
+{
+	cu_input_fault(input, CU_ERR_FORMAT, "record %llu at byte %llu: its time of %u s is far from its neighbours' %u s",
+	               (unsigned long long)(input->stats.n_packets + 1),
+	               (unsigned long long)cu_source_offset(&input->source), rec->sec, input->format.pcap.last_sec);
+}
+
+static int truncated(struct cu_input *input, size_t left, size_t total)
+{
+	struct cu_source *src = &input->source;
+	if (!cu_input_check_source(input)) {
+		cu_input_fault(input, CU_ERR_TRUNCATED, "ends in the middle of record %llu at byte %llu: %zu of %zu bytes",
+		               (unsigned long long)(input->stats.n_packets + 1), (unsigned long long)cu_source_offset(src),
+		               left, total);
+	}
+	src->pos = src->end;
+	return 0;
+}
+
+/*
+ * Whether an odd record that is wholly there is one all the same: what follows
+ * it is sound, or odd only in ways that the first records had too, or jumps in
+ * time as it does.
+ */
+static bool is_believable(struct cu_input *input, const struct record *rec, unsigned odd)
+{
+	const struct cu_pcap *pcap = &input->format.pcap;
+	unsigned allowed = pcap->usual_oddness;
+	if (odd == ODD_TIME || input->stats.n_packets < N_STEADY) {
+		allowed |= odd;
+	}
+	return is_followed(input, pcap->header_len + rec->caplen, rec->sec, allowed, N_ODD_FOLLOWERS, true);
+}
+
+static void note_oddness(struct cu_input *input, unsigned odd)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	if (input->stats.n_packets < N_STEADY) {
+		pcap->usual_oddness |= odd;
+	}
+	if ((odd & ODD_TIME) != 0) {
+		pcap->jump_frame = input->stats.n_packets;
+	}
+}
+
+/*
+ * Whether the time of the record at pos is the damage: far from those before
+ * and those behind, which are near each other. A capture may jump, or be put
+ * together from others: so there must be some of both.
+ */
+static bool is_time_damaged(struct cu_input *input, const struct record *rec)
+{
+	const struct cu_pcap *pcap = &input->format.pcap;
+	uint64_t n_near = input->stats.n_packets - pcap->jump_frame;
+	return n_near >= N_STEADY &&
+	       is_followed(input, pcap->header_len + rec->caplen, pcap->last_sec, 0, N_ODD_FOLLOWERS, false);
+}
+
+/* Passes over a record whose framing holds. */
+static void skip_record(struct cu_input *input, const struct record *rec)
+{
+	size_t total = input->format.pcap.header_len + rec->caplen;
+	input->source.pos += total;
+	input->format.pcap.prev_len = rec->caplen;
+	input->stats.n_packets++;
+	input->stats.n_damaged++;
+	input->stats.skipped_bytes += total;
+}
+
+/* Everything but an ordinary record that is wholly in the buffer. */
+static int next_slowly(struct cu_input *input, struct cu_packet *packet)
+{
+	struct cu_pcap *pcap = &input->format.pcap;
+	struct cu_source *src = &input->source;
+	for (;;) {
+		size_t left = cu_source_fill(src, pcap->header_len, pcap->prev_len);
+		if (left == 0) {
+			cu_input_check_source(input);
+			return 0;
+		}
+		if (left < pcap->header_len) {
+			return truncated(input, left, pcap->header_len);
+		}
+		struct record rec = get_record(pcap, src->pos);
+		unsigned odd = oddness(pcap, &rec);
+		if ((odd & IMPOSSIBLE) == 0) {
+			size_t total = pcap->header_len + rec.caplen;
+			left = cu_source_fill(src, total, pcap->prev_len);
+			if (left >= total) {
+				if (odd == 0) {
+					return deliver(input, &rec, packet);
+				}
+				if (is_believable(input, &rec, odd)) {
+					if (odd != ODD_TIME || !is_time_damaged(input, &rec)) {
+						note_oddness(input, odd);
+						return deliver(input, &rec, packet);
+					}
+					fault_time(input, &rec);
+					skip_record(input, &rec);
+					continue;
+				}
+			} else if (!is_damage_before_end(input)) {
+				return truncated(input, left, total);
+			}
+		}
+		uint64_t offset = cu_source_offset(src);
+		fault_record(input, offset, &rec);
+		if (!resync(input)) {
+			cu_input_check_source(input);
+			return 0;
+		}
+	}
+}
+
+int cu_pcap_next(struct cu_input *input, struct cu_packet *packet)
+{
+	const struct cu_pcap *pcap = &input->format.pcap;
+	size_t left = cu_source_left(&input->source);
+	if (__builtin_expect(left >= pcap->header_len, 1)) {
+		struct record rec = get_record(pcap, input->source.pos);
+		/* oddness() == 0, with fewer branches */
+		if (__builtin_expect(pcap->has_last_sec && is_time_near(rec.sec, pcap->last_sec) &&
+		                             rec.subsec < pcap->subsec_max && rec.caplen <= pcap->usual_caplen_max &&
+		                             rec.caplen <= rec.len && rec.len - 1 < CU_PACKET_CAP &&
+		                             left - pcap->header_len >= rec.caplen,
+		                     1)) {
+			return deliver(input, &rec, packet);
+		}
+	}
+	return next_slowly(input, packet);
+}

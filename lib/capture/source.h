@@ -1,0 +1,97 @@
+/*
+ * Private to lib/capture: the bytes of one input, decompressed and buffered.
+ *
+ * A source keeps a window of the decompressed stream in one buffer: pos to end
+ * are the bytes not yet used, and what lies before pos stays until the next
+ * fill that has to move it. Its first fault stays; after it the stream ends.
+ */
+#ifndef CU_CAPTURE_SOURCE_H
+#define CU_CAPTURE_SOURCE_H
+
+#include "lib/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	/* Of 64 KiB to 1 MiB all read alike; below and above is slower. */
+	CU_READ_BLOCK = 256 * 1024,
+	/* The most that can be asked for at once: three of the largest packets with their headers. */
+	CU_SOURCE_ROOM = 4 * CU_READ_BLOCK,
+	CU_PIPE_BYTES = 1024 * 1024, /* capacity asked for pipes: the default of 64 KiB makes both ends run in step */
+};
+
+enum cu_compression {
+	CU_COMPRESSION_NONE,
+	CU_COMPRESSION_ZSTD,
+	CU_COMPRESSION_GZIP,
+	CU_COMPRESSION_XZ,
+	CU_COMPRESSION_LZ4,
+	CU_COMPRESSION_BZIP2,
+	CU_COMPRESSION_N,
+};
+
+/* What turns the stored bytes into the stream's. */
+struct cu_decoder;
+
+struct cu_source {
+	const uint8_t *pos;
+	const uint8_t *end;
+	uint8_t *buf;
+	uint64_t base; /* place in the stream of buf[0] */
+	bool is_at_end; /* nothing comes behind end */
+	bool is_regular;
+	bool is_seekable;
+	bool owns_fd;
+	int fd;
+	off_t start;         /* where a seekable input began */
+	uint64_t size_bytes; /* of a regular file */
+	uint64_t read_bytes; /* stored bytes read so far */
+	enum cu_compression compression;
+	struct cu_decoder *decoder; /* NULL: stored bytes are the stream's */
+	const char *name;           /* for faults; borrowed */
+	struct cu_fault fault;
+};
+
+/*
+ * Opens path ("-": standard input), recognises its compression and starts
+ * decompressing. 0, or an error whose sentence is in src->fault. Release in both cases.
+ */
+int cu_source_open(struct cu_source *src, const char *path, const char *name);
+
+/* Ends a decompressor that still runs, closes and frees everything. */
+void cu_source_release(struct cu_source *src);
+
+/*
+ * Makes need bytes available at pos, at most CU_SOURCE_ROOM with keep, and
+ * leaves up to keep bytes in front of it. Returns how many there are: less
+ * than need only at the end of the stream.
+ */
+size_t cu_source_fill(struct cu_source *src, size_t need, size_t keep);
+
+/* Passes over n bytes of the stream; returns how many there were. */
+uint64_t cu_source_skip(struct cu_source *src, uint64_t n);
+
+/* Place of pos in the decompressed stream. */
+static inline uint64_t cu_source_offset(const struct cu_source *src)
+{
+	return src->base + (uint64_t)(src->pos - src->buf);
+}
+
+static inline size_t cu_source_left(const struct cu_source *src)
+{
+	return (size_t)(src->end - src->pos);
+}
+
+/* Stored bytes read so far, for progress. */
+uint64_t cu_source_read_bytes(const struct cu_source *src);
+
+/* "gzip"; "" for none. */
+const char *cu_compression_name(enum cu_compression compression);
+
+/* read() that goes on after signals; counts into read_bytes and sets the fault. */
+ssize_t cu_source_read_fd(struct cu_source *src, uint8_t *data, size_t room);
+
+#endif
