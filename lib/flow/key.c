@@ -1,0 +1,97 @@
+#include "lib/flow/key.h"
+
+#include "lib/base/bytes.h"
+
+#include <string.h>
+
+/* The high byte of an id says its kind; 1 is an IEEE 802.1Q VLAN. */
+enum { ID_KIND_SHIFT = 24, ID_KIND_VLAN = 1 };
+
+static void put_ids(struct cu_key *key, const struct cu_flow_key *flow, bool ignore_vlan)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < flow->n_ids && i < CU_VLAN_CAP; i++) {
+		if (ignore_vlan && flow->ids[i] >> ID_KIND_SHIFT == ID_KIND_VLAN) {
+			continue;
+		}
+		key->rest[3 + n / 2] |= (uint64_t)flow->ids[i] << (n % 2 * 32);
+		n++;
+	}
+	key->head[0] |= (uint64_t)n << 8;
+}
+
+static bool make_ipv6(const struct cu_flow_key *flow, struct cu_key *key)
+{
+	int order = memcmp(flow->src.bytes, flow->dst.bytes, sizeof(flow->src.bytes));
+	bool from_lower = order != 0 ? order < 0 : flow->src_port <= flow->dst_port;
+	const struct cu_addr *lower = from_lower ? &flow->src : &flow->dst;
+	const struct cu_addr *upper = from_lower ? &flow->dst : &flow->src;
+	uint16_t lower_port = from_lower ? flow->src_port : flow->dst_port;
+	uint16_t upper_port = from_lower ? flow->dst_port : flow->src_port;
+	key->head[0] = (uint64_t)lower_port << 48 | (uint64_t)upper_port << 32 | 6;
+	key->head[1] = cu_get_be64(lower->bytes);
+	key->rest[0] = cu_get_be64(lower->bytes + 8);
+	key->rest[1] = cu_get_be64(upper->bytes);
+	key->rest[2] = cu_get_be64(upper->bytes + 8);
+	return from_lower;
+}
+
+static bool make_ipv4(const struct cu_flow_key *flow, struct cu_key *key)
+{
+	uint64_t src = cu_get_be32(flow->src.bytes);
+	uint64_t dst = cu_get_be32(flow->dst.bytes);
+	uint64_t src_port = flow->src_port;
+	uint64_t dst_port = flow->dst_port;
+	bool from_lower = (src << 16 | src_port) <= (dst << 16 | dst_port);
+	if (from_lower) {
+		key->head[0] = src_port << 48 | dst_port << 32 | 4;
+		key->head[1] = src << 32 | dst;
+	} else {
+		key->head[0] = dst_port << 48 | src_port << 32 | 4;
+		key->head[1] = dst << 32 | src;
+	}
+	return from_lower;
+}
+
+bool cu_key_make(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key)
+{
+	memset(key->rest, 0, sizeof(key->rest));
+	bool from_lower = flow->src.family == 6 ? make_ipv6(flow, key) : make_ipv4(flow, key);
+	if (flow->n_ids > 0) {
+		put_ids(key, flow, ignore_vlan);
+	}
+	return from_lower;
+}
+
+static void put_be(uint8_t *p, uint64_t v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+	}
+}
+
+void cu_key_ends(const struct cu_key *key, struct cu_addr addr[2], uint16_t port[2])
+{
+	memset(addr, 0, 2 * sizeof(addr[0]));
+	addr[0].family = addr[1].family = (uint8_t)key->head[0];
+	port[0] = (uint16_t)(key->head[0] >> 48);
+	port[1] = (uint16_t)(key->head[0] >> 32);
+	if (addr[0].family == 6) {
+		put_be(addr[0].bytes, key->head[1], 8);
+		put_be(addr[0].bytes + 8, key->rest[0], 8);
+		put_be(addr[1].bytes, key->rest[1], 8);
+		put_be(addr[1].bytes + 8, key->rest[2], 8);
+	} else {
+		put_be(addr[0].bytes, key->head[1] >> 32, 4);
+		put_be(addr[1].bytes, key->head[1], 4);
+	}
+}
+
+uint8_t cu_key_ids(const struct cu_key *key, uint32_t ids[CU_VLAN_CAP])
+{
+	uint8_t n = (uint8_t)(key->head[0] >> 8);
+	for (unsigned i = 0; i < n; i++) {
+		ids[i] = (uint32_t)(key->rest[3 + i / 2] >> (i % 2 * 32));
+	}
+	return n;
+}

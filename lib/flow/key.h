@@ -1,0 +1,58 @@
+/*
+ * Keys of connections: the same for both directions.
+ *
+ * The two ends are put in order, so that a packet and its answer make one key;
+ * whether a packet came from the lower end is all that is left of its direction.
+ * IPv4 without VLAN or tunnel ids, nearly every packet, is settled by the first
+ * two words.
+ */
+#ifndef CU_FLOW_KEY_H
+#define CU_FLOW_KEY_H
+
+#include "lib/base/hash.h"
+#include "lib/packet/packet.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * head[0]: port of the lower end << 48, port of the upper << 32, number of ids << 8, family.
+ * IPv4: head[1] holds both addresses, the lower end's in the upper half.
+ * IPv6: head[1] and rest[0] the lower end's address, rest[1] and rest[2] the upper's.
+ * rest[3], rest[4]: up to four ids. Words not used are zero.
+ */
+struct cu_key {
+	uint64_t head[2];
+	uint64_t rest[5];
+};
+
+/*
+ * Makes the key of a packet; returns whether its source is the lower end.
+ * ignore_vlan leaves out VLAN ids, which differ by direction on some mirrors.
+ */
+bool cu_key_make(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key);
+
+/* The ends as addresses and ports again: index 0 the lower. */
+void cu_key_ends(const struct cu_key *key, struct cu_addr addr[2], uint16_t port[2]);
+
+/* The ids; returns how many. */
+uint8_t cu_key_ids(const struct cu_key *key, uint32_t ids[CU_VLAN_CAP]);
+
+/* Whether words beyond the head take part. */
+static inline bool cu_key_is_long(uint64_t head)
+{
+	return (head & 0xffff) != 4;
+}
+
+static inline uint64_t cu_key_hash(struct cu_hash_seed seed, const struct cu_key *key)
+{
+	uint64_t h = cu_hash_mix(key->head[0] ^ seed.k[0], key->head[1] ^ seed.k[1]);
+	if (cu_key_is_long(key->head[0])) {
+		h = cu_hash_mix(h ^ key->rest[0], key->rest[1] ^ seed.k[1]);
+		h = cu_hash_mix(h ^ key->rest[2], key->rest[3] ^ seed.k[0]);
+		h = cu_hash_mix(h ^ key->rest[4], seed.k[1]);
+	}
+	return h;
+}
+
+#endif

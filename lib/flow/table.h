@@ -1,0 +1,181 @@
+/*
+ * The connection table: a hash table of small slots in front of a pool of
+ * connections, and lists of connections that are examined by age.
+ *
+ * The slots are {tag, index}, a power of two of them at most half full, probed
+ * linearly; removal shifts back, so there are no tombstones. Nothing that is
+ * visible outside depends on the seed: order comes from the lists and streams.
+ *
+ * Layout: what a packet touches stands in the first four cache lines of a
+ * connection. Lists are not kept in order of last use, which would touch two
+ * more connections a packet: a list is in order of joining, and who examines
+ * its head decides whether it goes or joins again (the clock algorithm).
+ * Tried and left: chained index lists, mmap and huge pages (no gain measured).
+ */
+#ifndef CU_FLOW_TABLE_H
+#define CU_FLOW_TABLE_H
+
+#include "lib/flow/chain.h"
+#include "lib/flow/key.h"
+#include "lib/record/timeline.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Lists a connection can be on; each connection has a link for two of them at once. */
+enum cu_list_id { CU_LIST_OPEN = 0, CU_LIST_FINISHED, CU_LIST_PENDING, CU_N_LISTS };
+
+/* Marks of a side. */
+enum {
+	CU_SIDE_BASE = 1,      /* base_seq is known */
+	CU_SIDE_SYN = 2,       /* its SYN was seen: isn and syn are from it */
+	CU_SIDE_FIN = 4,       /* its FIN was seen: fin_end is known */
+	CU_SIDE_FIN_ACKED = 8, /* and was acknowledged */
+	CU_SIDE_SEEN = 16,     /* it sent something: isn and ttl are set, next_seq too */
+};
+
+/* The sender in one direction. */
+struct cu_flow_side {
+	uint64_t n_segments;
+	uint64_t n_bytes;
+	uint32_t next_seq; /* one past the highest sequence number sent */
+	uint32_t base_seq; /* what a SYN of the same incarnation must carry: see track.c */
+	uint32_t fin_end;  /* the acknowledgement that covers the FIN */
+	uint32_t isn;
+	struct cu_syn_options syn;
+	uint8_t ttl;
+	uint8_t marks; /* CU_SIDE_ */
+};
+
+struct cu_flow_link {
+	uint32_t prev, next; /* index + 1; 0: none */
+};
+
+struct cu_flow {
+	/* Hot: every packet. */
+	uint64_t key_head[2]; /* {0} in a free one */
+	int64_t last_ns;
+	uint64_t last_frame;
+	struct cu_chain pending; /* encoded segments not yet written */
+	uint16_t last_file;
+	uint8_t role;         /* enum cu_role_source */
+	bool client_is_lower; /* which end of the key */
+	bool reset;           /* a RST was seen */
+	uint8_t list;         /* CU_LIST_OPEN or CU_LIST_FINISHED */
+	bool was_flushed;     /* a chunk was written: directions are settled */
+	bool continued;
+	uint8_t turn;         /* CU_C2S, CU_S2C: who sent data last; 2: nobody yet */
+	bool turn_hinted;     /* and a hint was kept of that turn */
+	bool tls;             /* a TLS hello was seen */
+	bool tls_handshake;   /* and no application data since at the start of a turn */
+	uint16_t n_pending;   /* segments in pending */
+	uint16_t first_file;
+	uint32_t n_fragments;
+	struct cu_timeline_state state;
+	struct cu_flow_side side[2];
+	/* Cold: birth, death and long keys. */
+	uint64_t key_rest[5];
+	uint64_t stream;
+	int64_t start_ns;
+	uint64_t first_frame;
+	int64_t listed_ns; /* when it joined its list */
+	struct cu_flow_link link, pending_link;
+	uint32_t tag;
+	uint32_t ref; /* its own */
+};
+
+struct cu_flow_slot {
+	uint32_t tag; /* the hash, folded: its low bits say where the slot belongs */
+	uint32_t ref; /* index + 1; 0: empty */
+};
+
+struct cu_flow_list {
+	uint32_t head, tail; /* index + 1 */
+	uint32_t n;
+};
+
+struct cu_table {
+	struct cu_flow_slot *slots;
+	uint32_t mask; /* number of slots - 1 */
+	uint32_t n;    /* connections in the table */
+	struct cu_flow **slabs;
+	size_t n_slabs;
+	uint32_t n_fresh; /* connections ever handed out */
+	uint32_t free;    /* ref of the first free one, linked by link.next */
+	struct cu_hash_seed seed;
+	struct cu_flow_list lists[CU_N_LISTS];
+};
+
+enum { CU_FLOW_SLAB = 256 };
+
+/* 0 or CU_ERR_NOMEM; release after either. */
+int cu_table_init(struct cu_table *table);
+void cu_table_release(struct cu_table *table);
+
+static inline struct cu_flow *cu_table_at(const struct cu_table *table, uint32_t ref)
+{
+	uint32_t idx = ref - 1;
+	return &table->slabs[idx / CU_FLOW_SLAB][idx % CU_FLOW_SLAB];
+}
+
+static inline uint32_t cu_table_tag(const struct cu_table *table, const struct cu_key *key)
+{
+	uint64_t hash = cu_key_hash(table->seed, key);
+	return (uint32_t)(hash ^ hash >> 32);
+}
+
+static inline bool cu_flow_has_key(const struct cu_flow *flow, const struct cu_key *key)
+{
+	if (flow->key_head[0] != key->head[0] || flow->key_head[1] != key->head[1]) {
+		return false;
+	}
+	if (!cu_key_is_long(key->head[0])) {
+		return true;
+	}
+	uint64_t differ = 0;
+	for (unsigned i = 0; i < 5; i++) {
+		differ |= flow->key_rest[i] ^ key->rest[i];
+	}
+	return differ == 0;
+}
+
+/* The first connection with this tag, most likely the one, or NULL. Touches no connection. */
+static inline struct cu_flow *cu_table_guess(const struct cu_table *table, uint32_t tag)
+{
+	for (uint32_t i = tag & table->mask; table->slots[i].ref != 0; i = (i + 1) & table->mask) {
+		if (table->slots[i].tag == tag) {
+			return cu_table_at(table, table->slots[i].ref);
+		}
+	}
+	return NULL;
+}
+
+/* The connection with this key, or NULL. */
+struct cu_flow *cu_table_find(const struct cu_table *table, uint32_t tag, const struct cu_key *key);
+
+/*
+ * Adds a zeroed connection with this key, which must not be there; NULL when
+ * memory ran out. It stays in its place until it is removed, and its memory
+ * until the table is released.
+ */
+struct cu_flow *cu_table_add(struct cu_table *table, uint32_t tag, const struct cu_key *key);
+
+/* Takes a connection out, which must be on no list. */
+void cu_table_remove(struct cu_table *table, struct cu_flow *flow);
+
+/* The key of a connection in the table. */
+void cu_flow_key(const struct cu_flow *flow, struct cu_key *key);
+
+/* Lists: append and take out. PENDING has its own link, the other two share one. */
+void cu_list_append(struct cu_table *table, enum cu_list_id id, struct cu_flow *flow);
+void cu_list_remove(struct cu_table *table, enum cu_list_id id, struct cu_flow *flow);
+
+/* The one longest on a list, or NULL. */
+static inline struct cu_flow *cu_list_head(const struct cu_table *table, enum cu_list_id id)
+{
+	uint32_t ref = table->lists[id].head;
+	return ref != 0 ? cu_table_at(table, ref) : NULL;
+}
+
+#endif
