@@ -1,0 +1,219 @@
+/*
+ * classify: flow records in, the same with verdicts and findings out.
+ */
+#include "lib/rules/classify.h"
+#include "cmd/common/common.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct prog_list rule_files;
+static int64_t slow_ns;
+static const char *check_file, *explain;
+static bool list_fields, explain_all, run_tests, no_defaults;
+
+/* clang-format off */
+static const struct prog_option options[] = {
+	{.name = "rules", .letter = 'r', .kind = PROG_LIST, .value = &rule_files, .arg = "FILE",
+	 .help = "add the rules of a file, or of a directory's *.yaml files; the last one given is asked first"},
+	{.name = "slow", .kind = PROG_DURATION, .value = &slow_ns, .arg = "DURATION",
+	 .help = "what takes longer is slow, unless the rules say otherwise for its service", .preset = "what the rules say, or 1s"},
+	{.name = "no-defaults", .kind = PROG_FLAG, .value = &no_defaults,
+	 .help = "without the rules that come with culprit: those of -r only"},
+	{.name = "check", .kind = PROG_TEXT, .value = &check_file, .arg = "FILE",
+	 .help = "say what is wrong with a rules file, and exit"},
+	{.name = "test", .kind = PROG_FLAG, .value = &run_tests,
+	 .help = "run the tests sections of the rules files, and exit"},
+	{.name = "fields", .kind = PROG_FLAG, .value = &list_fields,
+	 .help = "list the fields that rules can name, each with unit and meaning, and exit"},
+	{.name = "explain", .kind = PROG_TEXT, .value = &explain, .arg = "STREAM:TRANSACTION",
+	 .help = "instead of records write why each rule did or did not match that transaction, as text"},
+	{.name = "explain-all", .kind = PROG_FLAG, .value = &explain_all,
+	 .help = "the same for every transaction that is judged"},
+	{0},
+};
+/* clang-format on */
+
+static const struct prog_spec spec = {
+	.name = "classify",
+	.summary = "say who is to blame for each slow answer, by rules",
+	.operands = "[flows ...]",
+	.options = options,
+	.common = PROG_HAS_OUTPUT | PROG_HAS_COMPRESS,
+	.notes = "Flow records come from analyze. culprit-rules(5) describes rules.\n"
+		 "With no file, or when it is -, standard input is read.",
+};
+
+static int write_text(void *context, const char *text, size_t len)
+{
+	(void)context;
+	return prog_output_write(text, len);
+}
+
+/* A buffer's text to standard output. */
+static int print(struct cu_buf *buf)
+{
+	int status = buf->failed || prog_output_write(buf->data, buf->len) != 0 ? PROG_FAILED : PROG_OK;
+	cu_buf_release(buf);
+	return status;
+}
+
+static void print_messages(const struct cu_rules *rules, bool warnings)
+{
+	struct cu_buf buf = {0};
+	for (size_t i = 0; i < cu_rules_n_messages(rules); i++) {
+		const struct cu_rules_message *message = cu_rules_message(rules, i);
+		if (warnings || message->severity == CU_SEVERITY_ERROR) {
+			cu_rules_message_format(message, &buf);
+		}
+	}
+	fputs(cu_buf_cstr(&buf), stderr);
+	cu_buf_release(&buf);
+	if (cu_rules_n_errors(rules) + cu_rules_n_warnings(rules) > CU_MESSAGE_CAP) {
+		prog_error("%zu errors and %zu warnings; the first %d are shown", cu_rules_n_errors(rules),
+		           cu_rules_n_warnings(rules), CU_MESSAGE_CAP);
+	}
+}
+
+/* Adds a file; false when it cannot be read. What is wrong in it is found later. */
+static bool add_file(struct cu_rules *rules, const char *path)
+{
+	struct cu_fault fault = {0};
+	int error = cu_rules_add_file(rules, path, &fault);
+	if (error != 0 && error != CU_ERR_RULES) {
+		fault.code = fault.code ? fault.code : (enum cu_error)error;
+		prog_error_fault(&fault);
+		return false;
+	}
+	return true;
+}
+
+/* Reads all rules; exits when they are no good. */
+static struct cu_rules *load_rules(void)
+{
+	struct cu_rules *rules = cu_rules_new();
+	bool good = rules != NULL, failed = !rules;
+	if (good && !no_defaults) {
+		cu_rules_add_default(rules);
+	}
+	for (size_t i = 0; good && i < rule_files.n; i++) {
+		good = add_file(rules, rule_files.items[i]);
+	}
+	if (good && check_file) {
+		good = add_file(rules, check_file);
+	}
+	if (rules && slow_ns > 0) {
+		cu_rules_set_slow(rules, slow_ns);
+	}
+	int error = good ? cu_rules_finish(rules) : CU_ERR_RULES;
+	if (rules) {
+		print_messages(rules, check_file || prog_settings.verbose);
+	}
+	if (error == CU_ERR_NOMEM || failed) {
+		prog_error("%s", cu_error_text(CU_ERR_NOMEM));
+		error = CU_ERR_RULES;
+	}
+	if (error != 0) {
+		cu_rules_free(rules);
+		exit(prog_finish(PROG_USAGE));
+	}
+	return rules;
+}
+
+static int check(struct cu_rules *rules)
+{
+	struct cu_rules_counts counts = cu_rules_counts(rules);
+	prog_note("%zu rules, %zu macros, %zu lists, %zu services, %zu tests", counts.n_rules, counts.n_macros, counts.n_lists,
+	          counts.n_services, counts.n_tests);
+	return PROG_OK;
+}
+
+static int test(struct cu_rules *rules)
+{
+	struct cu_buf buf = {0};
+	size_t n_failed;
+	if (cu_rules_run_tests(rules, &buf, &n_failed) != 0) {
+		prog_error("%s", cu_error_text(CU_ERR_NOMEM));
+		return PROG_FAILED;
+	}
+	size_t n = cu_rules_counts(rules).n_tests;
+	cu_buf_printf(&buf, "%zu of %zu tests passed\n", n - n_failed, n);
+	return prog_worse(print(&buf), n_failed > 0 ? PROG_FAILED : PROG_OK);
+}
+
+static int run_explain(const struct prog_readers *inputs, struct cu_rules *rules)
+{
+	struct cu_explain_config config = {0};
+	if (explain && !cu_explain_parse(explain, &config)) {
+		prog_usage("--explain takes the numbers of a stream and a transaction, as in 4:1, not '%s'", explain);
+	}
+	int error = cu_classify_explain(inputs->readers, inputs->n, rules, &config, write_text, NULL);
+	return error != 0 ? PROG_FAILED : PROG_OK;
+}
+
+static void note_counts(const struct cu_classify_counts *counts, const struct cu_writer *writer)
+{
+	prog_note("%" PRIu64 " transactions, %" PRIu64 " slow, %" PRIu64 " judged by rules, %" PRIu64 " findings",
+	          counts->n_transactions, counts->n_slow, counts->n_by_rule, counts->n_findings);
+	prog_note("%" PRIu64 " bytes written", cu_writer_n_bytes(writer));
+	if (counts->n_connections > 0 && counts->n_analyses == 0) {
+		prog_warn("the input has connections but no analysis: it has to come from analyze");
+	}
+}
+
+static int run_classify(const struct prog_readers *inputs, struct cu_rules *rules)
+{
+	struct cu_writer *writer;
+	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};
+	struct cu_classify_counts counts = {0};
+	int status = PROG_OK;
+	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);
+	if (error == 0) {
+		error = cu_classify(inputs->readers, inputs->n, writer, rules, &counts);
+	}
+	if (writer && cu_writer_fault(writer)->code != CU_OK) {
+		status = prog_output_failed(cu_writer_fault(writer));
+	} else if (error == CU_ERR_NOMEM) {
+		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
+		status = prog_output_failed(&out_of_memory);
+	} else if (error != 0) {
+		status = PROG_FAILED;
+	}
+	if (writer) {
+		note_counts(&counts, writer);
+	}
+	cu_writer_close(writer);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct prog_operands flows = prog_start(&spec, argc, argv);
+	bool text = list_fields || check_file || run_tests || explain || explain_all;
+	if (list_fields) {
+		struct cu_buf buf = {0};
+		cu_fields_list(&buf);
+		prog_output_open(PROG_TEXT_OUTPUT);
+		return prog_finish(print(&buf));
+	}
+	struct cu_rules *rules = load_rules();
+	int status = PROG_OK;
+	if (check_file || run_tests) {
+		prog_output_open(PROG_TEXT_OUTPUT);
+		status = check_file ? check(rules) : PROG_OK;
+		status = run_tests ? prog_worse(status, test(rules)) : status;
+		cu_rules_free(rules);
+		return prog_finish(status);
+	}
+	struct prog_readers inputs = prog_readers_open(&flows);
+	if (inputs.n > 0) {
+		prog_output_open(text ? PROG_TEXT_OUTPUT : PROG_BINARY_OUTPUT);
+		status = explain || explain_all ? run_explain(&inputs, rules) : run_classify(&inputs, rules);
+	}
+	status = prog_worse(status, prog_readers_status(&inputs));
+	prog_readers_close(&inputs);
+	cu_rules_free(rules);
+	return prog_finish(status);
+}

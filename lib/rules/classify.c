@@ -1,0 +1,251 @@
+#include "lib/rules/classify.h"
+
+#include "lib/rules/finding.h"
+
+#include <string.h>
+
+/* The records a transaction is judged by, as they come. */
+struct surroundings {
+	struct cu_connection connection;
+	struct cu_analysis analysis;
+	struct cu_transaction transaction;
+	bool has_connection, has_analysis, tls, prohibited;
+};
+
+struct classifier {
+	struct cu_writer *writer;
+	struct cu_rules *rules;
+	struct cu_classify_counts *counts;
+	struct cu_findings *findings;
+	struct cu_buf buf;
+	struct surroundings at;
+	bool began; /* a header was written */
+};
+
+/* Nothing of an earlier connection is true of this stream number. */
+static void enter_stream(struct surroundings *at, uint64_t stream)
+{
+	if (at->has_connection && at->connection.stream != stream) {
+		at->has_connection = false;
+	}
+	if (at->has_analysis && at->analysis.stream != stream) {
+		at->has_analysis = false;
+	}
+}
+
+/* Takes a record's facts. 1 when it is a transaction, 0 when not, CU_ERR_FORMAT. */
+static int take_facts(struct surroundings *at, struct cu_reader *reader, const struct cu_record *record)
+{
+	switch (record->kind) {
+	case CU_RECORD_CONNECTION:
+		if (cu_connection_decode(record->data, record->len, &at->connection) != 0) {
+			return cu_reader_reject(reader, "is no connection record");
+		}
+		at->has_connection = true;
+		at->has_analysis = at->tls = at->prohibited = false;
+		return 0;
+	case CU_RECORD_ANALYSIS:
+		if (cu_analysis_decode(record->data, record->len, &at->analysis) != 0) {
+			return cu_reader_reject(reader, "is no analysis record");
+		}
+		at->has_analysis = true;
+		return 0;
+	case CU_RECORD_TRANSACTION:
+		if (cu_transaction_decode(record->data, record->len, &at->transaction) != 0) {
+			return cu_reader_reject(reader, "is no transaction record");
+		}
+		enter_stream(at, at->transaction.stream);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static struct cu_facts facts_of(const struct surroundings *at)
+{
+	return (struct cu_facts){.transaction = &at->transaction, .connection = at->has_connection ? &at->connection : NULL,
+	                         .analysis = at->has_analysis ? &at->analysis : NULL, .tls = at->tls};
+}
+
+/* The connection is over: it counts for its endpoints. */
+static int leave_connection(struct classifier *classifier)
+{
+	struct surroundings *at = &classifier->at;
+	int err = 0;
+	if (at->has_connection && at->has_analysis) {
+		err = cu_findings_add(classifier->findings, &at->connection, &at->analysis, at->prohibited);
+	}
+	at->has_connection = at->has_analysis = false;
+	return err;
+}
+
+static int write_verdict(struct classifier *classifier)
+{
+	struct surroundings *at = &classifier->at;
+	struct cu_classify_counts *counts = classifier->counts;
+	struct cu_facts facts = facts_of(at);
+	struct cu_verdict verdict;
+	cu_rules_judge(classifier->rules, &facts, &verdict);
+	at->tls = at->tls || at->transaction.kind == CU_TXN_TLS_HANDSHAKE;
+	at->prohibited = at->prohibited || (at->transaction.kind == CU_TXN_CONNECT && at->transaction.outcome == CU_OUTCOME_REFUSED &&
+	                                    verdict.cause == CU_NETWORK_CONNECT);
+	counts->n_transactions++;
+	counts->n_slow += verdict.slow;
+	counts->n_by_rule += verdict.rule.len > 0;
+	counts->n_blamed[verdict.blame]++;
+	cu_buf_clear(&classifier->buf);
+	cu_verdict_encode(&verdict, &classifier->buf);
+	if (classifier->buf.failed) {
+		return CU_ERR_NOMEM;
+	}
+	return cu_writer_add(classifier->writer, CU_RECORD_VERDICT, classifier->buf.data, classifier->buf.len);
+}
+
+static int take_record(struct classifier *classifier, struct cu_reader *reader, const struct cu_record *record)
+{
+	struct cu_classify_counts *counts = classifier->counts;
+	if (record->kind == CU_RECORD_VERDICT || record->kind == CU_RECORD_FINDING) {
+		return 0; /* an earlier judgement */
+	}
+	if (record->kind == CU_RECORD_CONNECTION) {
+		int err = leave_connection(classifier);
+		if (err != 0) {
+			return err;
+		}
+	}
+	int is_transaction = take_facts(&classifier->at, reader, record);
+	if (is_transaction < 0) {
+		return is_transaction;
+	}
+	counts->n_connections += record->kind == CU_RECORD_CONNECTION;
+	counts->n_analyses += record->kind == CU_RECORD_ANALYSIS;
+	int err = cu_writer_add(classifier->writer, record->kind, record->data, record->len);
+	return err == 0 && is_transaction ? write_verdict(classifier) : err;
+}
+
+static int run(struct classifier *classifier, struct cu_reader *reader)
+{
+	for (;;) {
+		struct cu_record record;
+		int item = cu_reader_next(reader, &record);
+		int err = 0;
+		if (item <= 0) {
+			return item;
+		}
+		if (item == CU_STREAM_RECORD) {
+			err = take_record(classifier, reader, &record);
+		} else if (item == CU_STREAM_HEADER) {
+			err = leave_connection(classifier);
+			if (err == 0 && classifier->began) {
+				err = cu_writer_finish(classifier->writer);
+			}
+			classifier->began = true;
+			if (err == 0) {
+				err = cu_writer_header(classifier->writer, cu_reader_header(reader));
+			}
+		}
+		if (err != 0) {
+			return err;
+		}
+	}
+}
+
+static int write_finding(void *context, const struct cu_finding *finding)
+{
+	struct classifier *classifier = context;
+	cu_buf_clear(&classifier->buf);
+	cu_finding_encode(finding, &classifier->buf);
+	if (classifier->buf.failed) {
+		return CU_ERR_NOMEM;
+	}
+	classifier->counts->n_findings++;
+	return cu_writer_add(classifier->writer, CU_RECORD_FINDING, classifier->buf.data, classifier->buf.len);
+}
+
+/* Findings, of all streams, and the last trailer. */
+static int finish(struct classifier *classifier)
+{
+	int err = leave_connection(classifier);
+	if (err == 0) {
+		err = cu_findings_each(classifier->findings, write_finding, classifier);
+	}
+	int finish_err = cu_writer_finish(classifier->writer);
+	return err != 0 ? err : finish_err;
+}
+
+int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer, struct cu_rules *rules,
+                struct cu_classify_counts *counts)
+{
+	struct classifier classifier = {.writer = writer, .rules = rules, .counts = counts, .findings = cu_findings_new()};
+	int first = classifier.findings ? 0 : CU_ERR_NOMEM;
+	*counts = (struct cu_classify_counts){0};
+	for (size_t r = 0; r < n_readers && classifier.findings; r++) {
+		int err = run(&classifier, readers[r]);
+		if (first == 0) {
+			first = err;
+		}
+		if (err == CU_ERR_NOMEM || cu_writer_fault(writer)->code != CU_OK) {
+			break;
+		}
+	}
+	if (classifier.began && classifier.findings && cu_writer_fault(writer)->code == CU_OK) {
+		int err = finish(&classifier);
+		first = first != 0 ? first : err;
+	}
+	cu_findings_free(classifier.findings);
+	cu_buf_release(&classifier.buf);
+	return first;
+}
+
+bool cu_explain_parse(const char *text, struct cu_explain_config *config)
+{
+	char stream[CU_TEXT_CAP];
+	const char *colon = strchr(text, ':');
+	if (!colon || (size_t)(colon - text) >= sizeof(stream)) {
+		return false;
+	}
+	memcpy(stream, text, (size_t)(colon - text));
+	stream[colon - text] = '\0';
+	config->one = true;
+	return cu_parse_u64(stream, UINT64_MAX, &config->stream) && cu_parse_u64(colon + 1, UINT64_MAX, &config->number);
+}
+
+int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
+                        const struct cu_explain_config *config, int (*take)(void *context, const char *text, size_t len),
+                        void *context)
+{
+	struct surroundings at = {0};
+	struct cu_buf buf = {0};
+	int first = 0;
+	for (size_t r = 0; r < n_readers; r++) {
+		struct cu_record record;
+		int item, err = 0;
+		while (err == 0 && (item = cu_reader_next(readers[r], &record)) != CU_STREAM_END) {
+			int is_transaction = item;
+			if (item > 0) {
+				is_transaction = item == CU_STREAM_RECORD ? take_facts(&at, readers[r], &record) : 0;
+			}
+			if (is_transaction <= 0) {
+				err = is_transaction;
+				continue;
+			}
+			const struct cu_transaction *transaction = &at.transaction;
+			struct cu_facts facts = facts_of(&at);
+			struct cu_verdict verdict;
+			bool wanted = config->one && transaction->stream == config->stream && transaction->number == config->number;
+			if (!config->one) {
+				cu_rules_judge(rules, &facts, &verdict);
+				wanted = verdict.slow || verdict.blame != CU_PARTY_NONE || verdict.rule.len > 0;
+			}
+			if (wanted) {
+				cu_buf_clear(&buf);
+				err = cu_rules_explain(rules, &facts, &buf);
+				err = err == 0 ? take(context, (const char *)buf.data, buf.len) : err;
+			}
+			at.tls = at.tls || transaction->kind == CU_TXN_TLS_HANDSHAKE;
+		}
+		first = first != 0 ? first : err;
+	}
+	cu_buf_release(&buf);
+	return first;
+}

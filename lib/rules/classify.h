@@ -1,0 +1,48 @@
+/*
+ * classify: flow records in, the same with verdicts and findings out.
+ */
+#ifndef CU_RULES_CLASSIFY_H
+#define CU_RULES_CLASSIFY_H
+
+#include "lib/record/stream.h"
+#include "lib/rules/rules.h"
+
+#include <stdint.h>
+
+/* What was judged. */
+struct cu_classify_counts {
+	uint64_t n_connections, n_analyses, n_transactions, n_slow, n_by_rule, n_findings;
+	uint64_t n_blamed[CU_N_PARTIES]; /* verdicts by party */
+};
+
+/*
+ * Reads the streams one after another and writes them with a verdict behind
+ * each transaction, and findings behind everything else. Verdicts and findings
+ * that are there already are left out: the stream is judged anew. All other
+ * records pass through as they are.
+ * 0, or a negative error whose sentence is in the reader or the writer that
+ * failed; everything whole before it is written, with a trailer unless the
+ * writer failed.
+ */
+int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer, struct cu_rules *rules,
+                struct cu_classify_counts *counts);
+
+/* Which transactions to explain. */
+struct cu_explain_config {
+	bool one;                 /* only that of the two numbers; else all that are judged */
+	uint64_t stream, number;
+};
+
+/*
+ * Reads the streams and hands out, transaction by transaction, why each rule
+ * did or did not match. 0, a reader's error, or what take returned when that
+ * was not 0.
+ */
+int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
+                        const struct cu_explain_config *config, int (*take)(void *context, const char *text, size_t len),
+                        void *context);
+
+/* Parses "4:1", stream and transaction. False when it is no such thing. */
+bool cu_explain_parse(const char *text, struct cu_explain_config *config);
+
+#endif

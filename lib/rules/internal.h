@@ -1,0 +1,134 @@
+/*
+ * What the parts of lib/rules know of a set of rules.
+ */
+#ifndef CU_RULES_INTERNAL_H
+#define CU_RULES_INTERNAL_H
+
+#include "lib/rules/expr.h"
+#include "lib/rules/program.h"
+#include "lib/rules/rules.h"
+#include "lib/rules/service.h"
+#include "lib/rules/template.h"
+
+enum { CU_SERVICE_CACHE = 256 }; /* endpoints whose service is remembered: a power of two */
+
+/* A text of a condition or list, and what was appended to it later. */
+struct cu_fragment {
+	const struct cu_yaml *node;  /* a scalar; a list's items: a sequence */
+	enum cu_token_kind join;     /* CU_TOKEN_AND or OR with what is before; END for the first */
+	size_t skip;                 /* bytes of that word */
+	struct cu_fragment *next;
+};
+
+enum cu_rule_kind { CU_RULE_BLAMES, CU_RULE_IGNORES };
+
+struct cu_rule {
+	const char *name;
+	const struct cu_yaml *where;  /* its name in the file */
+	enum cu_rule_kind kind;
+	unsigned layer;               /* higher ones are tried first */
+	size_t order;                 /* within the layer */
+	struct cu_fragment *condition;
+	const struct cu_yaml *output, *advice, *blame, *cause, *confidence;
+	bool enabled;
+
+	/* compiled */
+	struct cu_expr *expr;
+	int32_t step;
+	struct cu_template_part *why, *advice_parts;
+	int blame_value, cause_value, confidence_value; /* -1: the ledger's */
+};
+
+/* Names of one kind, and where they lead. */
+struct cu_names_table {
+	struct cu_name_slot {
+		const char *name;
+		void *value;
+	} *slots;
+	size_t n_slots, n;
+};
+
+/* A test of rules: facts, and what the verdict on them has to be. */
+struct cu_test {
+	const char *name;
+	const struct cu_yaml *node; /* the mapping */
+	const struct cu_yaml *given, *expect;
+	struct cu_scene *scene;     /* made by cu_test_compile */
+	struct cu_test *next;
+};
+
+/* Turns a test's given and expect into facts; says what is wrong with them. */
+void cu_test_compile(struct cu_rules *rules, struct cu_test *test);
+
+/* Words for a verdict that the ledger gave. */
+struct cu_wording {
+	int32_t step;
+	struct cu_template_part *why, *advice;
+};
+
+struct cu_rules {
+	struct cu_heap heap;
+	struct cu_diag diag;
+	struct cu_program program;
+	struct cu_services services;
+
+	struct cu_rule **rules;       /* in order of definition; after finish, as they are tried */
+	size_t n_rules, cap_rules;
+	size_t n_active;              /* of rules: those that are compiled */
+	struct cu_macro_def {
+		struct cu_macro macro;
+		struct cu_fragment *condition;
+		unsigned source_order;
+	} **macros;
+	size_t n_macros, cap_macros;
+	struct cu_list_def {
+		struct cu_list list;
+		struct cu_fragment *items;
+		unsigned source_order;
+	} **lists;
+	size_t n_lists, cap_lists;
+	struct cu_names_table rule_names, macro_names, list_names, service_names;
+	struct cu_test *tests, **tests_tail;
+	size_t n_tests;
+
+	unsigned n_sources, n_layers, include_depth;
+	struct cu_opened {        /* files being read, to find those that include themselves */
+		unsigned long device, inode;
+	} opened[CU_INCLUDE_DEPTH_CAP];
+
+	struct cu_wording *wordings;  /* of the ledger's own verdicts, by number in ledger.c */
+	bool finished;
+
+	/* for judging */
+	struct cu_service_at cache[CU_SERVICE_CACHE];
+	struct cu_derived derived;
+	struct cu_view view;
+	struct cu_buf text;
+};
+
+/* Names of rules, macros, lists. cu_names_put takes the place of an earlier value. */
+void *cu_names_get(const struct cu_names_table *table, const char *name, size_t len);
+bool cu_names_put(struct cu_names_table *table, const char *name, void *value);
+void cu_names_release(struct cu_names_table *table);
+
+/* How the checker finds the names of rules. */
+struct cu_scope cu_rules_scope(struct cu_rules *rules);
+
+/* Works out the rest of the view of a transaction. Returns its thresholds. */
+void cu_derive(struct cu_rules *rules, const struct cu_facts *facts);
+
+/* The ledger's own blame, cause and confidence, into derived. */
+void cu_ledger_judge(const struct cu_transaction *transaction, struct cu_derived *derived);
+
+/* Compiles the wordings. False when memory ran out. */
+bool cu_wordings_compile(struct cu_rules *rules);
+/* The first that fits the transaction in view; never NULL. */
+const struct cu_wording *cu_wording_find(struct cu_rules *rules);
+
+/* Whether a transaction is one to judge: slow, or without an answer. */
+bool cu_is_judged(const struct cu_transaction *transaction, int64_t slow_over_ns);
+
+/* The first rule that matches the transaction in view, or NULL. */
+const struct cu_rule *cu_match(struct cu_rules *rules);
+
+#endif

@@ -1,0 +1,324 @@
+#include "lib/rules/rules.h"
+
+#include "lib/base/nearest.h"
+#include "lib/rules/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct cu_rules *cu_rules_new(void)
+{
+	struct cu_rules *rules = calloc(1, sizeof(*rules));
+	if (rules) {
+		rules->diag.heap = &rules->heap;
+		rules->tests_tail = &rules->tests;
+		rules->services.slow.ns[CU_TXN_NONE] = CU_SLOW_DEFAULT_NS;
+	}
+	return rules;
+}
+
+void cu_rules_free(struct cu_rules *rules)
+{
+	if (!rules) {
+		return;
+	}
+	cu_program_release(&rules->program);
+	cu_names_release(&rules->rule_names);
+	cu_names_release(&rules->macro_names);
+	cu_names_release(&rules->list_names);
+	cu_names_release(&rules->service_names);
+	free(rules->rules);
+	free(rules->macros);
+	free(rules->lists);
+	free(rules->services.items);
+	cu_buf_release(&rules->text);
+	cu_heap_release(&rules->heap);
+	free(rules);
+}
+
+void cu_rules_set_slow(struct cu_rules *rules, int64_t slow_ns)
+{
+	rules->services.slow_override_ns = slow_ns;
+}
+
+size_t cu_rules_n_messages(const struct cu_rules *rules)
+{
+	return rules->diag.n_messages;
+}
+
+const struct cu_rules_message *cu_rules_message(const struct cu_rules *rules, size_t n)
+{
+	return &rules->diag.messages[n];
+}
+
+size_t cu_rules_n_errors(const struct cu_rules *rules)
+{
+	return rules->diag.n_errors;
+}
+
+size_t cu_rules_n_warnings(const struct cu_rules *rules)
+{
+	return rules->diag.n_warnings;
+}
+
+struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules)
+{
+	return (struct cu_rules_counts){.n_rules = rules->n_active, .n_macros = rules->n_macros, .n_lists = rules->n_lists,
+	                                .n_services = rules->services.n, .n_tests = rules->n_tests};
+}
+
+/* ---- names for the checker ---- */
+
+static struct cu_macro *find_macro(void *names, const char *name, size_t len)
+{
+	const struct cu_rules *rules = names;
+	struct cu_macro_def *macro = cu_names_get(&rules->macro_names, name, len);
+	return macro ? &macro->macro : NULL;
+}
+
+static struct cu_list *find_list(void *names, const char *name, size_t len)
+{
+	const struct cu_rules *rules = names;
+	struct cu_list_def *list = cu_names_get(&rules->list_names, name, len);
+	return list ? &list->list : NULL;
+}
+
+static const char *name_at(void *names, size_t i)
+{
+	const struct cu_rules *rules = names;
+	if (i < rules->n_macros) {
+		return rules->macros[i]->macro.name;
+	}
+	i -= rules->n_macros;
+	return i < rules->n_lists ? rules->lists[i]->list.name : NULL;
+}
+
+struct cu_scope cu_rules_scope(struct cu_rules *rules)
+{
+	return (struct cu_scope){.diag = &rules->diag, .names = rules, .find_macro = find_macro, .find_list = find_list, .name_at = name_at};
+}
+
+/* ---- from texts to trees ---- */
+
+/* The fragments of a condition as one tree; NULL when one of them is wrong. */
+static struct cu_expr *parse_condition(struct cu_rules *rules, const struct cu_fragment *fragments)
+{
+	struct cu_expr *whole = NULL;
+	bool good = true;
+	for (const struct cu_fragment *fragment = fragments; fragment; fragment = fragment->next) {
+		struct cu_expr *expr = cu_expr_parse(&rules->diag, fragment->node, fragment->skip, fragment->node->len - fragment->skip);
+		if (!expr) {
+			good = false;
+			continue;
+		}
+		if (fragment->join == CU_TOKEN_END) {
+			whole = expr;
+			continue;
+		}
+		struct cu_expr *both = cu_heap_get(&rules->heap, sizeof(*both));
+		if (!both) {
+			return NULL;
+		}
+		both->kind = fragment->join == CU_TOKEN_AND ? CU_EXPR_AND : CU_EXPR_OR;
+		both->scalar = fragment->node;
+		both->len = fragment->node->len;
+		both->a = whole;
+		both->b = expr;
+		whole = both;
+	}
+	return good ? whole : NULL;
+}
+
+static void parse_list(struct cu_rules *rules, struct cu_list_def *list)
+{
+	struct cu_expr **tail = &list->list.items;
+	for (const struct cu_fragment *fragment = list->items; fragment; fragment = fragment->next) {
+		for (const struct cu_yaml *node = fragment->node->child; node; node = node->next) {
+			if (node->kind != CU_YAML_SCALAR) {
+				cu_yaml_error(&rules->diag, node, "an item of a list is one value");
+				continue;
+			}
+			struct cu_expr *item = cu_expr_parse_item(&rules->diag, node);
+			if (item) {
+				*tail = item;
+				tail = &item->next;
+			}
+		}
+	}
+}
+
+/* ---- checks of one rule ---- */
+
+static int take_value(struct cu_rules *rules, const struct cu_yaml *node, const struct cu_names *names)
+{
+	if (!node) {
+		return -1;
+	}
+	int value = cu_names_find(names, node->text, node->len);
+	bool usable = value >= 0 && !(value == 0 && names != &cu_party_names);
+	if (usable) {
+		return value;
+	}
+	struct cu_nearest nearest;
+	cu_nearest_begin(&nearest, node->text, node->len);
+	struct cu_buf known = {0};
+	for (unsigned i = names == &cu_party_names ? 0 : 1; i < names->n; i++) {
+		cu_nearest_try(&nearest, names->name(i));
+		cu_buf_printf(&known, "%s%s", known.len > 0 ? ", " : "", names->name(i));
+	}
+	if (nearest.name) {
+		cu_yaml_error(&rules->diag, node, "'%s' is not %s; did you mean '%s'?", node->text, names->what, nearest.name);
+	} else {
+		cu_yaml_error(&rules->diag, node, "'%s' is not %s; there are %s", node->text, names->what, cu_buf_cstr(&known));
+	}
+	cu_buf_release(&known);
+	return -1;
+}
+
+static void check_values(struct cu_rules *rules, struct cu_rule *rule)
+{
+	rule->blame_value = take_value(rules, rule->blame, &cu_party_names);
+	rule->cause_value = take_value(rules, rule->cause, &cu_cause_names);
+	rule->confidence_value = take_value(rules, rule->confidence, &cu_confidence_names);
+	if (rule->cause_value < 0) {
+		return;
+	}
+	int party = (int)cu_cause_party((unsigned)rule->cause_value);
+	if (rule->blame_value < 0 && !rule->blame) {
+		rule->blame_value = party;
+	} else if (rule->blame_value >= 0 && rule->blame_value != party) {
+		cu_yaml_error(&rules->diag, rule->cause, "%s is not a cause of blame '%s'", rule->cause->text, rule->blame->text);
+	}
+}
+
+static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
+{
+	struct cu_scope scope = cu_rules_scope(rules);
+	check_values(rules, rule);
+	rule->expr = parse_condition(rules, rule->condition);
+	if (rule->expr) {
+		rule->expr = cu_expr_check_condition(&scope, rule->expr);
+	}
+	rule->step = CU_STEP_NO;
+	const struct cu_yaml *condition = rule->condition->node;
+	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR) {
+		rule->step = cu_program_add_condition(&rules->program, rule->expr);
+		if (rule->step == CU_STEP_BROKEN && !rules->program.failed) {
+			cu_yaml_error(&rules->diag, condition, "the condition is too large once its macros are written out");
+		} else if (rule->step == CU_STEP_NO) {
+			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len, "'%s' can never match: its condition is always false", rule->name);
+		}
+	}
+	rule->why = rule->output ? cu_template_parse(&scope, &rules->program, rule->output) : NULL;
+	rule->advice_parts = rule->advice ? cu_template_parse(&scope, &rules->program, rule->advice) : NULL;
+}
+
+/* ---- warnings about several rules ---- */
+
+/*
+ * A rule below one of its own condition, or below one that always matches,
+ * is never reached. Only within a file: a file on top may well mean it.
+ */
+static void warn_of_shadowed(struct cu_rules *rules)
+{
+	const struct cu_rule *always = NULL;
+	uint32_t *first = calloc(rules->program.n_steps + 1, sizeof(*first)); /* rule + 1 that begins at a step */
+	if (!first) {
+		return;
+	}
+	for (size_t i = 0; i < rules->n_active; i++) {
+		const struct cu_rule *rule = rules->rules[i], *earlier = NULL;
+		if (rule->step == CU_STEP_NO || rule->step == CU_STEP_BROKEN) {
+			continue;
+		}
+		if (always && always->where->source == rule->where->source) {
+			earlier = always;
+		} else if (rule->step >= 0 && first[rule->step] > 0 &&
+		           rules->rules[first[rule->step] - 1]->where->source == rule->where->source) {
+			earlier = rules->rules[first[rule->step] - 1];
+		}
+		if (earlier) {
+			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len, "'%s' is never reached: '%s' on line %zu matches all that it does",
+			                rule->name, earlier->name, cu_source_line(earlier->where->source, earlier->where->offset) + 1);
+			continue;
+		}
+		if (rule->step == CU_STEP_MATCH) {
+			always = rule;
+		} else {
+			first[rule->step] = (uint32_t)i + 1;
+		}
+	}
+	free(first);
+}
+
+static void warn_of_unused(struct cu_rules *rules)
+{
+	for (size_t i = 0; i < rules->n_macros; i++) {
+		const struct cu_macro *macro = &rules->macros[i]->macro;
+		if (!macro->used) {
+			cu_yaml_warn_at(&rules->diag, macro->where, 0, macro->where->len, "macro '%s' is not used", macro->name);
+		}
+	}
+	for (size_t i = 0; i < rules->n_lists; i++) {
+		const struct cu_list *list = &rules->lists[i]->list;
+		if (!list->used) {
+			cu_yaml_warn_at(&rules->diag, list->where, 0, list->where->len, "list '%s' is not used", list->name);
+		}
+	}
+}
+
+/* ---- all of them ---- */
+
+static int as_tried(const void *a, const void *b)
+{
+	const struct cu_rule *x = *(struct cu_rule *const *)a, *y = *(struct cu_rule *const *)b;
+	if (x->enabled != y->enabled) {
+		return x->enabled ? -1 : 1;
+	}
+	if (x->layer != y->layer) {
+		return x->layer > y->layer ? -1 : 1;
+	}
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+int cu_rules_finish(struct cu_rules *rules)
+{
+	struct cu_scope scope = cu_rules_scope(rules);
+	if (rules->n_rules > 0) {
+		qsort(rules->rules, rules->n_rules, sizeof(*rules->rules), as_tried);
+	}
+	for (size_t i = 0; i < rules->n_macros; i++) {
+		rules->macros[i]->macro.expr = parse_condition(rules, rules->macros[i]->condition);
+	}
+	for (size_t i = 0; i < rules->n_lists; i++) {
+		parse_list(rules, rules->lists[i]);
+	}
+	if (!cu_wordings_compile(rules)) {
+		return CU_ERR_NOMEM;
+	}
+	for (size_t i = 0; i < rules->n_rules && rules->rules[i]->enabled; i++) {
+		compile_rule(rules, rules->rules[i]);
+		rules->n_active++;
+	}
+	warn_of_shadowed(rules);
+	if (rules->diag.n_errors == 0) {
+		warn_of_unused(rules);
+	}
+	for (size_t i = 0; i < rules->n_macros; i++) { /* those that no rule led to */
+		struct cu_macro *macro = &rules->macros[i]->macro;
+		if (macro->state == CU_MACRO_UNCHECKED && macro->expr) {
+			macro->state = CU_MACRO_CHECKING;
+			macro->expr = cu_expr_check(&scope, macro->expr);
+			macro->state = CU_MACRO_CHECKED;
+		}
+	}
+	for (struct cu_test *test = rules->tests; test; test = test->next) {
+		cu_test_compile(rules, test);
+	}
+	cu_diag_sort(&rules->diag);
+	if (!cu_program_finish(&rules->program) || rules->heap.failed) {
+		return CU_ERR_NOMEM;
+	}
+	rules->finished = true;
+	return rules->diag.n_errors > 0 ? CU_ERR_RULES : 0;
+}
