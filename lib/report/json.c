@@ -1,0 +1,436 @@
+/*
+ * JSON Lines. culprit.schema.json is the contract: a key that is always there
+ * is null when unknown, the others are left out.
+ */
+#include "lib/report/format.h"
+#include "lib/report/json_write.h"
+#include "lib/report/words.h"
+
+#include <string.h>
+
+static int json_open(void **state, const struct cu_report_config *config, struct cu_sink *sink)
+{
+	(void)config;
+	*state = sink;
+	return 0;
+}
+
+static void json_close(void *state)
+{
+	(void)state;
+}
+
+/* client, client_port, server, server_port. */
+static void put_ends(struct cu_buf *out, const struct cu_connection *connection)
+{
+	if (connection == NULL) {
+		CU_PUT(out, ",\"client\":null,\"client_port\":null,\"server\":null,\"server_port\":null");
+		return;
+	}
+	CU_PUT(out, ",\"client\":\"");
+	cu_put_addr(out, &connection->client);
+	CU_JSON_U64(out, "\",\"client_port\":", connection->client_port);
+	CU_PUT(out, ",\"server\":\"");
+	cu_put_addr(out, &connection->server);
+	CU_JSON_U64(out, "\",\"server_port\":", connection->server_port);
+}
+
+static void put_file(struct cu_buf *out, const char *file)
+{
+	if (file != NULL) {
+		CU_PUT(out, ",\"file\":");
+		cu_json_string(out, file, strlen(file));
+	}
+}
+
+static void put_ledger(struct cu_buf *out, const struct cu_ledger_entry *ledger)
+{
+	const char *before = "";
+	CU_PUT(out, ",\"ledger\":{");
+	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
+		if (ledger[cause].ns != 0) {
+			cu_puts(out, before);
+			CU_JSON_WORD(out, "", cu_cause_name(cause));
+			CU_JSON_I64(out, ":", ledger[cause].ns);
+			before = ",";
+		}
+	}
+	CU_PUT(out, "},\"ledger_frames\":{");
+	before = "";
+	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
+		if (ledger[cause].ns != 0 && ledger[cause].first_frame != 0) {
+			cu_puts(out, before);
+			CU_JSON_WORD(out, "", cu_cause_name(cause));
+			CU_JSON_U64(out, ":[", ledger[cause].first_frame);
+			CU_JSON_U64(out, ",", ledger[cause].last_frame);
+			CU_PUT(out, "]");
+			before = ",";
+		}
+	}
+	CU_PUT(out, "}");
+}
+
+/* The members that request and response share. */
+static void put_message(struct cu_buf *out, const struct cu_message *message)
+{
+	CU_JSON_U64(out, "\"bytes\":", message->n_bytes);
+	CU_PUT(out, ",\"first_frame\":");
+	cu_put_u64_or_null(out, message->first_frame);
+	CU_PUT(out, ",\"last_frame\":");
+	cu_put_u64_or_null(out, message->last_frame);
+	if (message->n_retransmitted > 0) {
+		CU_JSON_U64(out, ",\"retransmitted\":", message->n_retransmitted);
+	}
+}
+
+static void put_events(struct cu_buf *out, const struct cu_transaction *transaction)
+{
+	const char *before = "";
+	unsigned n = transaction->n_kept < CU_EVENT_CAP ? transaction->n_kept : CU_EVENT_CAP;
+	uint64_t n_shown = 0;
+	CU_PUT(out, ",\"events\":[");
+	for (unsigned i = 0; i < n; i++) {
+		const struct cu_event *event = &transaction->events[i];
+		cu_puts(out, before);
+		CU_JSON_WORD(out, "{\"kind\":", cu_event_name(event->kind));
+		CU_JSON_WORD(out,
+		             ",\"from\":", cu_party_name(event->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER));
+		CU_JSON_U64(out, ",\"frame\":", event->frame);
+		CU_JSON_I64(out, ",\"time_ns\":", event->time_ns);
+		if (event->count > 1) {
+			CU_JSON_U64(out, ",\"count\":", event->count);
+		}
+		CU_PUT(out, "}");
+		before = ",";
+		n_shown += event->count > 1 ? event->count : 1;
+	}
+	CU_PUT(out, "]");
+	if (transaction->n_events > n_shown) {
+		CU_JSON_U64(out, ",\"more_events\":", transaction->n_events - n_shown);
+	}
+}
+
+static void put_verdict(struct cu_buf *out, const struct cu_verdict *verdict)
+{
+	CU_PUT(out, ",\"slow\":");
+	cu_put_bool(out, verdict->slow);
+	CU_JSON_I64(out, ",\"slow_over_ns\":", verdict->slow_over_ns);
+	CU_JSON_WORD(out, ",\"blame\":", cu_party_name(cu_shown_blame(verdict)));
+	CU_JSON_WORD(out, ",\"cause\":", cu_cause_name(cu_shown_cause(verdict)));
+	CU_JSON_WORD(out, ",\"confidence\":", cu_confidence_name(verdict->slow ? verdict->confidence : 0U));
+	CU_PUT(out, ",\"rule\":");
+	cu_put_text_or_null(out, verdict->rule);
+}
+
+static int json_transaction(void *state, const struct cu_report_transaction *item)
+{
+	struct cu_buf *out = &((struct cu_sink *)state)->buf;
+	const struct cu_transaction *transaction = item->transaction;
+	const struct cu_verdict *verdict = item->verdict;
+	if (verdict != NULL) {
+		CU_PUT(out, "{\"record\":\"verdict\",\"schema\":1");
+	} else {
+		CU_PUT(out, "{\"record\":\"transaction\",\"schema\":1");
+	}
+	CU_JSON_U64(out, ",\"stream\":", transaction->stream);
+	CU_JSON_U64(out, ",\"transaction\":", transaction->number);
+	put_file(out, item->file);
+	CU_JSON_WORD(out, ",\"kind\":", cu_txn_kind_name(transaction->kind));
+	CU_JSON_WORD(out, ",\"outcome\":", cu_outcome_name(transaction->outcome));
+	if (transaction->name.len > 0 && transaction->kind != CU_TXN_TLS_HANDSHAKE) {
+		CU_PUT(out, ",\"name\":");
+		cu_json_string(out, transaction->name.data, transaction->name.len);
+	}
+	if (item->server_name.len > 0) {
+		CU_PUT(out, ",\"server_name\":");
+		cu_json_string(out, item->server_name.data, item->server_name.len);
+	}
+	put_ends(out, item->connection);
+	if (verdict != NULL) {
+		CU_PUT(out, ",\"service\":");
+		cu_put_text_or_null(out, verdict->service);
+	}
+	CU_PUT(out, ",\"start\":");
+	cu_json_time(out, transaction->start_ns);
+	CU_JSON_I64(out, ",\"total_ns\":", transaction->total_ns);
+	if (verdict != NULL) {
+		put_verdict(out, verdict);
+	}
+	CU_PUT(out, ",\"rtt_ns\":");
+	cu_put_ns_or_null(out, item->analysis != NULL ? item->analysis->rtt_ns : 0);
+	CU_JSON_WORD(out, ",\"vantage\":", cu_vantage_name(item->analysis != NULL ? item->analysis->vantage : 0U));
+	if (transaction->client_distance_ns != 0 || transaction->server_distance_ns != 0) {
+		CU_JSON_I64(out, ",\"client_distance_ns\":", transaction->client_distance_ns);
+		CU_JSON_I64(out, ",\"server_distance_ns\":", transaction->server_distance_ns);
+	}
+	if (transaction->loss_side != CU_LOSS_NONE) {
+		CU_JSON_WORD(out, ",\"loss_side\":", cu_loss_side_name(transaction->loss_side));
+	}
+	CU_JSON_U64(out, ",\"certainty\":", transaction->certainty);
+	put_ledger(out, transaction->ledger);
+	CU_PUT(out, ",\"request\":{");
+	put_message(out, &transaction->request);
+	CU_PUT(out, ",\"acked_frame\":");
+	cu_put_u64_or_null(out, transaction->acked_frame);
+	if (transaction->acked_frame != 0) {
+		CU_JSON_I64(out, ",\"ack_delay_ns\":", transaction->ack_delay_ns);
+	}
+	CU_PUT(out, "},\"response\":{");
+	put_message(out, &transaction->response);
+	if (transaction->first_byte_ns != 0) {
+		CU_JSON_I64(out, ",\"first_byte_ns\":", transaction->first_byte_ns);
+	}
+	CU_PUT(out, "}");
+	put_events(out, transaction);
+	if (verdict != NULL) {
+		CU_PUT(out, ",\"why\":");
+		cu_put_text_or_null(out, verdict->why);
+		CU_PUT(out, ",\"advice\":");
+		cu_put_text_or_null(out, verdict->advice);
+	}
+	CU_PUT(out, "}\n");
+	return 0;
+}
+
+/* A counter that is mostly zero, and then left out. */
+#define PUT_SOME(out, key, v)                     \
+	do {                                      \
+		if ((v) != 0) {                   \
+			CU_JSON_U64(out, key, v); \
+		}                                 \
+	} while (0)
+
+static void put_side(struct cu_buf *out, const struct cu_connection_side *side, const struct cu_analysis_side *analysis)
+{
+	CU_JSON_U64(out, "{\"segments\":", side->n_segments);
+	CU_JSON_U64(out, ",\"bytes\":", side->n_bytes);
+	CU_JSON_U64(out, ",\"isn\":", side->isn);
+	CU_JSON_U64(out, ",\"ttl\":", side->ttl);
+	if (side->has_syn) {
+		CU_JSON_U64(out, ",\"syn\":{\"mss\":", side->syn.mss);
+		CU_PUT(out, ",\"window_scale\":");
+		if (side->syn.has_wscale) {
+			cu_put_u64(out, side->syn.wscale);
+		} else {
+			CU_PUT(out, "null");
+		}
+		CU_PUT(out, ",\"sack_permitted\":");
+		cu_put_bool(out, side->syn.sack_permitted);
+		CU_PUT(out, ",\"timestamps\":");
+		cu_put_bool(out, side->syn.has_timestamps);
+		CU_PUT(out, "}");
+	}
+	if (analysis != NULL) {
+		CU_JSON_U64(out, ",\"data_segments\":", analysis->n_data_segments);
+		CU_JSON_U64(out, ",\"unique_bytes\":", analysis->n_unique_bytes);
+		CU_JSON_U64(out, ",\"retransmitted\":", analysis->n_retransmitted);
+		PUT_SOME(out, ",\"retransmitted_bytes\":", analysis->n_retransmitted_bytes);
+		PUT_SOME(out, ",\"fast_retransmissions\":", analysis->n_fast);
+		PUT_SOME(out, ",\"timeouts\":", analysis->n_timeout);
+		PUT_SOME(out, ",\"spurious_retransmissions\":", analysis->n_spurious);
+		PUT_SOME(out, ",\"out_of_order\":", analysis->n_out_of_order);
+		PUT_SOME(out, ",\"duplicate_acks\":", analysis->n_dup_acks);
+		PUT_SOME(out, ",\"zero_windows\":", analysis->n_zero_windows);
+		PUT_SOME(out, ",\"window_full\":", analysis->n_window_full);
+		PUT_SOME(out, ",\"keep_alives\":", analysis->n_keep_alives);
+		PUT_SOME(out, ",\"gaps\":", analysis->n_gaps);
+		PUT_SOME(out, ",\"gap_bytes\":", analysis->n_gap_bytes);
+		PUT_SOME(out, ",\"unseen_bytes\":", analysis->n_unseen_bytes);
+		PUT_SOME(out, ",\"duplicate_frames\":", analysis->n_duplicates);
+		if (analysis->n_rtt_samples > 0) {
+			CU_JSON_U64(out, ",\"rtt_samples\":", analysis->n_rtt_samples);
+			CU_JSON_I64(out, ",\"rtt_min_ns\":", analysis->rtt_min_ns);
+			CU_JSON_I64(out, ",\"rtt_median_ns\":", analysis->rtt_median_ns);
+			CU_JSON_I64(out, ",\"rtt_max_ns\":", analysis->rtt_max_ns);
+		}
+	}
+	CU_PUT(out, "}");
+}
+
+static void put_analysis(struct cu_buf *out, const struct cu_analysis *analysis)
+{
+	CU_JSON_U64(out, ",\"completeness\":", analysis->completeness);
+	CU_JSON_WORD(out, ",\"vantage\":", cu_vantage_name(analysis->vantage));
+	CU_PUT(out, ",\"rtt_ns\":");
+	cu_put_ns_or_null(out, analysis->rtt_ns);
+	CU_PUT(out, ",\"client_rtt_ns\":");
+	cu_put_ns_or_null(out, analysis->client_rtt_ns);
+	CU_PUT(out, ",\"server_rtt_ns\":");
+	cu_put_ns_or_null(out, analysis->server_rtt_ns);
+	CU_PUT(out, ",\"handshake_rtt_ns\":");
+	cu_put_ns_or_null(out, analysis->handshake_rtt_ns);
+	CU_PUT(out, ",\"rtt_uncertain\":");
+	cu_put_bool(out, analysis->rtt_uncertain);
+	CU_PUT(out, ",\"mss\":");
+	cu_put_u64_or_null(out, analysis->mss);
+	CU_PUT(out, ",\"window_scaled\":");
+	cu_put_bool(out, analysis->window_scaled);
+	CU_JSON_WORD(out, ",\"close\":", cu_close_name(analysis->close));
+	CU_JSON_WORD(out, ",\"closed_by\":", cu_party_name(analysis->closed_by));
+	CU_PUT(out, ",\"close_frame\":");
+	cu_put_u64_or_null(out, analysis->close_frame);
+	CU_JSON_WORD(out, ",\"loss_side\":", cu_loss_side_name(analysis->loss_side));
+}
+
+static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item)
+{
+	CU_PUT(out, ",\"gaps\":[");
+	for (size_t i = 0; i < item->n_gaps; i++) {
+		const struct cu_gap *gap = &item->gaps[i];
+		if (i > 0) {
+			CU_PUT(out, ",");
+		}
+		CU_JSON_WORD(out, "{\"direction\":", gap->dir == CU_C2S ? "c2s" : "s2c");
+		CU_JSON_WORD(out, ",\"side\":", cu_loss_side_name(gap->side));
+		CU_JSON_U64(out, ",\"relative_seq\":", gap->rel_seq);
+		CU_JSON_U64(out, ",\"bytes\":", gap->n_bytes);
+		CU_JSON_U64(out, ",\"segments\":", gap->n_segments);
+		CU_PUT(out, ",\"start\":");
+		cu_json_time(out, gap->start_ns);
+		CU_PUT(out, ",\"frame\":");
+		cu_put_u64_or_null(out, gap->frame);
+		CU_PUT(out, ",\"fill_frame\":");
+		cu_put_u64_or_null(out, gap->fill_frame);
+		CU_PUT(out, ",\"filled_ns\":");
+		cu_put_ns_or_null(out, gap->filled_ns);
+		CU_JSON_U64(out, ",\"duplicate_acks\":", gap->n_dup_acks);
+		CU_PUT(out, "}");
+	}
+	CU_PUT(out, "]");
+	PUT_SOME(out, ",\"more_gaps\":", item->n_more_gaps);
+}
+
+static int json_connection(void *state, const struct cu_report_connection *item)
+{
+	struct cu_buf *out = &((struct cu_sink *)state)->buf;
+	const struct cu_connection *connection = item->connection;
+	const struct cu_analysis *analysis = item->analysis;
+	CU_PUT(out, "{\"record\":\"connection\",\"schema\":1");
+	CU_JSON_U64(out, ",\"stream\":", connection->stream);
+	put_file(out, item->file);
+	put_ends(out, connection);
+	CU_PUT(out, ",\"start\":");
+	cu_json_time(out, connection->start_ns);
+	CU_JSON_I64(out, ",\"duration_ns\":", connection->end_ns - connection->start_ns);
+	CU_JSON_U64(out, ",\"first_frame\":", connection->first_frame);
+	CU_JSON_U64(out, ",\"last_frame\":", connection->last_frame);
+	CU_JSON_WORD(out, ",\"role\":", cu_role_name(connection->role));
+	CU_JSON_WORD(out, ",\"end\":", cu_connection_end_name(connection->end));
+	CU_PUT(out, ",\"continued\":");
+	cu_put_bool(out, connection->continued);
+	if (connection->n_ids > 0) {
+		CU_PUT(out, ",\"ids\":[");
+		for (unsigned i = 0; i < connection->n_ids && i < CU_VLAN_CAP; i++) {
+			if (i > 0) {
+				CU_PUT(out, ",");
+			}
+			cu_put_u64(out, connection->ids[i]);
+		}
+		CU_PUT(out, "]");
+	}
+	PUT_SOME(out, ",\"fragments\":", connection->n_fragments);
+	if (analysis != NULL) {
+		put_analysis(out, analysis);
+	}
+	CU_PUT(out, ",\"c2s\":");
+	put_side(out, &connection->side[CU_C2S], analysis != NULL ? &analysis->side[CU_C2S] : NULL);
+	CU_PUT(out, ",\"s2c\":");
+	put_side(out, &connection->side[CU_S2C], analysis != NULL ? &analysis->side[CU_S2C] : NULL);
+	if (analysis != NULL) {
+		put_gaps(out, item);
+	}
+	CU_PUT(out, "}\n");
+	return 0;
+}
+
+static int json_finding(void *state, const struct cu_finding *finding)
+{
+	struct cu_buf *out = &((struct cu_sink *)state)->buf;
+	char text[CU_TEXT_CAP];
+	CU_PUT(out, "{\"record\":\"finding\",\"schema\":1,\"kind\":");
+	cu_json_string(out, finding->kind.data, finding->kind.len);
+	CU_JSON_WORD(out, ",\"address\":", cu_format_addr(text, &finding->addr));
+	CU_PUT(out, ",\"port\":");
+	cu_put_u64_or_null(out, finding->port);
+	CU_JSON_WORD(out, ",\"blame\":", cu_party_name(finding->blame));
+	CU_JSON_WORD(out, ",\"confidence\":", cu_confidence_name(finding->confidence));
+	CU_JSON_U64(out, ",\"count\":", finding->count);
+	CU_PUT(out, ",\"first_frame\":");
+	cu_put_u64_or_null(out, finding->first_frame);
+	CU_PUT(out, ",\"last_frame\":");
+	cu_put_u64_or_null(out, finding->last_frame);
+	CU_PUT(out, ",\"start\":");
+	cu_json_time(out, finding->start_ns);
+	CU_JSON_I64(out, ",\"duration_ns\":", finding->end_ns - finding->start_ns);
+	CU_PUT(out, ",\"rule\":");
+	cu_put_text_or_null(out, finding->rule);
+	CU_PUT(out, ",\"why\":");
+	cu_put_text_or_null(out, finding->why);
+	CU_PUT(out, ",\"advice\":");
+	cu_put_text_or_null(out, finding->advice);
+	CU_PUT(out, "}\n");
+	return 0;
+}
+
+static void put_time_or_null(struct cu_buf *out, int64_t time_ns)
+{
+	if (time_ns == 0) {
+		CU_PUT(out, "null");
+	} else {
+		cu_json_time(out, time_ns);
+	}
+}
+
+void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
+{
+	const struct cu_totals *totals = &counts->totals;
+	CU_JSON_U64(out, "{\"record\":\"summary\",\"schema\":1,\"packets\":", totals->n_packets);
+	CU_JSON_U64(out, ",\"tcp_packets\":", totals->n_tcp);
+	CU_JSON_U64(out, ",\"connections\":", counts->n_connections);
+	CU_JSON_U64(out, ",\"transactions\":", counts->n_transactions);
+	CU_JSON_U64(out, ",\"judged\":", counts->n_judged);
+	CU_JSON_U64(out, ",\"slow\":", counts->n_slow);
+	CU_JSON_U64(out, ",\"slow_by_party\":{\"client\":", counts->slow_by_party[CU_PARTY_CLIENT]);
+	CU_JSON_U64(out, ",\"network\":", counts->slow_by_party[CU_PARTY_NETWORK]);
+	CU_JSON_U64(out, ",\"server\":", counts->slow_by_party[CU_PARTY_SERVER]);
+	CU_JSON_U64(out,
+	            ",\"unknown\":", counts->slow_by_party[CU_PARTY_UNKNOWN] + counts->slow_by_party[CU_PARTY_NONE]);
+	CU_JSON_U64(out, "},\"findings\":", counts->n_findings);
+	CU_JSON_U64(out, ",\"files\":", counts->n_files);
+	CU_PUT(out, ",\"first\":");
+	put_time_or_null(out, totals->first_ns);
+	CU_PUT(out, ",\"last\":");
+	put_time_or_null(out, totals->last_ns);
+	CU_PUT(out, ",\"complete\":");
+	cu_put_bool(out, !counts->incomplete && counts->n_bad_records == 0);
+	CU_JSON_U64(out, ",\"damaged\":", totals->n_damaged);
+	CU_JSON_U64(out, ",\"skipped_bytes\":", totals->n_skipped_bytes);
+	CU_JSON_U64(out, ",\"truncated_files\":", totals->n_truncated);
+	CU_JSON_U64(out, ",\"dropped\":", totals->n_drops);
+	CU_JSON_U64(out, ",\"filtered\":", totals->n_filtered);
+	CU_JSON_U64(out, ",\"not_tcp\":", totals->n_other);
+	CU_JSON_U64(out, ",\"too_short\":", totals->n_short);
+	CU_JSON_U64(out, ",\"malformed\":", totals->n_malformed);
+	CU_JSON_U64(out, ",\"fragments\":", totals->n_fragments);
+	CU_JSON_U64(out, ",\"unknown_link\":", totals->n_unknown_link);
+	CU_JSON_U64(out, ",\"icmp_errors\":", totals->n_icmp_errors);
+	CU_JSON_U64(out, ",\"evicted\":", totals->n_evicted);
+	CU_JSON_U64(out, ",\"bad_records\":", counts->n_bad_records);
+	CU_PUT(out, "}\n");
+}
+
+static int json_end(void *state, const struct cu_report_counts *counts)
+{
+	cu_json_summary(&((struct cu_sink *)state)->buf, counts);
+	return 0;
+}
+
+const struct cu_format cu_format_json = {
+	.name = "json",
+	.open = json_open,
+	.connection = json_connection,
+	.transaction = json_transaction,
+	.finding = json_finding,
+	.end = json_end,
+	.close = json_close,
+};

@@ -1,0 +1,136 @@
+#include "lib/report/json_write.h"
+
+#include "lib/report/term.h"
+
+void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
+{
+	static const char digit[] = "0123456789abcdef";
+	CU_PUT(buf, "\"");
+	size_t from = 0; /* of the run that needs nothing */
+	for (size_t i = 0; i < len;) {
+		uint8_t c = (uint8_t)data[i];
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+			i++;
+			continue;
+		}
+		uint32_t code = c;
+		size_t n = c < 0x80 ? 1 : cu_utf8_decode(data + i, len - i, &code);
+		if (n > 1 && code >= 0xa0) {
+			i += n;
+			continue;
+		}
+		cu_put(buf, data + from, i - from);
+		if (n == 0) {
+			CU_PUT(buf, "\xef\xbf\xbd");
+			n = 1;
+		} else if (c == '"') {
+			CU_PUT(buf, "\\\"");
+		} else if (c == '\\') {
+			CU_PUT(buf, "\\\\");
+		} else if (c == '\n') {
+			CU_PUT(buf, "\\n");
+		} else if (c == '\t') {
+			CU_PUT(buf, "\\t");
+		} else { /* C0, DEL and C1: valid or not, no terminal should see them */
+			char text[6] = {'\\', 'u', '0', '0', digit[code >> 4 & 15], digit[code & 15]};
+			cu_put(buf, text, sizeof(text));
+		}
+		i += n;
+		from = i;
+	}
+	cu_put(buf, data + from, len - from);
+	CU_PUT(buf, "\"");
+}
+
+void cu_put_u64(struct cu_buf *buf, uint64_t v)
+{
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+				    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+				    "8081828384858687888990919293949596979899";
+	char text[20];
+	size_t at = sizeof(text);
+	while (v >= 100) {
+		at -= 2;
+		memcpy(text + at, pairs + 2 * (v % 100), 2);
+		v /= 100;
+	}
+	if (v >= 10) {
+		at -= 2;
+		memcpy(text + at, pairs + 2 * v, 2);
+	} else {
+		text[--at] = (char)('0' + v);
+	}
+	cu_put(buf, text + at, sizeof(text) - at);
+}
+
+void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr)
+{
+	if (addr->family != 4) {
+		char text[CU_TEXT_CAP];
+		cu_puts(buf, cu_format_addr(text, addr));
+		return;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		if (i > 0) {
+			CU_PUT(buf, ".");
+		}
+		cu_put_u64(buf, addr->bytes[i]);
+	}
+}
+
+static void put_digits(char *p, uint64_t v, unsigned n)
+{
+	while (n-- > 0) {
+		p[n] = (char)('0' + v % 10);
+		v /= 10;
+	}
+}
+
+/* Days since 1970-01-01 to a date (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+static void put_date(char *p, int64_t days)
+{
+	int64_t z = days + 719468; /* since 0000-03-01 */
+	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+	uint64_t doe = (uint64_t)(z - era * 146097);
+	uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	uint64_t mp = (5 * doy + 2) / 153;
+	uint64_t month = mp < 10 ? mp + 3 : mp - 9;
+	int64_t year = (int64_t)yoe + era * 400 + (month <= 2 ? 1 : 0);
+	put_digits(p, (uint64_t)year, 4); /* 64 bits of nanoseconds end within 1677 to 2262 */
+	p[4] = '-';
+	put_digits(p + 5, month, 2);
+	p[7] = '-';
+	put_digits(p + 8, doy - (153 * mp + 2) / 5 + 1, 2);
+}
+
+void cu_put_time(struct cu_buf *buf, int64_t time_ns)
+{
+	const int64_t day_ns = 86400 * CU_NS_PER_S;
+	int64_t days = time_ns / day_ns, rest = time_ns % day_ns;
+	if (rest < 0) {
+		days--;
+		rest += day_ns;
+	}
+	uint64_t ns = (uint64_t)rest;
+	char text[30];
+	put_date(text, days);
+	uint64_t s = ns / (uint64_t)CU_NS_PER_S;
+	text[10] = 'T';
+	put_digits(text + 11, s / 3600, 2);
+	text[13] = ':';
+	put_digits(text + 14, s / 60 % 60, 2);
+	text[16] = ':';
+	put_digits(text + 17, s % 60, 2);
+	text[19] = '.';
+	put_digits(text + 20, ns % (uint64_t)CU_NS_PER_S, 9);
+	text[29] = 'Z';
+	cu_put(buf, text, sizeof(text));
+}
+
+void cu_json_time(struct cu_buf *buf, int64_t time_ns)
+{
+	CU_PUT(buf, "\"");
+	cu_put_time(buf, time_ns);
+	CU_PUT(buf, "\"");
+}

@@ -1,0 +1,396 @@
+#include "lib/report/term.h"
+
+#include "lib/base/units.h"
+#include "lib/report/sink.h"
+
+#include <string.h>
+
+size_t cu_utf8_decode(const char *data, size_t len, uint32_t *code)
+{
+	const uint8_t *p = (const uint8_t *)data;
+	if (len == 0) {
+		return 0;
+	}
+	if (p[0] < 0x80) {
+		*code = p[0];
+		return 1;
+	}
+	size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
+	if (p[0] < 0xc2 || p[0] > 0xf4 || len < n) {
+		return 0;
+	}
+	uint32_t c = p[0] & (0x7fU >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80) {
+			return 0;
+		}
+		c = c << 6 | (p[i] & 0x3fU);
+	}
+	if (c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) {
+		return 0;
+	}
+	*code = c;
+	return n;
+}
+
+/* A range of characters. */
+struct range {
+	uint32_t first, last;
+};
+
+static bool in_ranges(const struct range *range, size_t n, uint32_t code)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (code >= range[i].first && code <= range[i].last) {
+			return true;
+		}
+	}
+	return false;
+}
+
+#define IN_RANGES(table, code) in_ranges(table, sizeof(table) / sizeof((table)[0]), code)
+
+/*
+ * Shown as bytes although well formed: controls, and what reorders, hides or
+ * joins text (Unicode 15: general categories Cc, Cf, Zl, Zp, Co and the
+ * combining marks, whose width terminals do not agree on).
+ */
+static bool unprintable(uint32_t code)
+{
+	static const struct range bad[] = {
+		{0x00, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x0300, 0x036f}, {0x0483, 0x0489},
+		{0x0591, 0x05bd},    {0x0600, 0x0605}, {0x061c, 0x061c}, {0x070f, 0x070f}, {0x115f, 0x1160},
+		{0x180b, 0x180f},    {0x1ab0, 0x1aff}, {0x1dc0, 0x1dff}, {0x200b, 0x200f}, {0x2028, 0x202e},
+		{0x2060, 0x206f},    {0x20d0, 0x20ff}, {0x3164, 0x3164}, {0xe000, 0xf8ff}, {0xfe00, 0xfe0f},
+		{0xfe20, 0xfe2f},    {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1d173, 0x1d17a},
+		{0xe0000, 0x10ffff},
+	};
+	return IN_RANGES(bad, code);
+}
+
+/* Takes two columns (Unicode 15 East Asian Width W and F, in blocks). */
+static bool wide(uint32_t code)
+{
+	static const struct range wide_blocks[] = {
+		{0x1100, 0x115f},   {0x231a, 0x231b},   {0x23e9, 0x23ec},   {0x2614, 0x2615},   {0x2648, 0x2653},
+		{0x26a1, 0x26a1},   {0x2705, 0x2705},   {0x2753, 0x2757},   {0x2e80, 0x303e},   {0x3041, 0x33ff},
+		{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xa000, 0xa4cf},   {0xa960, 0xa97c},   {0xac00, 0xd7a3},
+		{0xf900, 0xfaff},   {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},   {0x16fe0, 0x18aff},
+		{0x1b000, 0x1b2ff}, {0x1f004, 0x1f004}, {0x1f0cf, 0x1f0cf}, {0x1f18e, 0x1f19a}, {0x1f200, 0x1f64f},
+		{0x1f680, 0x1f6ff}, {0x1f900, 0x1faff}, {0x20000, 0x3fffd},
+	};
+	return code >= 0x1100 && IN_RANGES(wide_blocks, code);
+}
+
+void cu_term_style(struct cu_buf *marked, unsigned style)
+{
+	cu_buf_add_u8(marked, CU_MARK_STYLE);
+	cu_buf_add_u8(marked, (uint8_t)(CU_MARK_BASE + style));
+}
+
+void cu_term_escape(struct cu_buf *marked, const char *data, size_t len, bool utf8)
+{
+	static const char digit[] = "0123456789abcdef";
+	for (size_t i = 0; i < len;) {
+		uint8_t c = (uint8_t)data[i];
+		uint32_t code;
+		size_t n;
+		if (c >= 0x20 && c < 0x7f) {
+			cu_buf_add_u8(marked, c);
+			i++;
+		} else if (utf8 && (n = cu_utf8_decode(data + i, len - i, &code)) > 1 && !unprintable(code)) {
+			cu_buf_add(marked, data + i, n);
+			i += n;
+		} else {
+			char text[4] = {'\\', 'x', digit[c >> 4], digit[c & 15]};
+			cu_buf_add(marked, text, sizeof(text));
+			i++;
+		}
+	}
+}
+
+void cu_term_nobreak(struct cu_buf *marked, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		cu_buf_add_u8(marked, *text == ' ' ? CU_MARK_NBSP : (uint8_t)*text);
+	}
+}
+
+void cu_term_duration(struct cu_buf *marked, int64_t ns)
+{
+	char text[CU_TEXT_CAP];
+	cu_term_nobreak(marked, cu_format_duration(text, ns));
+}
+
+void cu_term_count(struct cu_buf *marked, uint64_t n)
+{
+	char text[32];
+	size_t at = sizeof(text);
+	unsigned digits = 0;
+	do {
+		if (digits > 0 && digits % 3 == 0) {
+			text[--at] = ',';
+		}
+		text[--at] = (char)('0' + n % 10);
+		n /= 10;
+		digits++;
+	} while (n > 0);
+	cu_buf_add(marked, text + at, sizeof(text) - at);
+}
+
+void cu_term_counted(struct cu_buf *marked, uint64_t n, const char *noun)
+{
+	cu_term_count(marked, n);
+	cu_buf_add_u8(marked, CU_MARK_NBSP);
+	cu_term_nobreak(marked, noun);
+	if (n != 1) {
+		cu_buf_add_u8(marked, 's');
+	}
+}
+
+void cu_term_percent(struct cu_buf *marked, uint64_t part, uint64_t whole)
+{
+	if (part == 0 || whole == 0) {
+		CU_PUT(marked, "0");
+	} else if (part >= whole) {
+		CU_PUT(marked, "100");
+	} else {
+		unsigned permille = (unsigned)(((unsigned __int128)part * 1000 + whole / 2) / whole);
+		if (permille < 1) {
+			CU_PUT(marked, "<0.1");
+		} else if (permille > 999) {
+			CU_PUT(marked, ">99.9");
+		} else {
+			cu_buf_add_u64(marked, permille / 10);
+			if (permille < 100 || permille >= 990) {
+				CU_PUT(marked, ".");
+				cu_buf_add_u64(marked, permille % 10);
+			}
+		}
+	}
+	cu_buf_add_u8(marked, CU_MARK_NBSP);
+	CU_PUT(marked, "%");
+}
+
+/* One character of marked text: its bytes, and the columns it takes; marks take none. */
+struct glyph {
+	size_t len;
+	unsigned columns;
+};
+
+static struct glyph glyph_at(const char *marked, size_t len)
+{
+	uint8_t c = (uint8_t)marked[0];
+	uint32_t code;
+	if (c == CU_MARK_STYLE) {
+		return (struct glyph){.len = len < 2 ? 1 : 2, .columns = 0};
+	}
+	size_t n = c < 0x80 ? 1 : cu_utf8_decode(marked, len, &code);
+	if (n <= 1) {
+		return (struct glyph){.len = 1, .columns = 1};
+	}
+	return (struct glyph){.len = n, .columns = wide(code) ? 2 : 1};
+}
+
+size_t cu_term_columns(const char *marked, size_t len)
+{
+	size_t columns = 0;
+	for (size_t i = 0; i < len;) {
+		struct glyph glyph = glyph_at(marked + i, len - i);
+		columns += glyph.columns;
+		i += glyph.len;
+	}
+	return columns;
+}
+
+/* ANSI escape sequences (ECMA-48 8.3.117, SGR). Three hues that differ in lightness too. */
+static const char *const sgr[CU_N_STYLES] = {
+	[CU_STYLE_PLAIN] = "\033[0m",
+	[CU_STYLE_BOLD] = "\033[1m",
+	[CU_STYLE_DIM] = "\033[2m",
+	[CU_STYLE_PARTY + CU_PARTY_NONE] = "\033[32m",
+	[CU_STYLE_PARTY + CU_PARTY_CLIENT] = "\033[36m",
+	[CU_STYLE_PARTY + CU_PARTY_NETWORK] = "\033[33m",
+	[CU_STYLE_PARTY + CU_PARTY_SERVER] = "\033[35m",
+	[CU_STYLE_PARTY + CU_PARTY_UNKNOWN] = "\033[37m",
+	[CU_STYLE_BADGE + CU_PARTY_NONE] = "\033[1;30;42m",
+	[CU_STYLE_BADGE + CU_PARTY_CLIENT] = "\033[1;30;46m",
+	[CU_STYLE_BADGE + CU_PARTY_NETWORK] = "\033[1;30;43m",
+	[CU_STYLE_BADGE + CU_PARTY_SERVER] = "\033[1;37;45m",
+	[CU_STYLE_BADGE + CU_PARTY_UNKNOWN] = "\033[1;30;47m",
+};
+
+/* Where the text being written stands. */
+struct place {
+	const struct cu_term *term;
+	struct cu_buf *out;
+	unsigned style;
+};
+
+static void set_style(struct place *place, unsigned style)
+{
+	if (style >= CU_N_STYLES || style == place->style) {
+		return;
+	}
+	if (place->term->colour) {
+		if (place->style != CU_STYLE_PLAIN) {
+			cu_buf_add_cstr(place->out, sgr[CU_STYLE_PLAIN]);
+		}
+		if (style != CU_STYLE_PLAIN) {
+			cu_buf_add_cstr(place->out, sgr[style]);
+		}
+	}
+	place->style = style;
+}
+
+/* Writes a glyph of marked text. */
+static void put_glyph(struct place *place, const char *marked, struct glyph glyph)
+{
+	if (marked[0] == CU_MARK_STYLE) {
+		set_style(place, glyph.len == 2 ? (uint8_t)marked[1] - (unsigned)CU_MARK_BASE : CU_STYLE_PLAIN);
+	} else if (marked[0] == CU_MARK_NBSP || marked[0] == CU_MARK_DOT) {
+		cu_buf_add_u8(place->out, ' ');
+	} else if (place->term->unicode || (uint8_t)marked[0] < 0x80) {
+		cu_buf_add(place->out, marked, glyph.len);
+	} else {
+		cu_buf_add_u8(place->out, '?');
+	}
+}
+
+static void put_blanks(struct cu_buf *out, size_t n)
+{
+	while (n-- > 0) {
+		cu_buf_add_u8(out, ' ');
+	}
+}
+
+/* A newline and the indent, without colouring the blanks. */
+static void break_line(struct place *place, unsigned indent)
+{
+	unsigned style = place->style;
+	set_style(place, CU_STYLE_PLAIN);
+	cu_buf_add_u8(place->out, '\n');
+	put_blanks(place->out, indent);
+	set_style(place, style);
+}
+
+/* What stands between two words of marked text: blanks, or a dot. */
+struct gap {
+	size_t blanks;
+	bool dot;
+};
+
+static struct gap skip_gap(const char *marked, size_t len, size_t *at)
+{
+	struct gap gap = {0};
+	for (; *at < len && (marked[*at] == ' ' || marked[*at] == CU_MARK_DOT); (*at)++) {
+		gap.dot = gap.dot || marked[*at] == CU_MARK_DOT;
+		gap.blanks += marked[*at] == ' ';
+	}
+	return gap;
+}
+
+/* Columns up to the next dot. */
+static size_t fact_columns(const char *marked, size_t len)
+{
+	const char *dot = memchr(marked, CU_MARK_DOT, len);
+	return cu_term_columns(marked, dot != NULL ? (size_t)(dot - marked) : len);
+}
+
+static size_t gap_columns(const struct cu_term *term, struct gap gap)
+{
+	return !gap.dot ? gap.blanks : term->unicode ? 3 : 2;
+}
+
+static void put_gap(struct place *place, struct gap gap)
+{
+	if (gap.dot) {
+		cu_buf_add_cstr(place->out, place->term->unicode ? " · " : ", ");
+	} else {
+		put_blanks(place->out, gap.blanks);
+	}
+}
+
+void cu_term_flow(const struct cu_term *term, struct cu_buf *out, unsigned indent, const char *marked, size_t len)
+{
+	struct place place = {.term = term, .out = out, .style = CU_STYLE_PLAIN};
+	size_t room = term->width > indent + 8 ? term->width - indent : 8;
+	size_t column = 0;
+	for (size_t i = 0; i < len;) {
+		struct gap gap = skip_gap(marked, len, &i);
+		size_t end = i;
+		while (end < len && marked[end] != ' ' && marked[end] != CU_MARK_DOT) {
+			end++;
+		}
+		size_t columns = cu_term_columns(marked + i, end - i);
+		size_t before = column > 0 ? gap_columns(term, gap) : 0;
+		size_t fact = gap.dot ? fact_columns(marked + i, len - i) : 0;
+		if (fact <= room && fact > columns) {
+			columns = fact; /* stays together */
+		}
+		/* A word too long for any line is broken anyway, so it may as well begin here. */
+		bool fits = column + before + columns <= room || (columns > room && column + before + 8 <= room);
+		if (column > 0 && columns > 0 && !fits) {
+			break_line(&place, indent);
+			column = 0;
+		} else if (column > 0 && columns > 0) {
+			put_gap(&place, gap);
+			column += before;
+		}
+		while (i < end) {
+			struct glyph glyph = glyph_at(marked + i, end - i);
+			if (column + glyph.columns > room) {
+				break_line(&place, indent);
+				column = 0;
+			}
+			put_glyph(&place, marked + i, glyph);
+			column += glyph.columns;
+			i += glyph.len;
+		}
+	}
+	set_style(&place, CU_STYLE_PLAIN);
+	cu_buf_add_u8(out, '\n');
+}
+
+/* Skips at least columns of marked text, but not its style marks, which are obeyed; the bytes skipped. */
+static size_t skip_columns(struct place *place, const char *marked, size_t len, size_t columns)
+{
+	size_t column = 0, i = 0;
+	while (i < len && column < columns) {
+		struct glyph glyph = glyph_at(marked + i, len - i);
+		if (glyph.columns == 0) {
+			put_glyph(place, marked + i, glyph);
+		}
+		column += glyph.columns;
+		i += glyph.len;
+	}
+	return i;
+}
+
+void cu_term_cell(const struct cu_term *term, struct cu_buf *out, size_t columns, bool cut, const char *marked,
+                  size_t len)
+{
+	struct place place = {.term = term, .out = out, .style = CU_STYLE_PLAIN};
+	size_t total = cu_term_columns(marked, len), column = 0;
+	bool shorten = cut && total > columns;
+	size_t head = columns / 2; /* what is cut goes from the middle: both ends of names tell more */
+	for (size_t i = 0; i < len;) {
+		struct glyph glyph = glyph_at(marked + i, len - i);
+		if (shorten && column + glyph.columns > head) {
+			cu_buf_add_cstr(out, term->unicode ? "…" : "~");
+			size_t rest = total - column, tail = columns > column + 1 ? columns - column - 1 : 0;
+			i += skip_columns(&place, marked + i, len - i, rest - tail);
+			column++;
+			shorten = false;
+			continue;
+		}
+		put_glyph(&place, marked + i, glyph);
+		column += glyph.columns;
+		i += glyph.len;
+	}
+	set_style(&place, CU_STYLE_PLAIN);
+	if (column < columns) {
+		put_blanks(out, columns - column);
+	}
+}

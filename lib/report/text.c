@@ -1,0 +1,595 @@
+/*
+ * Text for a person: the slow transactions, longest first, each with who is
+ * to blame, how sure that is, where its time went and the frames that prove it.
+ */
+#include "lib/report/entry.h"
+#include "lib/report/text_table.h"
+#include "lib/report/words.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Columns before the text of the summary. */
+enum { SUMMARY_GUTTER = 15 };
+
+struct text {
+	struct cu_page page;
+	struct cu_top slow;        /* judged slow */
+	struct cu_top unjudged;    /* without a verdict */
+	struct cu_top quick;       /* the slowest of those that were not slow */
+	struct cu_top connections; /* the longest */
+	struct cu_top findings;    /* those with most behind them */
+	bool has_analysis;
+};
+
+/* What is kept of a connection; its file's name stands behind it. */
+struct kept_connection {
+	uint64_t stream, n_packets, n_bytes, first_frame;
+	struct cu_addr client, server;
+	uint16_t client_port, server_port;
+	uint8_t end;
+	int64_t start_ns, duration_ns;
+};
+
+static int text_open(void **state, const struct cu_report_config *config, struct cu_sink *sink)
+{
+	struct text *text = calloc(1, sizeof(*text));
+	if (text == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	size_t limit = config->all || config->top >= SIZE_MAX ? SIZE_MAX : (size_t)config->top;
+	cu_page_init(&text->page, &config->term, sink);
+	cu_top_init(&text->slow, limit);
+	cu_top_init(&text->unjudged, limit);
+	cu_top_init(&text->quick, 1);
+	cu_top_init(&text->connections, limit);
+	cu_top_init(&text->findings, limit);
+	*state = text;
+	return 0;
+}
+
+static void text_close(void *state)
+{
+	struct text *text = state;
+	cu_top_release(&text->slow);
+	cu_top_release(&text->unjudged);
+	cu_top_release(&text->quick);
+	cu_top_release(&text->connections);
+	cu_top_release(&text->findings);
+	cu_page_release(&text->page);
+	free(text);
+}
+
+/* Gathering. */
+
+static int text_transaction(void *state, const struct cu_report_transaction *item)
+{
+	struct text *text = state;
+	return cu_entry_keep(item->verdict == NULL ? &text->unjudged
+	                     : item->verdict->slow ? &text->slow
+	                                           : &text->quick,
+	                     item);
+}
+
+static int text_connection(void *state, const struct cu_report_connection *item)
+{
+	struct text *text = state;
+	const struct cu_connection *connection = item->connection;
+	if (item->analysis != NULL) {
+		text->has_analysis = true;
+		return 0;
+	}
+	bool nomem = false;
+	struct cu_buf *blob = cu_top_offer(&text->connections, connection->end_ns - connection->start_ns, &nomem);
+	if (blob == NULL) {
+		return nomem ? CU_ERR_NOMEM : 0;
+	}
+	struct kept_connection kept = {
+		.stream = connection->stream,
+		.n_packets = connection->side[0].n_segments + connection->side[1].n_segments,
+		.n_bytes = connection->side[0].n_bytes + connection->side[1].n_bytes,
+		.first_frame = connection->first_frame,
+		.client = connection->client,
+		.server = connection->server,
+		.client_port = connection->client_port,
+		.server_port = connection->server_port,
+		.end = connection->end,
+		.start_ns = connection->start_ns,
+		.duration_ns = connection->end_ns - connection->start_ns,
+	};
+	cu_buf_add(blob, &kept, sizeof(kept));
+	if (item->file != NULL) {
+		cu_puts(blob, item->file);
+	}
+	return blob->failed ? CU_ERR_NOMEM : 0;
+}
+
+static int text_finding(void *state, const struct cu_finding *finding)
+{
+	struct text *text = state;
+	bool nomem = false;
+	struct cu_buf *blob = cu_top_offer(&text->findings, (int64_t)(finding->count & INT64_MAX), &nomem);
+	if (blob != NULL) {
+		cu_finding_encode(finding, blob);
+	}
+	return nomem || (blob != NULL && blob->failed) ? CU_ERR_NOMEM : 0;
+}
+
+/* Composing. */
+
+static int put_entries(struct text *text, struct cu_top *top)
+{
+	struct cu_page *page = &text->page;
+	struct cu_buf title = {0};
+	int error = 0;
+	cu_top_sort(top);
+	for (size_t i = 0; i < top->n && error == 0; i++) {
+		struct cu_entry entry;
+		cu_buf_clear(&title);
+		cu_term_count(&title, i + 1);
+		CU_PUT(&title, " of ");
+		cu_term_count(&title, top->n_offered);
+		cu_page_newline(page);
+		cu_page_rule(page, cu_buf_cstr(&title));
+		error = cu_entry_read(&top->entry[i].blob, &entry);
+		if (error == 0) {
+			cu_entry_put(page, &entry);
+			error = cu_sink_drain(page->sink);
+		}
+	}
+	cu_buf_release(&title);
+	return error;
+}
+
+/* The first words of the report. */
+
+/* "server 2, network 1", those with most first. */
+static void say_parties(struct text *text, const struct cu_report_counts *counts, bool percent)
+{
+	bool said[CU_N_PARTIES] = {false};
+	for (unsigned n = 0; n < CU_N_PARTIES; n++) {
+		unsigned most = CU_N_PARTIES;
+		for (unsigned party = 0; party < CU_N_PARTIES; party++) {
+			if (!said[party] && counts->slow_by_party[party] > 0 &&
+			    (most == CU_N_PARTIES || counts->slow_by_party[party] > counts->slow_by_party[most])) {
+				most = party;
+			}
+		}
+		if (most == CU_N_PARTIES) {
+			return;
+		}
+		said[most] = true;
+		cu_page_say(&text->page, n > 0 ? ", " : "");
+		cu_page_style(&text->page, CU_STYLE_PARTY + (most == CU_PARTY_NONE ? CU_PARTY_UNKNOWN : most));
+		cu_page_say(&text->page, most == CU_PARTY_NONE ? "nobody" : cu_party_name(most));
+		cu_buf_add_u8(&text->page.line, CU_MARK_NBSP);
+		cu_term_count(&text->page.line, counts->slow_by_party[most]);
+		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		if (percent) {
+			cu_term_nobreak(&text->page.line, " (");
+			cu_term_percent(&text->page.line, counts->slow_by_party[most], counts->n_slow);
+			cu_page_say(&text->page, ")");
+		}
+	}
+}
+
+static void head_slow(struct text *text, const struct cu_report_counts *counts)
+{
+	cu_page_style(&text->page, CU_STYLE_BOLD);
+	cu_term_count(&text->page.line, counts->n_slow);
+	cu_page_say(&text->page, " of ");
+	cu_term_counted(&text->page.line, counts->n_judged, "transaction");
+	cu_page_say(&text->page, counts->n_slow == 1 ? " was slow: " : " were slow: ");
+	cu_page_style(&text->page, CU_STYLE_PLAIN);
+	say_parties(text, counts, false);
+	cu_page_say(&text->page, ".");
+	cu_page_put(&text->page, "", 0);
+}
+
+/* The slowest of those that were not slow. */
+static int head_quick(struct text *text, const struct cu_report_counts *counts)
+{
+	struct cu_page *page = &text->page;
+	struct cu_entry entry;
+	int error = cu_entry_read(&text->quick.entry[0].blob, &entry);
+	if (error != 0) {
+		return error;
+	}
+	const struct cu_transaction *slowest = &entry.transaction;
+	cu_page_style(page, CU_STYLE_BOLD);
+	cu_page_say(page, "Nothing was slow");
+	cu_page_style(page, CU_STYLE_PLAIN);
+	if (counts->n_judged == 1) {
+		cu_page_say(page, ": the only transaction took ");
+	} else {
+		cu_page_say(page, ": the slowest of ");
+		cu_term_counted(&page->line, counts->n_judged, "transaction");
+		cu_page_say(page, " took ");
+	}
+	cu_page_style(page, CU_STYLE_BOLD);
+	cu_term_duration(&page->line, slowest->total_ns);
+	cu_page_style(page, CU_STYLE_PLAIN);
+	cu_page_say(page, ", and slow would be over ");
+	cu_term_duration(&page->line, entry.verdict.slow_over_ns);
+	cu_page_say(page, ".");
+	cu_page_put(page, "", 0);
+
+	cu_page_say(page, "It was ");
+	cu_entry_say_what(page, &entry, true);
+	if (entry.head.has_connection) {
+		cu_page_say(page, " from ");
+		cu_page_say_end(page, &entry.head.client, entry.head.client_port);
+		cu_page_say(page, " to ");
+		cu_page_say_end(page, &entry.head.server, entry.head.server_port);
+	}
+	uint64_t first = slowest->request.first_frame, last = slowest->response.last_frame;
+	if (first != 0 && last >= first) {
+		cu_page_say(page, ", ");
+		cu_page_say_the_frames(page, entry.file, first, last);
+	}
+	cu_page_say(page, " of stream ");
+	cu_buf_add_u64(&page->line, slowest->stream);
+	cu_page_say(page, ".");
+	cu_page_put(page, "", 0);
+	return 0;
+}
+
+static void head_unjudged(struct text *text, const struct cu_report_counts *counts)
+{
+	uint64_t n = counts->n_transactions - counts->n_judged;
+	cu_page_style(&text->page, CU_STYLE_BOLD);
+	cu_term_counted(&text->page.line, n, "transaction");
+	cu_page_say(&text->page, n == 1 ? " has" : " have");
+	cu_page_say(&text->page, " no verdict");
+	cu_page_style(&text->page, CU_STYLE_PLAIN);
+	cu_page_say(&text->page, ": culprit classify gives ");
+	cu_page_say(&text->page, n == 1 ? "it one." : "them one.");
+	if (n > text->unjudged.n && text->unjudged.n > 0) {
+		cu_page_say(&text->page, " The ");
+		cu_term_count(&text->page.line, text->unjudged.n);
+		cu_page_say(&text->page, " longest:");
+	}
+	cu_page_put(&text->page, "", 0);
+}
+
+/* What the packets were when none was TCP. */
+static void head_no_tcp(struct text *text, const struct cu_report_counts *counts)
+{
+	const struct cu_totals *totals = &counts->totals;
+	const struct {
+		uint64_t n;
+		const char *words;
+	} kinds[] = {
+		{totals->n_filtered, "passed over by the filter"},
+		{totals->n_other, "of other protocols"},
+		{totals->n_short, "cut before the TCP header's end"},
+		{totals->n_malformed, "malformed"},
+		{totals->n_fragments, "fragments"},
+		{totals->n_unknown_link, "of a link type that is not decoded"},
+	};
+	cu_page_style(&text->page, CU_STYLE_BOLD);
+	if (counts->n_passed_over > 0) {
+		cu_page_say(&text->page, "There is nothing to report");
+		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		cu_page_say(&text->page, ": what the input has is outside of --stream, --since or --until.");
+	} else if (!counts->has_totals) {
+		cu_page_say(&text->page, "There is nothing to report");
+		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		cu_page_say(&text->page, counts->incomplete ? ": the input broke off before its first record."
+		                                            : ": the input has no records.");
+	} else if (totals->n_packets == 0) {
+		cu_page_say(&text->page, "There is nothing to report");
+		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		cu_page_say(&text->page, ": the capture has no packets.");
+	} else {
+		cu_page_say(&text->page, "There is no TCP in this capture");
+		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		cu_page_say(&text->page, ": ");
+		cu_term_counted(&text->page.line, totals->n_packets, "packet");
+		const char *before = ", ";
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			if (kinds[i].n > 0) {
+				cu_page_say(&text->page, before);
+				cu_term_count(&text->page.line, kinds[i].n);
+				cu_buf_add_u8(&text->page.line, CU_MARK_NBSP);
+				cu_page_say(&text->page, kinds[i].words);
+			}
+		}
+		cu_page_say(&text->page, ".");
+	}
+	cu_page_put(&text->page, "", 0);
+}
+
+/* Connections, when nothing more is known. */
+static int put_connections(struct text *text, const struct cu_report_counts *counts)
+{
+	static const struct cu_text_table_column columns[] = {
+		{.title = "stream", .right = true},
+		{.title = "client", .flexible = true},
+		{.title = "server", .flexible = true},
+		{.title = "start (UTC)", .optional = 2},
+		{.title = "lasted", .right = true},
+		{.title = "packets", .right = true},
+		{.title = "payload", .right = true},
+		{.title = "end"},
+		{.title = "first frame", .right = true, .optional = 3},
+		{.title = NULL},
+	};
+	struct cu_top *top = &text->connections;
+	struct cu_text_table table;
+	char words[CU_TEXT_CAP];
+	cu_page_style(&text->page, CU_STYLE_BOLD);
+	cu_term_counted(&text->page.line, top->n_offered, "connection");
+	cu_page_style(&text->page, CU_STYLE_PLAIN);
+	cu_page_say(&text->page, ", not analysed: culprit analyze and culprit classify say which were slow, and why.");
+	if (top->n < top->n_offered && top->n > 0) {
+		cu_page_say(&text->page, " The ");
+		cu_term_count(&text->page.line, top->n);
+		cu_page_say(&text->page, " longest:");
+	}
+	cu_page_put(&text->page, "", 0);
+	cu_page_newline(&text->page);
+
+	(void)counts;
+	cu_top_sort(top);
+	cu_text_table_init(&table, columns);
+	for (size_t i = 0; i < top->n; i++) {
+		const struct cu_buf *blob = &top->entry[i].blob;
+		struct kept_connection kept;
+		if (blob->len < sizeof(kept)) {
+			continue;
+		}
+		memcpy(&kept, blob->data, sizeof(kept));
+		struct cu_text file = {(const char *)blob->data + sizeof(kept), (uint32_t)(blob->len - sizeof(kept))};
+		struct cu_buf *line = &text->page.line;
+		cu_buf_add_u64(&table.cell, kept.stream);
+		cu_text_table_next(&table);
+		cu_page_say_end(&text->page, &kept.client, kept.client_port);
+		cu_put(&table.cell, (const char *)line->data, line->len);
+		cu_buf_clear(line);
+		cu_text_table_next(&table);
+		cu_page_say_end(&text->page, &kept.server, kept.server_port);
+		cu_put(&table.cell, (const char *)line->data, line->len);
+		cu_buf_clear(line);
+		cu_text_table_next(&table);
+		cu_format_time(words, kept.start_ns);
+		words[10] = ' ';
+		words[19] = '\0';
+		cu_puts(&table.cell, words);
+		cu_text_table_next(&table);
+		cu_term_duration(&table.cell, kept.duration_ns);
+		cu_text_table_next(&table);
+		cu_term_count(&table.cell, kept.n_packets);
+		cu_text_table_next(&table);
+		cu_puts(&table.cell, cu_format_size(words, kept.n_bytes));
+		cu_text_table_next(&table);
+		cu_puts(&table.cell, cu_connection_end_name(kept.end));
+		cu_text_table_next(&table);
+		cu_page_say_frames(&text->page, file, kept.first_frame, 0);
+		cu_put(&table.cell, (const char *)line->data, line->len);
+		cu_buf_clear(line);
+		cu_text_table_next(&table);
+	}
+	int error = top->n > 0 ? cu_text_table_print(&table, &text->page.term, text->page.out, 1) : 0;
+	cu_text_table_release(&table);
+	return error;
+}
+
+/* Findings. */
+
+static int put_finding(struct cu_page *page, const struct cu_buf *blob)
+{
+	struct cu_finding finding;
+	int error = cu_finding_decode(blob->data, blob->len, &finding);
+	if (error != 0) {
+		return error;
+	}
+	cu_page_style(page, CU_STYLE_BOLD);
+	cu_page_quote_rule(page, finding.kind);
+	cu_page_style(page, CU_STYLE_PLAIN);
+	cu_page_dot(page);
+	cu_page_say_end(page, &finding.addr, finding.port);
+	if (finding.count > 0) {
+		cu_page_dot(page);
+		cu_term_counted(&page->line, finding.count, "time");
+	}
+	if (finding.first_frame != 0) {
+		cu_page_dot(page);
+		cu_page_say_the_frames(page, (struct cu_text){0}, finding.first_frame, finding.last_frame);
+	}
+	if (finding.blame != CU_PARTY_NONE) {
+		cu_page_dot(page);
+		cu_page_style(page, CU_STYLE_PARTY + (finding.blame < CU_N_PARTIES ? finding.blame
+		                                                                   : (unsigned)CU_PARTY_UNKNOWN));
+		cu_page_say(page, cu_party_name(finding.blame));
+		cu_page_style(page, CU_STYLE_PLAIN);
+		cu_page_say(page, ", ");
+		cu_page_say(page, cu_confidence_name(finding.confidence));
+		cu_page_say(page, " confidence");
+	}
+	cu_page_put(page, "", 1);
+	if (finding.why.len > 0) {
+		cu_page_quote_rule(page, finding.why);
+		cu_page_put(page, "why", CU_PAGE_GUTTER);
+	}
+	if (finding.advice.len > 0) {
+		cu_page_quote_rule(page, finding.advice);
+		cu_page_put(page, "advice", CU_PAGE_GUTTER);
+	}
+	return cu_sink_drain(page->sink);
+}
+
+static int put_findings(struct text *text)
+{
+	struct cu_top *top = &text->findings;
+	int error = 0;
+	if (top->n == 0) {
+		return 0;
+	}
+	cu_top_sort(top);
+	cu_page_newline(&text->page);
+	cu_page_rule(&text->page, "findings");
+	for (size_t i = 0; i < top->n && error == 0; i++) {
+		error = put_finding(&text->page, &top->entry[i].blob);
+	}
+	if (top->n_offered > top->n) {
+		cu_term_count(&text->page.line, top->n_offered - top->n);
+		cu_page_say(&text->page, " more; --all shows every one");
+		cu_page_put(&text->page, "", 1);
+	}
+	return error;
+}
+
+/* The summary. */
+
+static void summary_capture(struct text *text, const struct cu_report_counts *counts)
+{
+	const struct cu_totals *totals = &counts->totals;
+	if (!counts->has_totals) {
+		return;
+	}
+	cu_term_counted(&text->page.line, totals->n_packets, "packet");
+	if (totals->n_tcp < totals->n_packets) {
+		cu_page_say(&text->page, ", ");
+		cu_term_count(&text->page.line, totals->n_tcp);
+		cu_page_say(&text->page, " of them TCP");
+	}
+	if (totals->n_filtered > 0) {
+		cu_page_say(&text->page, ", ");
+		cu_term_count(&text->page.line, totals->n_filtered);
+		cu_page_say(&text->page, " passed over by the filter");
+	}
+	if (totals->first_ns != 0) {
+		cu_page_say(&text->page, ", ");
+		cu_term_duration(&text->page.line, totals->last_ns - totals->first_ns);
+		cu_page_say(&text->page, " from ");
+		cu_page_say_time(&text->page, totals->first_ns, false);
+	}
+	if (counts->n_files > 1) {
+		cu_page_say(&text->page, ", in ");
+		cu_term_counted(&text->page.line, counts->n_files, "file");
+	}
+	cu_page_put(&text->page, "capture", SUMMARY_GUTTER);
+}
+
+/* ", 12 WORDS" for what must not go unsaid. */
+static void say_some(struct text *text, uint64_t n, const char *one, const char *many)
+{
+	if (n > 0) {
+		cu_page_say(&text->page, text->page.line.len > 0 ? ", " : "");
+		cu_term_count(&text->page.line, n);
+		cu_buf_add_u8(&text->page.line, CU_MARK_NBSP);
+		cu_page_say(&text->page, n == 1 ? one : many);
+	}
+}
+
+static void summary_damage(struct text *text, const struct cu_report_counts *counts)
+{
+	const struct cu_totals *totals = &counts->totals;
+	char words[CU_TEXT_CAP];
+	if (counts->incomplete) {
+		cu_page_say(&text->page, "the input broke off before its end: what was whole is shown");
+	}
+	say_some(text, counts->n_bad_records, "record was not readable", "records were not readable");
+	say_some(text, totals->n_damaged, "damaged place in the capture", "damaged places in the capture");
+	if (totals->n_skipped_bytes > 0) {
+		cu_page_say(&text->page, text->page.line.len > 0 ? ", " : "");
+		cu_term_nobreak(&text->page.line, cu_format_size(words, totals->n_skipped_bytes));
+		cu_page_say(&text->page, " of it skipped");
+	}
+	say_some(text, totals->n_truncated, "capture cut off in mid-packet", "captures cut off in mid-packet");
+	say_some(text, totals->n_drops, "packet dropped by the capture", "packets dropped by the capture");
+	say_some(text, totals->n_short, "packet cut before its TCP header's end",
+	         "packets cut before their TCP header's end");
+	say_some(text, totals->n_malformed, "malformed packet", "malformed packets");
+	say_some(text, totals->n_fragments, "IP fragment passed over", "IP fragments passed over");
+	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
+	say_some(text, totals->n_evicted, "connection cut in two to save memory",
+	         "connections cut in two to save memory");
+	if (text->page.line.len > 0) {
+		cu_page_put(&text->page, "not whole", SUMMARY_GUTTER);
+	}
+}
+
+static void put_summary(struct text *text, const struct cu_report_counts *counts)
+{
+	cu_page_newline(&text->page);
+	cu_page_rule(&text->page, "summary");
+	summary_capture(text, counts);
+	cu_term_count(&text->page.line, counts->n_connections);
+	cu_page_put(&text->page, "connections", SUMMARY_GUTTER);
+	if (counts->n_transactions > 0 || text->has_analysis) {
+		cu_term_count(&text->page.line, counts->n_transactions);
+		if (counts->n_judged > 0) {
+			cu_page_say(&text->page, ", ");
+			cu_term_count(&text->page.line, counts->n_slow);
+			cu_page_say(&text->page, " slow");
+			if (counts->n_slow > 0) {
+				cu_page_say(&text->page, ": ");
+				say_parties(text, counts, true);
+			}
+		}
+		cu_page_put(&text->page, "transactions", SUMMARY_GUTTER);
+	}
+	if (text->slow.n < text->slow.n_offered) {
+		cu_page_say(&text->page, "the longest ");
+		cu_term_count(&text->page.line, text->slow.n);
+		cu_page_say(&text->page, " of the slow; --all shows every one");
+		cu_page_put(&text->page, "shown", SUMMARY_GUTTER);
+	}
+	summary_damage(text, counts);
+}
+
+static int text_end(void *state, const struct cu_report_counts *counts)
+{
+	struct text *text = state;
+	int error = 0;
+	if (counts->n_slow > 0) {
+		head_slow(text, counts);
+		error = put_entries(text, &text->slow);
+	} else if (counts->n_judged > 0) {
+		error = head_quick(text, counts);
+	}
+	if (error == 0 && counts->n_transactions > counts->n_judged) {
+		if (counts->n_judged > 0) {
+			cu_page_newline(&text->page);
+		}
+		head_unjudged(text, counts);
+		error = put_entries(text, &text->unjudged);
+	}
+	if (error == 0 && text->connections.n_offered > 0) {
+		if (counts->n_transactions > 0) {
+			cu_page_newline(&text->page);
+		}
+		error = put_connections(text, counts);
+	}
+	if (counts->n_connections == 0 && counts->n_transactions == 0) {
+		head_no_tcp(text, counts);
+	} else if (counts->n_transactions == 0 && text->has_analysis) {
+		cu_page_style(&text->page, CU_STYLE_BOLD);
+		cu_page_say(&text->page, "Nothing was asked");
+		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		cu_page_say(&text->page, ": ");
+		cu_term_counted(&text->page.line, counts->n_analysed, "connection");
+		cu_page_say(&text->page, counts->n_analysed == 1 ? ", without a transaction in it."
+		                                                 : ", without a transaction in them.");
+		cu_page_put(&text->page, "", 0);
+	}
+	if (error == 0) {
+		error = put_findings(text);
+	}
+	if (error == 0) {
+		put_summary(text, counts);
+	}
+	return error;
+}
+
+const struct cu_format cu_format_text = {
+	.name = "text",
+	.open = text_open,
+	.connection = text_connection,
+	.transaction = text_transaction,
+	.finding = text_finding,
+	.end = text_end,
+	.close = text_close,
+};

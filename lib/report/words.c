@@ -1,0 +1,127 @@
+#include "lib/report/words.h"
+
+#include "lib/record/record.h"
+
+#define WORD(table, i) ((i) < sizeof(table) / sizeof((table)[0]) && (table)[i] != NULL ? (table)[i] : "")
+
+const char *cu_party_badge(unsigned party)
+{
+	static const char *const badge[] = {
+		[CU_PARTY_NONE] = "NOBODY",   [CU_PARTY_CLIENT] = "CLIENT",   [CU_PARTY_NETWORK] = "NETWORK",
+		[CU_PARTY_SERVER] = "SERVER", [CU_PARTY_UNKNOWN] = "UNKNOWN",
+	};
+	return party < CU_N_PARTIES ? badge[party] : badge[CU_PARTY_UNKNOWN];
+}
+
+const char *cu_cause_words(unsigned cause)
+{
+	static const char *const words[CU_N_CAUSES] = {
+		[CU_CAUSE_NONE] = "No single cause stands out.",
+		[CU_CLIENT_PAUSE] =
+			"The client stopped sending in the middle of its request, though nothing held it back.",
+		[CU_CLIENT_WINDOW] = "The server had data to send and the client's window did not let it.",
+		[CU_CLIENT_DELAYED_ACK] =
+			"The server held a small segment back until the client sent a delayed acknowledgement.",
+		[CU_NETWORK_RTT] = "The round trips that any answer costs took that long: the distance.",
+		[CU_NETWORK_TRANSFER] =
+			"The path carried the data no faster: bandwidth, queues or the congestion window.",
+		[CU_NETWORK_LOSS] = "Segments were lost and had to be sent again.",
+		[CU_NETWORK_CONNECT] = "A segment of the handshake was lost and had to be sent again.",
+		[CU_NETWORK_MTU] = "Large segments vanished on the path while small ones got through.",
+		[CU_SERVER_THINK] = "The server had the whole request, and its application had not begun to answer.",
+		[CU_SERVER_PAUSE] =
+			"The server stopped sending in the middle of its answer, though nothing held it back.",
+		[CU_SERVER_WINDOW] = "The client had data to send and the server's window did not let it.",
+		[CU_SERVER_DELAYED_ACK] =
+			"The client held a small segment back until the server sent a delayed acknowledgement.",
+		[CU_SERVER_CONNECT] = "The server's SYN-ACK came later than the path explains.",
+		[CU_UNKNOWN_CAPTURE] = "The capture lacks packets there.",
+	};
+	return WORD(words, cause);
+}
+
+const char *cu_event_words(unsigned kind)
+{
+	static const char *const words[CU_N_EVENTS] = {
+		[CU_EVENT_NONE] = "event",
+		[CU_EVENT_RETRANSMISSION] = "retransmission",
+		[CU_EVENT_FAST_RETRANSMISSION] = "fast retransmission",
+		[CU_EVENT_SPURIOUS_RETRANSMISSION] = "spurious retransmission",
+		[CU_EVENT_OUT_OF_ORDER] = "out of order",
+		[CU_EVENT_LOST_SEGMENT] = "previous segment not captured",
+		[CU_EVENT_ACK_LOST_SEGMENT] = "ACK of a segment not captured",
+		[CU_EVENT_DUPLICATE_ACK] = "duplicate ACK",
+		[CU_EVENT_KEEP_ALIVE] = "keep-alive",
+		[CU_EVENT_KEEP_ALIVE_ACK] = "keep-alive ACK",
+		[CU_EVENT_ZERO_WINDOW] = "zero window",
+		[CU_EVENT_ZERO_WINDOW_PROBE] = "zero window probe",
+		[CU_EVENT_ZERO_WINDOW_PROBE_ACK] = "zero window probe ACK",
+		[CU_EVENT_WINDOW_FULL] = "window full",
+		[CU_EVENT_WINDOW_UPDATE] = "window update",
+		[CU_EVENT_RESET] = "reset",
+		[CU_EVENT_ICMP] = "ICMP error",
+		[CU_EVENT_DUPLICATE_FRAME] = "frame captured twice",
+	};
+	return kind < CU_N_EVENTS ? words[kind] : words[CU_EVENT_NONE];
+}
+
+const char *cu_hint_words(unsigned kind)
+{
+	static const char *const words[] = {
+		[CU_HINT_NONE] = "",
+		[CU_HINT_HTTP_REQUEST] = "HTTP",
+		[CU_HINT_HTTP_RESPONSE] = "HTTP",
+		[CU_HINT_TLS_CLIENT_HELLO] = "TLS client hello",
+		[CU_HINT_TLS_SERVER_HELLO] = "TLS server hello",
+		[CU_HINT_TLS_HANDSHAKE] = "TLS handshake",
+		[CU_HINT_TLS_DATA] = "TLS data",
+		[CU_HINT_TLS_ALERT] = "TLS alert",
+		[CU_HINT_SSH_BANNER] = "SSH",
+	};
+	return WORD(words, kind);
+}
+
+const char *cu_outcome_words(unsigned outcome)
+{
+	static const char *const words[] = {
+		[CU_OUTCOME_NONE] = "",
+		[CU_OUTCOME_ANSWERED] = "",
+		[CU_OUTCOME_UNANSWERED] = "nothing came until the capture or the client gave up",
+		[CU_OUTCOME_REFUSED] = "refused",
+		[CU_OUTCOME_RESET] = "reset before the answer was whole",
+		[CU_OUTCOME_ABANDONED] = "the client closed before an answer",
+		[CU_OUTCOME_OPEN] = "the capture ended in its middle",
+	};
+	return WORD(words, outcome);
+}
+
+const char *cu_vantage_words(unsigned vantage)
+{
+	static const char *const words[] = {
+		[CU_VANTAGE_UNKNOWN] = "",
+		[CU_VANTAGE_CLIENT] = "seen at the client",
+		[CU_VANTAGE_MIDDLE] = "seen between the two",
+		[CU_VANTAGE_SERVER] = "seen at the server",
+	};
+	return WORD(words, vantage);
+}
+
+const char *cu_role_name(unsigned role)
+{
+	static const char *const name[] = {
+		[CU_ROLE_GUESSED] = "guessed",
+		[CU_ROLE_SYN] = "syn",
+		[CU_ROLE_SYN_ACK] = "syn_ack",
+		[CU_ROLE_LEARNED] = "learned",
+	};
+	return WORD(name, role);
+}
+
+const char *cu_connection_end_name(unsigned end)
+{
+	static const char *const name[] = {
+		[CU_END_OPEN] = "open", [CU_END_CLOSED] = "closed",   [CU_END_RESET] = "reset",
+		[CU_END_IDLE] = "idle", [CU_END_EVICTED] = "evicted", [CU_END_REUSED] = "reused",
+	};
+	return WORD(name, end);
+}
