@@ -1,0 +1,62 @@
+/*
+ * analyze: flow records in, the same with what TCP did and the ledgers of
+ * transactions out.
+ */
+#include "lib/blame/analyze.h"
+#include "cmd/common/common.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+static struct cu_analyze_config config;
+
+/* clang-format off */
+static const struct prog_option options[] = {
+	{.name = "no-segments", .kind = PROG_FLAG, .value = &config.no_segments,
+	 .help = "leave out the segments: smaller, but not to be analyzed again"},
+	{0},
+};
+/* clang-format on */
+
+static const struct prog_spec spec = {
+	.name = "analyze",
+	.summary = "add TCP analysis, transactions and their ledgers to flow records",
+	.operands = "[flows ...]",
+	.options = options,
+	.common = PROG_HAS_OUTPUT | PROG_HAS_COMPRESS,
+	.notes = "Flow records come from flowify; give rotated ones in order of time.\n"
+		 "With no file, or when it is -, standard input is read.",
+};
+
+int main(int argc, char **argv)
+{
+	struct prog_operands flows = prog_start(&spec, argc, argv);
+	struct prog_readers inputs = prog_readers_open(&flows);
+	if (inputs.n == 0) {
+		return prog_finish(PROG_FAILED);
+	}
+	prog_output_open(PROG_BINARY_OUTPUT);
+
+	struct cu_writer *writer;
+	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};
+	int status = PROG_OK;
+	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);
+	if (error == 0) {
+		error = cu_analyze(inputs.readers, inputs.n, writer, &config);
+	}
+	if (writer && cu_writer_fault(writer)->code != CU_OK) {
+		status = prog_output_failed(cu_writer_fault(writer));
+	} else if (error == CU_ERR_NOMEM) {
+		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
+		status = prog_output_failed(&out_of_memory);
+	} else if (error != 0) {
+		status = PROG_FAILED;
+	}
+	status = prog_worse(status, prog_readers_status(&inputs));
+	if (writer) {
+		prog_note("%" PRIu64 " bytes written", cu_writer_n_bytes(writer));
+	}
+	cu_writer_close(writer);
+	prog_readers_close(&inputs);
+	return prog_finish(status);
+}

@@ -1,0 +1,123 @@
+/*
+ * flowify: captures in, connections' timelines out. No judgement.
+ */
+#include "lib/flow/flowify.h"
+#include "cmd/common/common.h"
+#include "lib/capture/capture.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+static const char *filter;
+static struct cu_flowify_config config;
+
+/* clang-format off */
+static const struct prog_option options[] = {
+	{.name = "filter", .letter = 'f', .kind = PROG_TEXT, .value = &filter, .arg = "FILTER",
+	 .help = "only packets that match this pcap-filter(7) expression"},
+	{.name = "idle-timeout", .kind = PROG_DURATION, .value = &config.idle_timeout_ns, .arg = "DURATION",
+	 .help = "a connection silent for this long is over", .preset = "130m"},
+	{.name = "memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
+	 .help = "what open connections may take before the least used leave early",
+	 .preset = "48M of segments, 4 Mi connections"},
+	{.name = "no-hints", .kind = PROG_FLAG, .value = &config.no_hints,
+	 .help = "keep nothing of the payload, not even what names its protocol"},
+	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &config.ignore_vlan,
+	 .help = "the same addresses in different VLANs are the same connection"},
+	{0},
+};
+/* clang-format on */
+
+static const struct prog_spec spec = {
+	.name = "flowify",
+	.summary = "turn packet captures into flow records",
+	.operands = "[capture ...]",
+	.options = options,
+	.common = PROG_HAS_OUTPUT | PROG_HAS_COMPRESS | PROG_HAS_PROGRESS,
+	.notes = "Captures are pcap or pcapng, plain or compressed; several are merged by time.\n"
+		 "With no capture, or when it is -, standard input is read.",
+};
+
+static void show_progress(void *arg, const struct cu_capture *capture)
+{
+	(void)arg;
+	uint64_t read_bytes = 0, size_bytes = 0, n_packets = 0;
+	bool sized = true;
+	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
+		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
+		read_bytes += stats->read_bytes;
+		size_bytes += stats->size_bytes;
+		n_packets += stats->n_packets;
+		sized = sized && stats->size_bytes > 0;
+	}
+	prog_progress(read_bytes, sized ? size_bytes : 0, n_packets, "packets");
+}
+
+/* Says what was wrong with the captures, and what of them could not be used. */
+static int report_captures(const struct cu_capture *capture, const struct cu_totals *totals)
+{
+	int status = PROG_OK;
+	const struct cu_fault *fault;
+	for (size_t i = 0; (fault = cu_capture_fault(capture, i)); i++) {
+		prog_error_fault(fault);
+		status = PROG_FAILED;
+	}
+	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
+		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
+		const char *name = prog_input_name(stats->path);
+		if (stats->n_drops > 0) {
+			prog_warn("%s: the capturing program dropped %" PRIu64 " packets", name, stats->n_drops);
+		}
+		prog_note("%s: %s, %" PRIu64 " packets, %" PRIu64 " not matching the filter", name,
+		          stats->format[0] ? stats->format : "nothing read", stats->n_packets, stats->n_filtered);
+	}
+	if (totals->n_unknown_link > 0) {
+		prog_warn("%" PRIu64 " packets have a link type that is not decoded", totals->n_unknown_link);
+	}
+	if (totals->n_evicted > 0) {
+		prog_warn("%" PRIu64 " connections were put out early: memory was short (--memory)", totals->n_evicted);
+	}
+	prog_note("%" PRIu64 " TCP segments in %" PRIu64 " connections; %" PRIu64 " ICMP errors, %" PRIu64
+	          " fragments, %" PRIu64 " other, %" PRIu64 " too short, %" PRIu64 " malformed",
+	          totals->n_tcp, totals->n_connections, totals->n_icmp_errors, totals->n_fragments, totals->n_other,
+	          totals->n_short, totals->n_malformed);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct prog_operands captures = prog_start(&spec, argc, argv);
+	prog_refuse_terminal(&captures);
+	if (captures.n > CU_FILE_CAP) {
+		prog_usage("%zu captures are more than the %d that a flow stream can name", captures.n,
+		           (int)CU_FILE_CAP);
+	}
+
+	struct cu_capture_config inputs = {
+		.paths = (const char *const *)captures.paths, .n_paths = captures.n, .filter = filter};
+	struct cu_capture *capture;
+	struct cu_fault fault = {0};
+	if (cu_capture_open(&capture, &inputs, &fault) != 0) {
+		prog_error_fault(&fault);
+		return prog_finish(fault.code == CU_ERR_RULES ? PROG_USAGE : PROG_FAILED);
+	}
+	prog_output_open(PROG_BINARY_OUTPUT);
+
+	struct cu_totals totals = {0};
+	struct cu_writer *writer;
+	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};
+	int status = PROG_OK;
+	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);
+	if (error == 0) {
+		error = cu_flowify(capture, writer, &config, &totals, show_progress, NULL);
+	}
+	if (error != 0) {
+		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
+		bool written = writer && cu_writer_fault(writer)->code != CU_OK;
+		status = prog_output_failed(written ? cu_writer_fault(writer) : &out_of_memory);
+	}
+	status = prog_worse(status, report_captures(capture, &totals));
+	cu_writer_close(writer);
+	cu_capture_close(capture);
+	return prog_finish(status);
+}
