@@ -314,9 +314,39 @@ static int take(struct finder *finder, uint32_t i)
 	return 0;
 }
 
+/*
+ * In TLS 1.3 the client's second flight ends the handshake, and a request may
+ * follow at once; what the server then sends first can be session tickets
+ * (RFC 8446 4.6.1), which answer nothing. Short bursts with silence behind them
+ * are taken for them.
+ */
+static void skip_tickets(const struct finder *finder, struct cu_exchange *exchange)
+{
+	const int64_t quiet_ns = 10 * CU_NS_PER_MS;
+	enum { TICKETS_BYTES = 1200 };
+	const int64_t start = exchange->response_start;
+	int64_t end = start, last_ns = 0;
+	for (uint32_t i = exchange->first_seg; i <= exchange->last_seg; i++) {
+		const struct cu_trace_segment *seg = &finder->trace->segment[i];
+		if (seg->icmp || seg->dir != CU_S2C || seg->len == 0 || seg->seq + seg->len <= end ||
+		    seg->seq + seg->len > exchange->response_end) {
+			continue;
+		}
+		if (end - start > TICKETS_BYTES) {
+			return;
+		}
+		if (end > start && seg->time_ns - last_ns > quiet_ns) {
+			exchange->response_start = end; /* each ticket may wait for the ACK of the one before */
+		}
+		end = seg->seq + seg->len;
+		last_ns = seg->time_ns;
+	}
+}
+
 /* What kind each exchange is, once its answer is known. */
 static void name_kinds(struct finder *finder)
 {
+	enum { SECOND_FLIGHT_BYTES = 160 }; /* change cipher spec and Finished, no certificate, no request */
 	for (size_t n = 0; n < finder->out->n; n++) {
 		struct cu_exchange *exchange = &finder->out->item[n];
 		if (exchange->kind != CU_TXN_REQUEST) {
@@ -324,11 +354,15 @@ static void name_kinds(struct finder *finder)
 		}
 		uint8_t request = hint_kind(finder, exchange->request_hint);
 		uint8_t response = hint_kind(finder, exchange->response_hint);
-		bool first_flight = request == CU_HINT_TLS_CLIENT_HELLO;
-		/* The client's second flight; in TLS 1.3 a request follows it at once, and what answers is data (RFC 8446 2). */
-		bool second_flight = request == CU_HINT_TLS_HANDSHAKE && response == CU_HINT_TLS_HANDSHAKE;
-		if (first_flight || second_flight) {
+		if (request == CU_HINT_TLS_CLIENT_HELLO) {
 			exchange->kind = CU_TXN_TLS_HANDSHAKE;
+		} else if (request == CU_HINT_TLS_HANDSHAKE) {
+			bool alone = exchange->request_end - exchange->request_start <= SECOND_FLIGHT_BYTES;
+			if (response == CU_HINT_TLS_HANDSHAKE || alone) {
+				exchange->kind = CU_TXN_TLS_HANDSHAKE;
+			} else if (answered(exchange)) {
+				skip_tickets(finder, exchange);
+			}
 		}
 	}
 }

@@ -15,7 +15,7 @@ struct account {
 	const struct cu_case *known;
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
-	bool uncertain_window;
+	bool inferred; /* a loss that was not seen, only concluded */
 };
 
 static int64_t min_ns(int64_t a, int64_t b)
@@ -115,6 +115,83 @@ static int64_t window_until(const struct account *account, const struct wait *wa
 	return min_ns(wait->until, max_ns(wait->from, delivery->step[s].time_ns + rtt));
 }
 
+/*
+ * Copies lost before the vantage point leave no trace but a jump in the
+ * sender's IPv4 identification, where it counts by one for each packet of the
+ * connection (Linux, ns-3, most stacks without a global counter). How many
+ * packets of a direction's sender were never seen just before a segment; 0
+ * when its identification does not tell.
+ */
+static unsigned hidden_before(const struct account *account, uint32_t seg_index)
+{
+	enum { LOOK_BACK = 64, STEPS_NEEDED = 1, HIDDEN_CAP = 8 };
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	const struct cu_trace_segment *later = seg;
+	unsigned by_one = 0, others = 0, hidden = 0;
+	bool first = true;
+
+	for (uint32_t back = 1; back <= seg_index && back <= LOOK_BACK; back++) {
+		const struct cu_trace_segment *old = &trace->segment[seg_index - back];
+		if (old->dir != seg->dir || old->icmp || old->ip_id == 0 || cu_is(old, CU_EVENT_DUPLICATE_FRAME)) {
+			continue;
+		}
+		uint16_t step = (uint16_t)(later->ip_id - old->ip_id);
+		if (first) {
+			hidden = step > 1 && step <= HIDDEN_CAP + 1 ? step - 1u : 0;
+			first = false;
+		} else if (step == 1) {
+			by_one++;
+		} else {
+			others++;
+		}
+		later = old;
+	}
+	/* What comes after tells as much of the habit as what came before. */
+	later = seg;
+	for (uint32_t i = seg_index + 1; i < trace->n && i <= seg_index + LOOK_BACK; i++) {
+		const struct cu_trace_segment *next = &trace->segment[i];
+		if (next->dir != seg->dir || next->icmp || next->ip_id == 0 || cu_is(next, CU_EVENT_DUPLICATE_FRAME)) {
+			continue;
+		}
+		if ((uint16_t)(next->ip_id - later->ip_id) == 1) {
+			by_one++;
+		} else {
+			others++;
+		}
+		later = next;
+	}
+	return hidden != 0 && by_one >= STEPS_NEEDED && by_one >= 4 * others ? hidden : 0;
+}
+
+/*
+ * Whether a silence is what retransmission timers make of n lost copies: a
+ * smallest timeout of 200 ms to 300 ms above the round trip (Linux, BSD,
+ * Windows) or of 1 s (RFC 6298 section 2.4), doubled each time.
+ */
+static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
+{
+	const int64_t shortest = 190 * CU_NS_PER_MS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
+	const int64_t standard = CU_NS_PER_S - 50 * CU_NS_PER_MS, standard_most = 1100 * CU_NS_PER_MS + 2 * rtt_ns;
+	int64_t doubled = (INT64_C(1) << n) - 1;
+	return (silence_ns >= shortest * n && silence_ns <= longest * doubled) ||
+	       (silence_ns >= standard * doubled && silence_ns <= standard_most * doubled);
+}
+
+/* A silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
+static bool lost_out_of_sight(const struct account *account, int dir, uint32_t seg_index, int64_t silence_ns)
+{
+	int64_t rtt = sender_rtt(account, dir) + receiver_rtt(account, dir);
+	unsigned n = hidden_before(account, seg_index);
+	return n != 0 && is_timeout(silence_ns, n, rtt);
+}
+
+static void add_loss_side(struct cu_transaction *transaction, uint8_t side)
+{
+	bool first = transaction->loss_side == CU_LOSS_NONE || transaction->loss_side == side;
+	transaction->loss_side = first ? side : (uint8_t)CU_LOSS_BOTH;
+}
+
 /* Charges a wait that no loss explains. */
 static void charge_wait(struct account *account, const struct wait *wait)
 {
@@ -185,6 +262,12 @@ static void charge_wait(struct account *account, const struct wait *wait)
 		charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
+	if (lost_out_of_sight(account, wait->dir, last, until - from)) {
+		account->inferred = true;
+		add_loss_side(account->transaction, CU_LOSS_BEFORE);
+		charge(account, CU_NETWORK_LOSS, from, until, first, last);
+		return;
+	}
 	charge(account, pause_of(wait->dir), from, until, first, last);
 }
 
@@ -234,9 +317,7 @@ static int64_t charge_delivery(struct account *account, int dir, int64_t start, 
 		int64_t due = min_ns(piece->due_ns, arrive);
 		bool lost = piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH;
 		if (lost) {
-			uint8_t side = piece->loss;
-			transaction->loss_side =
-				transaction->loss_side == CU_LOSS_NONE || transaction->loss_side == side ? side : (uint8_t)CU_LOSS_BOTH;
+			add_loss_side(transaction, piece->loss);
 		}
 		if (arrive > now) {
 			if (due > now) {
@@ -370,6 +451,9 @@ static uint8_t certainty_of(const struct account *account)
 	if (connection->role == CU_ROLE_GUESSED) {
 		certainty -= 10;
 	}
+	if (account->inferred) {
+		certainty -= 25;
+	}
 	if (account->transaction->ledger[CU_UNKNOWN_CAPTURE].ns > account->transaction->total_ns / 10) {
 		certainty -= 30;
 	}
@@ -431,8 +515,14 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 	charge_delivery(account, CU_C2S, exchange->request_start, exchange->request_end, request.first_ns, complete_ns);
 	if (has_answer) {
 		charge_client_distance(account, request.first_seg, response.last_seg);
-		charge_turnaround(account, CU_SERVER_THINK, complete_ns, max_ns(complete_ns, spoke_ns), 2 * transaction->server_distance_ns,
-		                  request.last_seg, response.first_seg);
+		int64_t silence_ns = spoke_ns - complete_ns - 2 * transaction->server_distance_ns;
+		bool lost = lost_out_of_sight(account, CU_S2C, response.first_seg, silence_ns);
+		if (lost) {
+			account->inferred = true;
+			add_loss_side(transaction, CU_LOSS_BEFORE);
+		}
+		charge_turnaround(account, lost ? CU_NETWORK_LOSS : CU_SERVER_THINK, complete_ns, max_ns(complete_ns, spoke_ns),
+		                  2 * transaction->server_distance_ns, request.last_seg, response.first_seg);
 		transaction->first_byte_ns = max_ns(complete_ns, spoke_ns) - request.first_ns + 2 * transaction->client_distance_ns;
 		charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, max_ns(complete_ns, spoke_ns),
 		                end_ns);
@@ -491,6 +581,19 @@ static int64_t handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
 	return INT64_MAX;
 }
 
+/* SYN and SYN-ACK timers: 1 s, doubled (RFC 6298 section 2.1), or 3 s before that. */
+static bool is_syn_timeout(int64_t late_ns, int64_t rtt_ns)
+{
+	static const int64_t after_s[] = {1, 3, 7, 9, 15, 21, 31};
+	for (size_t i = 0; i < sizeof(after_s) / sizeof(after_s[0]); i++) {
+		int64_t expected = after_s[i] * CU_NS_PER_S;
+		if (late_ns >= expected - rtt_ns - expected / 50 && late_ns <= expected + 2 * rtt_ns + expected / 12) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool fill_connect(struct account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_trace *trace = account->known->trace;
@@ -533,8 +636,11 @@ static bool fill_connect(struct account *account, const struct cu_exchange *exch
 	int64_t used_ns = min_ns(syn.used_ns, answer.first_ns);
 	charge_client_distance(account, syn.first_seg, answer.used_seg);
 	charge(account, CU_NETWORK_CONNECT, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
-	charge_turnaround(account, CU_SERVER_CONNECT, used_ns, answer.first_ns, 2 * transaction->server_distance_ns, syn.used_seg,
-	                  answer.first_seg);
+	/* An answer that comes as late as a timer makes it is a second one: the first was lost out of sight. */
+	int64_t late_ns = answer.first_ns - used_ns - 2 * transaction->server_distance_ns;
+	bool lost = is_syn_timeout(late_ns, path->server_rtt_ns + path->client_rtt_ns);
+	charge_turnaround(account, lost ? CU_NETWORK_CONNECT : CU_SERVER_CONNECT, used_ns, answer.first_ns,
+	                  2 * transaction->server_distance_ns, syn.used_seg, answer.first_seg);
 	charge(account, CU_NETWORK_CONNECT, answer.first_ns, answer.used_ns, answer.first_seg, answer.used_seg);
 	if (syn.used_seg != syn.first_seg || answer.used_seg != answer.first_seg) {
 		transaction->loss_side = CU_LOSS_AFTER;
@@ -596,6 +702,7 @@ static bool fill_close(struct account *account, const struct cu_exchange *exchan
 	transaction->total_ns = max_ns(0, step->time_ns - fin.first_ns) + 2 * near_ns;
 	transaction->acked_frame = frame_of(account, step->seg);
 	transaction->outcome = CU_OUTCOME_ANSWERED;
+	transaction->request.n_bytes = 0; /* a FIN is no byte of anybody's */
 	charge(account, CU_NETWORK_RTT, 0, 2 * near_ns, fin.first_seg, step->seg);
 	charge(account, CU_NETWORK_LOSS, fin.first_ns, arrived_ns, fin.first_seg, fin.last_seg);
 	charge_turnaround(account, delayed_ack_of_receiver(dir), arrived_ns, step->time_ns, far_rtt_ns, fin.last_seg, step->seg);
