@@ -1,0 +1,307 @@
+/* Records and timelines: random values survive the round trip, damage never reads out of bounds. */
+#include "lib/base/error.h"
+#include "lib/record/record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ROUNDS = 2000 };
+
+static uint64_t random_state = 88172645463325252u;
+
+static uint64_t next_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+/* Numbers of every length, and often zero. */
+static uint64_t any(void)
+{
+	return next_random() % 4 == 0 ? 0 : next_random() >> (next_random() % 64);
+}
+
+static int64_t any_time(void)
+{
+	return (int64_t)(any() >> 2) * (next_random() % 2 ? 1 : -1);
+}
+
+static struct cu_addr any_addr(void)
+{
+	struct cu_addr addr = {.family = next_random() % 2 ? 4 : 6};
+	for (int i = 0; i < (addr.family == 4 ? 4 : 16); i++) {
+		addr.bytes[i] = (uint8_t)next_random();
+	}
+	return addr;
+}
+
+static void fill_transaction(struct cu_transaction *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->stream = any();
+	t->number = any();
+	t->kind = (uint8_t)(next_random() % (CU_TXN_CLOSE + 1));
+	t->outcome = (uint8_t)(next_random() % (CU_OUTCOME_OPEN + 1));
+	t->file = (uint16_t)any();
+	t->start_ns = any_time();
+	t->total_ns = any_time();
+	t->request = (struct cu_message){any(), any(), any(), any()};
+	t->response = (struct cu_message){any(), any(), any(), any()};
+	t->acked_frame = any();
+	t->ack_delay_ns = any_time();
+	t->loss_side = (uint8_t)(next_random() % (CU_LOSS_CAPTURE + 1));
+	t->certainty = (uint8_t)(next_random() % 101);
+	for (int cause = 0; cause < CU_N_CAUSES; cause++) {
+		t->ledger[cause] = (struct cu_ledger_entry){any_time(), any(), any()};
+	}
+	t->name = (struct cu_text){.data = "GET /a", .len = (uint32_t)(next_random() % 7)};
+	t->n_events = any();
+	t->n_kept = (uint8_t)(next_random() % (CU_EVENT_CAP + 1));
+	for (int e = 0; e < t->n_kept; e++) {
+		t->events[e] = (struct cu_event){.kind = (uint8_t)(next_random() % CU_N_EVENTS),
+		                                 .dir = (uint8_t)(next_random() % 2),
+		                                 .count = (uint16_t)any(),
+		                                 .frame = any(),
+		                                 .time_ns = any_time()};
+	}
+}
+
+static void test_transaction_round_trip(void **state)
+{
+	(void)state;
+	struct cu_buf buf = {0};
+	for (int round = 0; round < ROUNDS; round++) {
+		struct cu_transaction in, out;
+		fill_transaction(&in);
+		cu_buf_clear(&buf);
+		cu_transaction_encode(&in, &buf);
+		assert_int_equal(cu_transaction_decode(buf.data, buf.len, &out), 0);
+		assert_int_equal(out.name.len, in.name.len);
+		assert_memory_equal(out.name.data ? out.name.data : "", in.name.data, in.name.len);
+		out.name = in.name;
+		assert_int_equal(in.total_ns, out.total_ns);
+		assert_memory_equal(in.ledger, out.ledger, sizeof(in.ledger));
+		assert_memory_equal(&in.request, &out.request, sizeof(in.request));
+		assert_memory_equal(&in.response, &out.response, sizeof(in.response));
+		assert_int_equal(in.n_kept, out.n_kept);
+		for (int e = 0; e < in.n_kept; e++) {
+			assert_int_equal(in.events[e].frame, out.events[e].frame);
+			assert_int_equal(in.events[e].time_ns, out.events[e].time_ns);
+			assert_int_equal(in.events[e].count, out.events[e].count);
+		}
+	}
+	cu_buf_release(&buf);
+}
+
+static void test_connection_round_trip(void **state)
+{
+	(void)state;
+	struct cu_buf buf = {0};
+	for (int round = 0; round < ROUNDS; round++) {
+		struct cu_connection in = {.stream = any(),
+		                           .client = any_addr(),
+		                           .server = any_addr(),
+		                           .client_port = (uint16_t)any(),
+		                           .server_port = (uint16_t)any(),
+		                           .role = (uint8_t)(next_random() % 4),
+		                           .end = (uint8_t)(next_random() % 6),
+		                           .continued = next_random() % 2,
+		                           .start_ns = any_time(),
+		                           .end_ns = any_time(),
+		                           .first_frame = any(),
+		                           .last_frame = any(),
+		                           .n_ids = (uint8_t)(next_random() % (CU_VLAN_CAP + 1))};
+		struct cu_connection out;
+		for (int i = 0; i < in.n_ids; i++) {
+			in.ids[i] = (uint32_t)any();
+		}
+		for (int dir = 0; dir < 2; dir++) {
+			in.side[dir] = (struct cu_connection_side){.n_segments = any(),
+			                                           .n_bytes = any(),
+			                                           .isn = (uint32_t)any(),
+			                                           .has_syn = next_random() % 2,
+			                                           .syn = {.mss = (uint16_t)any(),
+			                                                   .wscale = (uint8_t)(next_random() % 15),
+			                                                   .has_wscale = next_random() % 2,
+			                                                   .sack_permitted = next_random() % 2,
+			                                                   .has_timestamps = next_random() % 2},
+			                                           .ttl = (uint8_t)any()};
+		}
+		cu_buf_clear(&buf);
+		cu_connection_encode(&in, &buf);
+		assert_int_equal(cu_connection_decode(buf.data, buf.len, &out), 0);
+		assert_true(cu_addr_equal(&in.client, &out.client));
+		assert_true(cu_addr_equal(&in.server, &out.server));
+		assert_int_equal(in.end_ns, out.end_ns);
+		assert_int_equal(in.last_frame, out.last_frame);
+		assert_int_equal(in.n_ids, out.n_ids);
+		assert_memory_equal(in.ids, out.ids, sizeof(in.ids));
+		for (int dir = 0; dir < 2; dir++) {
+			assert_int_equal(in.side[dir].isn, out.side[dir].isn);
+			assert_int_equal(in.side[dir].syn.mss, out.side[dir].syn.mss);
+			assert_int_equal(in.side[dir].syn.wscale, out.side[dir].syn.wscale);
+			assert_int_equal(in.side[dir].syn.has_wscale, out.side[dir].syn.has_wscale);
+			assert_int_equal(in.side[dir].has_syn, out.side[dir].has_syn);
+		}
+	}
+	cu_buf_release(&buf);
+}
+
+static void test_decode_of_garbage_never_fails_but_by_saying_so(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 20 * ROUNDS; round++) {
+		/* On the heap, so that a sanitizer sees every byte beyond. */
+		size_t len = next_random() % 80;
+		uint8_t *data = malloc(len + 1);
+		union {
+			struct cu_connection connection;
+			struct cu_analysis analysis;
+			struct cu_gap gap;
+			struct cu_transaction transaction;
+			struct cu_verdict verdict;
+			struct cu_finding finding;
+			struct cu_totals totals;
+		} out;
+		assert_non_null(data);
+		for (size_t i = 0; i < len; i++) {
+			data[i] = next_random() % 3 ? (uint8_t)(next_random() % 48) : (uint8_t)next_random();
+		}
+		cu_connection_decode(data, len, &out.connection);
+		cu_analysis_decode(data, len, &out.analysis);
+		cu_gap_decode(data, len, &out.gap);
+		if (cu_transaction_decode(data, len, &out.transaction) == 0) {
+			assert_true(out.transaction.n_kept <= CU_EVENT_CAP);
+		}
+		cu_verdict_decode(data, len, &out.verdict);
+		cu_finding_decode(data, len, &out.finding);
+		cu_totals_decode(data, len, &out.totals);
+		struct cu_chunk chunk;
+		if (cu_chunk_open(data, len, &chunk) == 0) {
+			struct cu_timeline_state timeline = {0};
+			struct cu_segment segment;
+			while (cu_timeline_decode(&timeline, &chunk.segments, &segment) == 1) {
+				assert_true(segment.n_sack <= CU_SACK_CAP && segment.hint.text_len <= CU_HINT_TEXT_CAP);
+			}
+		}
+		free(data);
+	}
+}
+
+static void test_decode_skips_unknown_fields(void **state)
+{
+	(void)state;
+	/* Field 1 is 7; field 60 a number and field 61 bytes that nobody knows; field 5 is 9. */
+	static const uint8_t data[] = {1 << 1, 7, 60 << 1, 1, 61 << 1 | 1, 2, 'x', 'y', 5 << 1, 9};
+	struct cu_gap gap;
+	(void)state;
+	assert_int_equal(cu_gap_decode(data, sizeof(data), &gap), 0);
+	assert_int_equal(gap.stream, 7);
+	assert_int_equal(gap.n_bytes, 9);
+}
+
+static void test_decode_refuses_what_is_out_of_range(void **state)
+{
+	static const uint8_t direction[] = {2 << 1, 2};
+	static const uint8_t overrun[] = {4 << 1 | 1, 200, 1};
+	struct cu_gap gap;
+	(void)state;
+	assert_int_equal(cu_gap_decode(direction, sizeof(direction), &gap), CU_ERR_FORMAT);
+	assert_int_equal(cu_gap_decode(overrun, sizeof(overrun), &gap), CU_ERR_FORMAT);
+}
+
+static struct cu_segment any_segment(const struct cu_segment *last)
+{
+	struct cu_segment s = *last;
+	s.time_ns += (int64_t)(any() % 5000000000) * (next_random() % 20 ? 1 : -1);
+	s.frame += next_random() % 9;
+	s.file = next_random() % 50 ? last->file : (uint16_t)any();
+	s.dir = (uint8_t)(next_random() % 2);
+	s.ttl = next_random() % 9 ? last->ttl : (uint8_t)any();
+	s.flags = next_random() % 5 ? CU_TCP_ACK | (next_random() % 2 ? CU_TCP_PSH : 0) : (uint16_t)(next_random() % 0x200);
+	s.window = next_random() % 3 ? last->window : (uint16_t)any();
+	s.ip_id = next_random() % 3 ? (uint16_t)(last->ip_id + 1) : (uint16_t)any();
+	s.seq = next_random() % 3 ? last->seq + last->len : (uint32_t)any();
+	s.ack = next_random() % 3 ? last->ack : (uint32_t)any();
+	s.len = next_random() % 3 ? 1448 * (uint32_t)(next_random() % 2) : (uint32_t)any();
+	s.has_timestamps = next_random() % 4 != 0;
+	s.tsval = s.has_timestamps ? last->tsval + (uint32_t)(next_random() % 100) : 0;
+	s.tsecr = s.has_timestamps ? (uint32_t)any() : 0;
+	s.n_sack = next_random() % 6 ? 0 : (uint8_t)(next_random() % (CU_SACK_CAP + 1));
+	memset(s.sack, 0, sizeof(s.sack));
+	for (int i = 0; i < s.n_sack; i++) {
+		s.sack[i][0] = (uint32_t)any();
+		s.sack[i][1] = (uint32_t)any();
+	}
+	s.hint = (struct cu_hint){0};
+	if (next_random() % 8 == 0) {
+		s.hint.kind = CU_HINT_HTTP_REQUEST;
+		s.hint.text_len = (uint8_t)(next_random() % (CU_HINT_TEXT_CAP + 1));
+		memset(s.hint.text, 'a', s.hint.text_len);
+	}
+	return s;
+}
+
+static void test_timeline_round_trip(void **state)
+{
+	(void)state;
+	struct cu_timeline_state encoder = {0}, decoder = {0};
+	static struct cu_segment in[ROUNDS];
+	struct cu_buf buf = {0};
+	struct cu_segment last = {.time_ns = INT64_C(1700000000000000000), .ttl = 64};
+
+	for (int i = 0; i < ROUNDS; i++) {
+		in[i] = last = any_segment(&last);
+		assert_true(cu_buf_reserve(&buf, CU_SEGMENT_ENCODED_CAP));
+		size_t n = cu_timeline_encode(&encoder, &in[i], buf.data + buf.len);
+		assert_true(n <= CU_SEGMENT_ENCODED_CAP);
+		buf.len += n;
+	}
+	struct cu_cursor cur = cu_cursor_make(buf.data, buf.len);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct cu_segment out;
+		assert_int_equal(cu_timeline_decode(&decoder, &cur, &out), 1);
+		assert_int_equal(out.time_ns, in[i].time_ns);
+		assert_int_equal(out.frame, in[i].frame);
+		assert_int_equal(out.file, in[i].file);
+		assert_int_equal(out.dir, in[i].dir);
+		assert_int_equal(out.ttl, in[i].ttl);
+		assert_int_equal(out.flags, in[i].flags);
+		assert_int_equal(out.window, in[i].window);
+		assert_int_equal(out.ip_id, in[i].ip_id);
+		assert_int_equal(out.seq, in[i].seq);
+		assert_int_equal(out.ack, in[i].ack);
+		assert_int_equal(out.len, in[i].len);
+		assert_int_equal(out.has_timestamps, in[i].has_timestamps);
+		assert_int_equal(out.tsval, in[i].tsval);
+		assert_int_equal(out.tsecr, in[i].tsecr);
+		assert_int_equal(out.n_sack, in[i].n_sack);
+		assert_memory_equal(out.sack, in[i].sack, sizeof(in[i].sack[0]) * in[i].n_sack);
+		assert_int_equal(out.hint.kind, in[i].hint.kind);
+		assert_int_equal(out.hint.text_len, in[i].hint.text_len);
+		assert_memory_equal(out.hint.text, in[i].hint.text, in[i].hint.text_len);
+	}
+	struct cu_segment none;
+	assert_int_equal(cu_timeline_decode(&decoder, &cur, &none), 0);
+	cu_buf_release(&buf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transaction_round_trip),
+		cmocka_unit_test(test_connection_round_trip),
+		cmocka_unit_test(test_decode_of_garbage_never_fails_but_by_saying_so),
+		cmocka_unit_test(test_decode_skips_unknown_fields),
+		cmocka_unit_test(test_decode_refuses_what_is_out_of_range),
+		cmocka_unit_test(test_timeline_round_trip),
+	};
+	return cmocka_run_group_tests_name("record", tests, NULL, NULL);
+}
