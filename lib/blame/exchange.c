@@ -85,7 +85,12 @@ static int client_data(struct finder *finder, uint32_t i)
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	struct cu_exchange *now = current(finder);
 	int64_t start = finder->highest[CU_C2S];
-	if (now == NULL || now->kind == CU_TXN_GREETING || (answered(now) && is_new_request(finder, seg))) {
+	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
+	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
+	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
+	bool begins = now == NULL || now->kind == CU_TXN_GREETING ||
+	              (answered(now) && (handshaken || is_new_request(finder, seg)));
+	if (begins) {
 		now = begin(finder, CU_TXN_REQUEST, i);
 		if (now == NULL) {
 			return CU_ERR_NOMEM;
@@ -347,6 +352,7 @@ static void skip_tickets(const struct finder *finder, struct cu_exchange *exchan
 static void name_kinds(struct finder *finder)
 {
 	enum { SECOND_FLIGHT_BYTES = 160 }; /* change cipher spec and Finished, no certificate, no request */
+	bool handshaken = false;            /* the exchange before ended the handshake */
 	for (size_t n = 0; n < finder->out->n; n++) {
 		struct cu_exchange *exchange = &finder->out->item[n];
 		if (exchange->kind != CU_TXN_REQUEST) {
@@ -354,16 +360,14 @@ static void name_kinds(struct finder *finder)
 		}
 		uint8_t request = hint_kind(finder, exchange->request_hint);
 		uint8_t response = hint_kind(finder, exchange->response_hint);
-		if (request == CU_HINT_TLS_CLIENT_HELLO) {
+		bool second = request == CU_HINT_TLS_HANDSHAKE;
+		bool alone = exchange->request_end - exchange->request_start <= SECOND_FLIGHT_BYTES;
+		if (request == CU_HINT_TLS_CLIENT_HELLO || (second && (response == CU_HINT_TLS_HANDSHAKE || alone))) {
 			exchange->kind = CU_TXN_TLS_HANDSHAKE;
-		} else if (request == CU_HINT_TLS_HANDSHAKE) {
-			bool alone = exchange->request_end - exchange->request_start <= SECOND_FLIGHT_BYTES;
-			if (response == CU_HINT_TLS_HANDSHAKE || alone) {
-				exchange->kind = CU_TXN_TLS_HANDSHAKE;
-			} else if (answered(exchange)) {
-				skip_tickets(finder, exchange);
-			}
+		} else if (answered(exchange) && (second || handshaken)) {
+			skip_tickets(finder, exchange);
 		}
+		handshaken = second;
 	}
 }
 

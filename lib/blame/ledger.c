@@ -7,6 +7,8 @@
  * moderation, its application's wake-up. What is shorter is not a cause.
  */
 #define HOST_NS (2 * CU_NS_PER_MS)
+/* ... and a busy one that much more, before something else must be the reason. */
+#define BUSY_NS (6 * CU_NS_PER_MS)
 /* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
 #define DELAYED_ACK_NS (15 * CU_NS_PER_MS)
 
@@ -15,6 +17,7 @@ struct account {
 	const struct cu_case *known;
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
+	unsigned n_small; /* waits between small segments of the message at hand */
 	bool inferred; /* a loss that was not seen, only concluded */
 };
 
@@ -31,6 +34,15 @@ static int64_t max_ns(int64_t a, int64_t b)
 static uint64_t frame_of(const struct account *account, uint32_t seg)
 {
 	return account->known->trace->segment[seg].frame;
+}
+
+/*
+ * What an end did at once may show a little earlier than its round trip's
+ * minimum allows: that was measured on answers of the same host.
+ */
+static int64_t early(int64_t rtt_ns)
+{
+	return max_ns(rtt_ns / 8, min_ns(rtt_ns, HOST_NS));
 }
 
 /* Charges [from, to) to a cause; the frames are those that bound it. */
@@ -96,7 +108,7 @@ static int64_t window_until(const struct account *account, const struct wait *wa
 	int64_t rtt = sender_rtt(account, wait->dir);
 	int64_t need = min_ns(wait->next->end - wait->next->start, trace->mss[wait->dir]);
 	int64_t edge = wait->next->start + need;
-	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + min_ns(rtt / 8, HOST_NS));
+	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + early(rtt));
 	if (s == 0) {
 		return wait->from;
 	}
@@ -124,7 +136,7 @@ static int64_t window_until(const struct account *account, const struct wait *wa
  */
 static unsigned hidden_before(const struct account *account, uint32_t seg_index)
 {
-	enum { LOOK_BACK = 64, STEPS_NEEDED = 1, HIDDEN_CAP = 8 };
+	enum { LOOK_BACK = 64, STEPS_NEEDED = 1, HIDDEN_CAP = 1024 };
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *seg = &trace->segment[seg_index];
 	const struct cu_trace_segment *later = seg;
@@ -181,9 +193,15 @@ static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
 /* A silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
 static bool lost_out_of_sight(const struct account *account, int dir, uint32_t seg_index, int64_t silence_ns)
 {
-	int64_t rtt = sender_rtt(account, dir) + receiver_rtt(account, dir);
+	enum { FEW = 2 }; /* lost packets that may have been lone ACKs: then the time has to look like a timer's */
+	const struct cu_path *path = account->known->path;
+	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
+	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
+	if (path->vantage == at_sender || cu_is(&account->known->trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
+		return false; /* nothing is lost before its sender; and what the capture missed is no loss */
+	}
 	unsigned n = hidden_before(account, seg_index);
-	return n != 0 && is_timeout(silence_ns, n, rtt);
+	return n > FEW || (n != 0 && is_timeout(silence_ns, n, rtt));
 }
 
 static void add_loss_side(struct cu_transaction *transaction, uint8_t side)
@@ -228,9 +246,19 @@ static void charge_wait(struct account *account, const struct wait *wait)
 		charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
+	/* A timeout that sent again what had arrived: the ACKs were lost, and the sender waited for them. */
+	for (uint32_t i = first + 1; i < last; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir == wait->dir && cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) && seg->time_ns > from &&
+		    seg->time_ns < until) {
+			charge(account, CU_NETWORK_LOSS, from, seg->time_ns, first, i);
+			from = seg->time_ns;
+			first = i;
+		}
+	}
 	/* Did an ACK set it free? One that reached the sender just before it sent. */
-	int64_t slack = max_ns(HOST_NS, rtt / 4);
-	size_t s = cu_delivery_steps_until(delivery, until - rtt + min_ns(rtt / 8, HOST_NS));
+	int64_t slack = max_ns(BUSY_NS, rtt / 4);
+	size_t s = cu_delivery_steps_until(delivery, until - rtt + early(rtt));
 	while (s > 0 && s - 1 > 0 && delivery->step[s - 1].ack == delivery->step[s - 2].ack) {
 		s--; /* back to the one that moved the edge */
 	}
@@ -239,6 +267,16 @@ static void charge_wait(struct account *account, const struct wait *wait)
 	int64_t acked_then = s > 1 ? delivery->step[s - 2].ack : 0;
 	bool clocked = trigger != NULL && acked_then < sent_before && trigger->time_ns + rtt >= from &&
 	               until - (trigger->time_ns + rtt) <= slack;
+	/*
+	 * A sender that had more would fill its segments. One small segment that
+	 * waits for an ACK is Nagle's (RFC 896); small ones again and again are
+	 * what an application makes that writes a little at a time.
+	 */
+	bool small = wait->before->end - wait->before->start < mss && trace->segment[last].len < mss;
+	if (clocked && small && account->n_small++ > 0) {
+		charge(account, pause_of(wait->dir), from, until, first, last);
+		return;
+	}
 	if (clocked) {
 		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
 		int64_t in_flight = sent_before - acked_then;
@@ -310,6 +348,7 @@ static int64_t charge_delivery(struct account *account, int dir, int64_t start, 
 	struct cu_transaction *transaction = account->transaction;
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
+	account->n_small = 0;
 
 	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end; p++) {
 		const struct cu_piece *piece = &delivery->piece[p];

@@ -104,7 +104,7 @@ void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
 	}
 	int64_t transfer_ns = transaction->total_ns - transaction->first_byte_ns;
 	bool has_rate = transaction->first_byte_ns > 0 && transfer_ns > 0;
-	derived->response_rate = has_rate ? (double)transaction->response.n_bytes * 1e9 / (double)transfer_ns : (double)NAN;
+	derived->response_rate = has_rate ? (double)transaction->response.n_bytes / (double)transfer_ns : (double)NAN;
 	derive_events(transaction, derived);
 	derive_connection(facts, derived);
 	cu_ledger_judge(transaction, derived);
@@ -173,6 +173,11 @@ static void judge_by_shares(const struct cu_transaction *transaction, struct cu_
 	}
 	derived->blame = blame;
 	derived->confidence = confidence_of(transaction->certainty, share, next);
+	/* Where the path alone costs more than the party that is blamed, the word is a weaker one. */
+	int64_t rtt = transaction->ledger[CU_NETWORK_RTT].ns;
+	if (share < rtt && derived->confidence == CU_CONFIDENCE_HIGH) {
+		derived->confidence = share < rtt / 2 ? CU_CONFIDENCE_LOW : CU_CONFIDENCE_MEDIUM;
+	}
 }
 
 static void set(struct cu_derived *derived, unsigned blame, unsigned cause, unsigned confidence)

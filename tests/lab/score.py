@@ -23,7 +23,7 @@ def judge(culprit, capture, truth):
     done = subprocess.run([culprit, "run", "-q", "--format", "json", "--slow", f"{slow_ms}ms", capture],
                           capture_output=True, text=True, check=False)
     records = [json.loads(line) for line in done.stdout.splitlines()]
-    return [r for r in records if r["record"] == "verdict"], done
+    return [r for r in records if r["record"] in ("verdict", "finding")], done
 
 
 def expected(truth, verdicts):
@@ -38,8 +38,14 @@ def expected(truth, verdicts):
     return max(same, key=lambda v: v["total_ns"])
 
 
-def score(truth, verdicts):
+def score(truth, records):
     want = truth["transactions"][0]
+    verdicts = [r for r in records if r["record"] == "verdict"]
+    if truth.get("refused"):
+        # A refusal is quick: it is an outcome, and blamed when it was slow or came often.
+        found = [v for v in verdicts if v["kind"] == "connect" and v["outcome"] == "refused"]
+        right = bool(found) and all(v["blame"] in ("none", want["party"]) for v in found)
+        return right, next((v for v in found if v["slow"]), None)
     if want["party"] == "none":
         blamed = [v for v in verdicts if v["slow"] and v["blame"] not in ("none", "unknown")]
         return not blamed, blamed[0] if blamed else None
@@ -66,7 +72,7 @@ def main():
         if done.returncode not in (0, 3):
             bad += 1
             print(f"{capture}: exit {done.returncode}: {done.stderr.strip()}", file=sys.stderr)
-        for v in verdicts:
+        for v in (r for r in verdicts if r["record"] == "verdict"):
             if sum(v["ledger"].values()) != v["total_ns"]:
                 bad += 1
                 print(f"{capture}: the ledger of transaction {v['transaction']} does not sum", file=sys.stderr)
