@@ -18,7 +18,7 @@ enum cu_error {
 	CU_ERR_TRUNCATED = -4,   /* the input ends before it is whole */
 	CU_ERR_UNSUPPORTED = -5, /* well formed, but not for this version */
 	CU_ERR_RANGE = -6,       /* a number is outside its range */
-	CU_ERR_RULES = -7,       /* a rules file has errors */
+	CU_ERR_RULES = -7,       /* a rules file or a filter has errors */
 	CU_ERR_CLOSED = -8,      /* the reader of our output went away (EPIPE) */
 };
 

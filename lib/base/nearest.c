@@ -47,8 +47,9 @@ void cu_nearest_begin(struct cu_nearest *nearest, const char *word, size_t len)
 void cu_nearest_try(struct cu_nearest *nearest, const char *name)
 {
 	size_t len = strlen(name);
+	size_t most = nearest->len < 3 ? 1 : nearest->len / 3;
 	unsigned distance = cu_edit_distance(nearest->word, nearest->len, name, len);
-	if (distance < nearest->distance && distance <= (nearest->len + 2) / 3 && distance < len) {
+	if (distance < nearest->distance && distance <= most && distance < len) {
 		nearest->distance = distance;
 		nearest->name = name;
 	}

@@ -22,7 +22,7 @@ struct slot {
 	struct cu_input input;
 	struct cu_packet head;
 	enum slot_state state;
-	bool is_head_checked; /* against the filter */
+	bool is_head_checked;  /* against the filter */
 	int prepared_linktype; /* of the filter; -1 none */
 };
 
@@ -242,26 +242,39 @@ static int next_of_one(struct cu_capture *capture, struct cu_packet *packet)
 	return pull(capture, slot, packet);
 }
 
+/* Makes head the slot's next packet, which was not delivered yet: 1, 0 at its end, < 0 no memory. */
+static int advance(struct cu_capture *capture, size_t file)
+{
+	struct slot *slot = &capture->slots[file];
+	if (slot->state == SLOT_WAITING) {
+		int rc = resume_slot(capture, file);
+		return rc < 0 ? rc : slot->state == SLOT_OPEN;
+	}
+	return pull(capture, slot, &slot->head);
+}
+
+/* Whether the first slot's head is the packet to deliver next. */
+static bool is_head_good(struct cu_capture *capture, struct slot *slot)
+{
+	if (slot->state == SLOT_WAITING || capture->is_head_taken) {
+		return false;
+	}
+	struct cu_packet ignored;
+	return slot->is_head_checked || take_first_head(capture, slot, &ignored);
+}
+
 static int next_of_many(struct cu_capture *capture, struct cu_packet *packet)
 {
 	while (capture->heap_len > 0) {
 		size_t file = capture->heap[0];
 		struct slot *slot = &capture->slots[file];
-		int rc = 1;
-		if (slot->state == SLOT_WAITING) {
-			rc = resume_slot(capture, file);
-			rc = rc < 0 ? rc : slot->state == SLOT_OPEN;
-		} else if (capture->is_head_taken) {
-			rc = pull(capture, slot, &slot->head);
-		} else if (slot->is_head_checked || take_first_head(capture, slot, packet)) {
+		if (is_head_good(capture, slot)) {
 			*packet = slot->head;
 			capture->is_head_taken = true;
-			slot->is_head_checked = true;
 			return 1;
-		} else {
-			rc = pull(capture, slot, &slot->head);
 		}
 		capture->is_head_taken = false;
+		int rc = advance(capture, file);
 		if (rc < 0) {
 			return rc;
 		}

@@ -12,25 +12,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGS_CAP = 4, STDERR_CAP = 160 };
+enum { STDERR_CAP = 160 };
 
-/* The commands to try for a compression, best first; all of them write the stream to standard output. */
+/* The programs to try for a compression, best first: with -dc all of them write the stream to standard output. */
 static const struct command {
 	enum cu_compression compression;
-	const char *args[ARGS_CAP];
+	const char *program;
 } commands[] = {
-	{CU_COMPRESSION_GZIP, {"igzip", "-dc", NULL}}, /* ISA-L: four times as fast */
-	{CU_COMPRESSION_GZIP, {"gzip", "-dc", NULL}},
-	{CU_COMPRESSION_XZ, {"xz", "-dc", NULL}},
-	{CU_COMPRESSION_LZ4, {"lz4", "-dc", NULL}},
-	{CU_COMPRESSION_BZIP2, {"bzip2", "-dc", NULL}},
+	{CU_COMPRESSION_GZIP, "igzip"}, /* ISA-L: four times as fast */
+	{CU_COMPRESSION_GZIP, "gzip"},  {CU_COMPRESSION_XZ, "xz"},
+	{CU_COMPRESSION_LZ4, "lz4"},    {CU_COMPRESSION_BZIP2, "bzip2"},
 };
 
 struct child {
 	struct cu_decoder base;
 	struct cu_source *src;
 	const char *program;
-	pid_t pid;     /* 0 once it was waited for */
+	pid_t pid; /* 0 once it was waited for */
 	int stdout_fd;
 	int stderr_fd;
 	int feed_fd;   /* what the child reads, when it cannot read the input itself; else -1 */
@@ -86,9 +84,9 @@ static void reap(struct child *c)
 	              strcasestr(line, "not contain a complete") || strcasestr(line, "unfinished");
 	enum cu_error code = is_cut ? CU_ERR_TRUNCATED : CU_ERR_FORMAT;
 	bool has_prefix = strncmp(line, c->program, strlen(c->program)) == 0;
-	cu_fault_set(&c->src->fault, code, "%s: %s%s%.*s (exit status %d)", c->src->name,
-	             has_prefix ? "" : c->program, has_prefix ? "" : ": ", len > 0 ? (int)len : (int)strlen("failed"),
-	             len > 0 ? line : "failed", WEXITSTATUS(status));
+	cu_fault_set(&c->src->fault, code, "%s: %s%s%.*s (exit status %d)", c->src->name, has_prefix ? "" : c->program,
+	             has_prefix ? "" : ": ", len > 0 ? (int)len : (int)strlen("failed"), len > 0 ? line : "failed",
+	             WEXITSTATUS(status));
 }
 
 /* Sends what the child takes without waiting; it takes no more once it has seen its end. */
@@ -192,8 +190,8 @@ static void child_free(struct cu_decoder *decoder)
 	free(c);
 }
 
-/* Starts one command with the three descriptors; 0 or an errno. */
-static int spawn(struct child *c, const struct command *command, int in_fd, int out_fd, int err_fd)
+/* Starts c->program with the three descriptors; 0 or an errno. */
+static int spawn(struct child *c, int in_fd, int out_fd, int err_fd)
 {
 	/* No variable of ours changes what it does (GZIP, XZ_OPT), nor the language of its messages. */
 	char path[4096];
@@ -202,12 +200,10 @@ static int spawn(struct child *c, const struct command *command, int in_fd, int 
 	char locale[] = "LC_ALL=C";
 	char *const env[] = {n > 0 && (size_t)n < sizeof(path) ? path : locale, locale, NULL};
 
-	char args[ARGS_CAP][16];
-	char *argv[ARGS_CAP] = {NULL};
-	for (size_t i = 0; i < ARGS_CAP && command->args[i]; i++) {
-		(void)snprintf(args[i], sizeof(args[i]), "%s", command->args[i]);
-		argv[i] = args[i];
-	}
+	char name[16];
+	char option[] = "-dc";
+	char *const argv[] = {name, option, NULL};
+	(void)snprintf(name, sizeof(name), "%s", c->program);
 
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
@@ -231,7 +227,7 @@ static int spawn(struct child *c, const struct command *command, int in_fd, int 
 	rc = rc ? rc : posix_spawnattr_setsigdefault(&attr, &defaults);
 	rc = rc ? rc : posix_spawnattr_setsigmask(&attr, &mask);
 	rc = rc ? rc : posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-	rc = rc ? rc : posix_spawnp(&c->pid, argv[0], &actions, &attr, argv, env);
+	rc = rc ? rc : posix_spawnp(&c->pid, c->program, &actions, &attr, argv, env);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	return rc;
@@ -240,10 +236,10 @@ static int spawn(struct child *c, const struct command *command, int in_fd, int 
 static int spawn_first(struct child *c, int in_fd, int out_fd, int err_fd)
 {
 	int rc = ENOENT;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc == ENOENT; i++) {
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc != 0; i++) {
 		if (commands[i].compression == c->src->compression) {
-			c->program = commands[i].args[0];
-			rc = spawn(c, &commands[i], in_fd, out_fd, err_fd);
+			c->program = commands[i].program;
+			rc = spawn(c, in_fd, out_fd, err_fd);
 		}
 	}
 	if (rc != 0) {

@@ -83,7 +83,7 @@ static int compile(const char *expression, struct program *program, struct cu_fa
 		program->state = PROGRAM_PASSES_NOTHING;
 		/* sound, and never true of this link type: no error to us */
 		if (!strstr(why, "rejects all packets")) {
-			rc = cu_fault_set(fault, CU_ERR_FORMAT, "filter '%s': %s", expression, why);
+			rc = cu_fault_set(fault, CU_ERR_RULES, "filter '%s': %s", expression, why);
 		}
 	}
 	pcap_close(pcap);

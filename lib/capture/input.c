@@ -56,7 +56,8 @@ static int recognise(struct cu_input *input, struct cu_fault *fault)
 	}
 	const uint8_t *p = src->pos;
 	if (len < MAGIC_LEN) {
-		return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (has only %zu bytes)", input->name, len);
+		return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (has only %zu bytes)", input->name,
+		                    len);
 	}
 	if (cu_pcap_is_magic(p)) {
 		input->next = cu_pcap_next;

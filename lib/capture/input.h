@@ -24,18 +24,18 @@ struct cu_pcap {
 	uint32_t last_sec;
 	bool has_last_sec;
 	unsigned usual_oddness; /* of the first records: this writer's ways */
-	uint64_t jump_frame; /* packets before the last jump in time */
+	uint64_t jump_frame;    /* packets before the last jump in time */
 	size_t prev_len; /* data bytes of the record in front of pos, where a damaged length may have hidden others */
 };
 
 struct cu_pcapng_interface {
 	uint16_t linktype;
-	uint8_t shift;       /* if_tsresol 2^-shift; 0: decimal */
-	uint32_t snaplen;    /* 0: no limit */
-	uint64_t multiplier; /* ns of a unit; 0: divide */
-	uint64_t divisor;    /* units of a ns */
-	int64_t offset_ns;   /* if_tsoffset */
-	uint64_t n_drops;    /* as the last statistics block said */
+	uint8_t shift;         /* if_tsresol 2^-shift; 0: decimal */
+	uint32_t snaplen;      /* 0: no limit */
+	uint64_t multiplier;   /* ns of a unit; 0: divide */
+	uint64_t divisor;      /* units of a ns */
+	int64_t offset_ns;     /* if_tsoffset */
+	uint64_t n_drops;      /* as the last statistics block said */
 	uint64_t n_drops_seen; /* sum of what packet blocks said */
 };
 
@@ -44,9 +44,9 @@ struct cu_pcapng {
 	struct cu_pcapng_interface *interfaces; /* of the current section */
 	size_t n_interfaces, interfaces_cap;
 	uint64_t n_blocks;
-	uint64_t pending_skip; /* rest of a block too large for the buffer */
+	uint64_t pending_skip;   /* rest of a block too large for the buffer */
 	uint64_t n_drops_before; /* of former sections */
-	int64_t last_time_ns;  /* for blocks without a time of their own */
+	int64_t last_time_ns;    /* for blocks without a time of their own */
 };
 
 struct cu_input {
@@ -59,7 +59,7 @@ struct cu_input {
 		struct cu_pcapng pcapng;
 	} format;
 	bool is_pcapng;
-	bool has_linktype; /* stats.linktype is known */
+	bool has_linktype;     /* stats.linktype is known */
 	bool has_source_fault; /* source.fault is in faults */
 	uint16_t file;
 	const char *name; /* for messages */

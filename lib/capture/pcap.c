@@ -2,6 +2,8 @@
 
 #include "lib/base/bytes.h"
 
+#include <inttypes.h>
+
 /* tcpdump.org "pcap-savefile"; libpcap sf-pcap.c for the variants. */
 #define MAGIC_MICRO 0xa1b2c3d4U
 #define MAGIC_NANO 0xa1b23c4dU
@@ -15,8 +17,8 @@ enum {
 	VERSION_MAJOR = 2,
 	VERSION_MINOR_MAX = 4,
 	VERSION_MAJOR_DGUX = 543,
-	N_ODD_FOLLOWERS = 3,          /* records that must follow an odd one for it to be believed */
-	N_STEADY = 16,                /* records after which a single jump in time is damage */
+	N_ODD_FOLLOWERS = 3, /* records that must follow an odd one for it to be believed */
+	N_STEADY = 16,       /* records after which a single jump in time is damage */
 };
 
 enum length_order { LENGTHS_IN_ORDER, LENGTHS_MAYBE_SWAPPED, LENGTHS_SWAPPED };
@@ -66,9 +68,7 @@ static int set_length_order(struct cu_pcap *pcap, unsigned major, unsigned minor
 	if (major != VERSION_MAJOR || minor > VERSION_MINOR_MAX) {
 		return CU_ERR_UNSUPPORTED;
 	}
-	pcap->length_order = minor < 3    ? LENGTHS_SWAPPED
-	                     : minor == 3 ? LENGTHS_MAYBE_SWAPPED
-	                                  : LENGTHS_IN_ORDER;
+	pcap->length_order = minor < 3 ? LENGTHS_SWAPPED : minor == 3 ? LENGTHS_MAYBE_SWAPPED : LENGTHS_IN_ORDER;
 	return 0;
 }
 
@@ -78,8 +78,9 @@ int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
 	struct cu_pcap *pcap = &input->format.pcap;
 	size_t len = cu_source_fill(src, FILE_HEADER, 0);
 	if (len < FILE_HEADER) {
-		return cu_fault_set(fault, CU_ERR_TRUNCATED, "%s: ends in the middle of the file header: %zu of %d bytes",
-		                    input->name, len, FILE_HEADER);
+		return cu_fault_set(fault, CU_ERR_TRUNCATED,
+		                    "%s: ends in the middle of the file header: %zu of %d bytes", input->name, len,
+		                    FILE_HEADER);
 	}
 	const uint8_t *p = src->pos;
 	uint32_t magic = cu_get_le32(p);
@@ -90,8 +91,8 @@ int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
 	unsigned major = get16(pcap, p + 4);
 	unsigned minor = get16(pcap, p + 6);
 	if (set_length_order(pcap, major, minor) < 0) {
-		return cu_fault_set(fault, CU_ERR_UNSUPPORTED, "%s: pcap version %u.%u is not supported", input->name, major,
-		                    minor);
+		return cu_fault_set(fault, CU_ERR_UNSUPPORTED, "%s: pcap version %u.%u is not supported", input->name,
+		                    major, minor);
 	}
 	pcap->header_len = magic == MAGIC_KUZNETZOV ? RECORD_HEADER_KUZNETZOV : RECORD_HEADER;
 	pcap->subsec_ns = magic == MAGIC_NANO ? 1 : 1000;
@@ -164,7 +165,8 @@ static int deliver(struct cu_input *input, const struct record *rec, struct cu_p
 /*
  * Whether up to n records with nothing against them but what allowed names
  * follow at offset bytes behind pos, each near in time to the one before and
- * the first to sec. With may_end the end of the input is as good as they.
+ * the first to sec. With may_end the input may end behind the record, or inside
+ * those that follow.
  */
 static bool is_followed(struct cu_input *input, size_t offset, uint32_t sec, unsigned allowed, unsigned n, bool may_end)
 {
@@ -172,13 +174,13 @@ static bool is_followed(struct cu_input *input, size_t offset, uint32_t sec, uns
 	struct cu_pcap relative = *pcap;
 	relative.has_last_sec = true;
 	relative.last_sec = sec;
-	for (; n > 0; n--) {
+	for (unsigned n_seen = 0; n_seen < n; n_seen++) {
 		if (offset + pcap->header_len > CU_SOURCE_ROOM - CU_PACKET_CAP) {
 			return true; /* as far as the buffer goes */
 		}
 		size_t left = cu_source_fill(&input->source, offset + pcap->header_len, pcap->prev_len);
 		if (left < offset + pcap->header_len) {
-			return may_end; /* perhaps in the middle of the one before */
+			return may_end && (n_seen > 0 || left == offset);
 		}
 		struct record rec = get_record(pcap, input->source.pos + offset);
 		if ((oddness(&relative, &rec) & ~allowed) != 0) {
@@ -263,34 +265,38 @@ static bool is_damage_before_end(struct cu_input *input)
 
 static void fault_record(struct cu_input *input, uint64_t offset, const struct record *rec)
 {
-	unsigned long long frame = input->stats.n_packets + 1;
-	unsigned long long at = offset;
+	uint64_t frame = input->stats.n_packets + 1;
+	uint64_t at = offset;
 	if (rec->caplen > CU_PACKET_CAP) {
-		cu_input_fault(input, CU_ERR_FORMAT, "record %llu at byte %llu: length %u is above the maximum of %d", frame,
+		cu_input_fault(input, CU_ERR_FORMAT,
+		               "record %" PRIu64 " at byte %" PRIu64 ": length %u is above the maximum of %d", frame,
 		               at, rec->caplen, CU_PACKET_CAP);
 	} else if ((rec->sec | rec->subsec | rec->caplen | rec->len) == 0) {
-		cu_input_fault(input, CU_ERR_FORMAT, "record %llu at byte %llu: nothing but zeros", frame, at);
+		cu_input_fault(input, CU_ERR_FORMAT, "record %" PRIu64 " at byte %" PRIu64 ": nothing but zeros", frame,
+		               at);
 	} else {
 		cu_input_fault(input, CU_ERR_FORMAT,
-		               "record %llu at byte %llu: length %u of %u at %u.%06u s leads to no other record", frame, at,
-		               rec->caplen, rec->len, rec->sec, rec->subsec);
+		               "record %" PRIu64 " at byte %" PRIu64
+		               ": length %u of %u at %u.%06u s leads to no other record",
+		               frame, at, rec->caplen, rec->len, rec->sec, rec->subsec);
 	}
 }
 
 static void fault_time(struct cu_input *input, const struct record *rec)
 {
-	cu_input_fault(input, CU_ERR_FORMAT, "record %llu at byte %llu: its time of %u s is far from its neighbours' %u s",
-	               (unsigned long long)(input->stats.n_packets + 1),
-	               (unsigned long long)cu_source_offset(&input->source), rec->sec, input->format.pcap.last_sec);
+	cu_input_fault(input, CU_ERR_FORMAT,
+	               "record %" PRIu64 " at byte %" PRIu64 ": its time of %u s is far from its neighbours' %u s",
+	               (input->stats.n_packets + 1), cu_source_offset(&input->source), rec->sec,
+	               input->format.pcap.last_sec);
 }
 
 static int truncated(struct cu_input *input, size_t left, size_t total)
 {
 	struct cu_source *src = &input->source;
 	if (!cu_input_check_source(input)) {
-		cu_input_fault(input, CU_ERR_TRUNCATED, "ends in the middle of record %llu at byte %llu: %zu of %zu bytes",
-		               (unsigned long long)(input->stats.n_packets + 1), (unsigned long long)cu_source_offset(src),
-		               left, total);
+		cu_input_fault(input, CU_ERR_TRUNCATED,
+		               "ends in the middle of record %" PRIu64 " at byte %" PRIu64 ": %zu of %zu bytes",
+		               (input->stats.n_packets + 1), cu_source_offset(src), left, total);
 	}
 	src->pos = src->end;
 	return 0;

@@ -2,6 +2,7 @@
 
 #include "lib/base/bytes.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +27,19 @@ enum {
 	PACKET_MIN = 32, /* both kinds */
 	SIMPLE_PACKET_MIN = 16,
 	STATISTICS_MIN = 24,
-	BLOCK_MAX = 16 * 1024 * 1024, /* libpcap's cap on blocks of any kind */
+	BLOCK_MAX = 16 * 1024 * 1024,   /* libpcap's cap on blocks of any kind */
 	BLOCK_ROOM = 2 * CU_READ_BLOCK, /* as much of a block is looked at */
 	INTERFACES_CAP = 65536,
 };
 
-enum { OPT_END = 0, OPT_EPB_DROPCOUNT = 4, OPT_ISB_IFDROP = 5, OPT_ISB_OSDROP = 7, OPT_IF_TSRESOL = 9, OPT_IF_TSOFFSET = 14 };
+enum {
+	OPT_END = 0,
+	OPT_EPB_DROPCOUNT = 4,
+	OPT_ISB_IFDROP = 5,
+	OPT_ISB_OSDROP = 7,
+	OPT_IF_TSRESOL = 9,
+	OPT_IF_TSOFFSET = 14
+};
 
 /* A block of which len bytes of total are in the buffer, at p. */
 struct block {
@@ -243,8 +251,8 @@ static void deliver(struct cu_input *input, uint32_t id, int64_t time_ns, struct
 
 static void fault_block(struct cu_input *input, uint64_t offset, const char *why)
 {
-	cu_input_fault(input, CU_ERR_FORMAT, "block %llu at byte %llu: %s",
-	               (unsigned long long)(input->format.pcapng.n_blocks + 1), (unsigned long long)offset, why);
+	cu_input_fault(input, CU_ERR_FORMAT, "block %" PRIu64 " at byte %" PRIu64 ": %s",
+	               (input->format.pcapng.n_blocks + 1), offset, why);
 }
 
 /* A block that is well framed, but makes no sense: passed over. */
@@ -379,7 +387,8 @@ static bool is_plausible(struct cu_input *input)
 		return false;
 	}
 	uint32_t total = get32(&order, src->pos + 4);
-	if (total < min_length(type) || total > BLOCK_ROOM || (total & 3) != 0 || cu_source_fill(src, total, 0) < total) {
+	if (total < min_length(type) || total > BLOCK_ROOM || (total & 3) != 0 ||
+	    cu_source_fill(src, total, 0) < total) {
 		return false;
 	}
 	return get32(&order, src->pos + total - 4) == total;
@@ -423,9 +432,9 @@ static enum framing truncated(struct cu_input *input, size_t left, size_t total)
 {
 	struct cu_source *src = &input->source;
 	if (!cu_input_check_source(input)) {
-		cu_input_fault(input, CU_ERR_TRUNCATED, "ends in the middle of block %llu at byte %llu: %zu of %zu bytes",
-		               (unsigned long long)(input->format.pcapng.n_blocks + 1),
-		               (unsigned long long)cu_source_offset(src), left, total);
+		cu_input_fault(input, CU_ERR_TRUNCATED,
+		               "ends in the middle of block %" PRIu64 " at byte %" PRIu64 ": %zu of %zu bytes",
+		               (input->format.pcapng.n_blocks + 1), cu_source_offset(src), left, total);
 	}
 	src->pos = src->end;
 	return FRAMING_TRUNCATED;
@@ -456,8 +465,8 @@ static enum framing frame_block(struct cu_input *input, struct block *block)
 	char why[64];
 	if (block->total < min_length(block->type) || block->total > BLOCK_MAX) {
 		bool is_short = block->total < min_length(block->type);
-		cu_input_fault(input, CU_ERR_FORMAT, "block %llu at byte %llu: length %u is %s of %u",
-		               (unsigned long long)(ng->n_blocks + 1), (unsigned long long)at, block->total,
+		cu_input_fault(input, CU_ERR_FORMAT, "block %" PRIu64 " at byte %" PRIu64 ": length %u is %s of %u",
+		               (ng->n_blocks + 1), at, block->total,
 		               is_short ? "below the minimum" : "above the maximum",
 		               is_short ? min_length(block->type) : (unsigned)BLOCK_MAX);
 		return FRAMING_DAMAGED;
@@ -555,8 +564,9 @@ static int next_slowly(struct cu_input *input, struct cu_packet *packet)
 			return rc;
 		}
 		if (rc < 0) {
-			cu_input_fault(input, CU_ERR_UNSUPPORTED, "section at byte %llu: pcapng version %u is not supported",
-			               (unsigned long long)cu_source_offset(src), get16(ng, block.p + 12));
+			cu_input_fault(input, CU_ERR_UNSUPPORTED,
+			               "section at byte %" PRIu64 ": pcapng version %u is not supported",
+			               cu_source_offset(src), get16(ng, block.p + 12));
 			src->pos = src->end;
 			src->is_at_end = true;
 			return 0;
@@ -608,8 +618,9 @@ int cu_pcapng_open(struct cu_input *input, struct cu_fault *fault)
 		                    "%s: is not a capture (begins as pcapng, but has no byte order)", input->name);
 	}
 	if (left < SECTION_MIN) {
-		return cu_fault_set(fault, CU_ERR_TRUNCATED, "%s: ends in the middle of the section header: %zu of %d bytes",
-		                    input->name, left, SECTION_MIN);
+		return cu_fault_set(fault, CU_ERR_TRUNCATED,
+		                    "%s: ends in the middle of the section header: %zu of %d bytes", input->name, left,
+		                    SECTION_MIN);
 	}
 	struct cu_pcapng order = {.is_big_endian = is_big_endian};
 	unsigned major = get16(&order, src->pos + 12);

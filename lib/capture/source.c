@@ -17,11 +17,11 @@ static const struct magic {
 	uint8_t bytes[MAGIC_CAP];
 	enum cu_compression compression;
 } magics[] = {
-	{4, {0x28, 0xb5, 0x2f, 0xfd}, CU_COMPRESSION_ZSTD},             /* RFC 8878 section 3.1.1 */
-	{3, {0x1f, 0x8b, 0x08}, CU_COMPRESSION_GZIP},                   /* RFC 1952 section 2.3.1 */
-	{6, {0xfd, '7', 'z', 'X', 'Z', 0x00}, CU_COMPRESSION_XZ},       /* xz-file-format 2.1.1.1 */
-	{4, {0x04, 0x22, 0x4d, 0x18}, CU_COMPRESSION_LZ4},              /* lz4 frame format */
-	{4, {0x02, 0x21, 0x4c, 0x18}, CU_COMPRESSION_LZ4},              /* its legacy frames */
+	{4, {0x28, 0xb5, 0x2f, 0xfd}, CU_COMPRESSION_ZSTD},       /* RFC 8878 section 3.1.1 */
+	{3, {0x1f, 0x8b, 0x08}, CU_COMPRESSION_GZIP},             /* RFC 1952 section 2.3.1 */
+	{6, {0xfd, '7', 'z', 'X', 'Z', 0x00}, CU_COMPRESSION_XZ}, /* xz-file-format 2.1.1.1 */
+	{4, {0x04, 0x22, 0x4d, 0x18}, CU_COMPRESSION_LZ4},        /* lz4 frame format */
+	{4, {0x02, 0x21, 0x4c, 0x18}, CU_COMPRESSION_LZ4},        /* its legacy frames */
 	{3, {'B', 'Z', 'h'}, CU_COMPRESSION_BZIP2},
 };
 

@@ -40,7 +40,7 @@ struct cu_source {
 	const uint8_t *pos;
 	const uint8_t *end;
 	uint8_t *buf;
-	uint64_t base; /* place in the stream of buf[0] */
+	uint64_t base;  /* place in the stream of buf[0] */
 	bool is_at_end; /* nothing comes behind end */
 	bool is_regular;
 	bool is_seekable;

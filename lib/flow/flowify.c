@@ -11,8 +11,6 @@ enum {
 	 * the memory of all is on its way by then. 32 was best of 8, 16, 32 and 64.
 	 */
 	BATCH = 32,
-	PREFETCHED_LINES = 4, /* the hot part of a connection */
-	CACHE_LINE = 64,
 	PROGRESS_PACKETS = 65536,
 };
 
@@ -24,44 +22,83 @@ struct flowify {
 	const struct cu_flowify_config *config;
 	struct cu_totals *totals;
 	uint64_t n_delivered;
+	int64_t first_ns, last_ns; /* of all delivered */
 	uint64_t n_kinds[CU_PACKET_N_KINDS];
 	size_t n_batch;
 	struct cu_sighting batch[BATCH];
 	struct cu_track track;
 };
 
-static void note_time(struct cu_totals *totals, int64_t time_ns, bool is_first)
+/*
+ * Whether a payload with this first byte can have a hint: a TLS record, or the
+ * method, version or banner of a text protocol. Most payloads stop here.
+ */
+static bool may_begin_hint(uint8_t byte)
 {
-	if (is_first || time_ns < totals->first_ns) {
-		totals->first_ns = time_ns;
+	return (byte >= 'A' && byte <= 'Z') || (byte >= 20 && byte <= 23);
+}
+
+static void fill_segment(const struct cu_tcp *tcp, struct cu_segment *segment)
+{
+	segment->ttl = tcp->ttl;
+	segment->flags = tcp->flags;
+	segment->window = tcp->window;
+	segment->ip_id = tcp->ip_id;
+	segment->n_sack = tcp->n_sack;
+	segment->has_timestamps = tcp->has_timestamps;
+	segment->seq = tcp->seq;
+	segment->ack = tcp->ack;
+	segment->len = tcp->payload_len;
+	segment->tsval = tcp->tsval;
+	segment->tsecr = tcp->tsecr;
+	if (tcp->n_sack > 0) {
+		memcpy(segment->sack, tcp->sack, sizeof(segment->sack));
 	}
-	if (is_first || time_ns > totals->last_ns) {
-		totals->last_ns = time_ns;
-	}
+	segment->icmp = false;
+	segment->hint.kind = CU_HINT_NONE;
+}
+
+static void fill_icmp(const struct cu_icmp_error *icmp, struct cu_segment *segment)
+{
+	*segment = (struct cu_segment){
+		.seq = icmp->seq,
+		.icmp = true,
+		.icmp_type = icmp->type,
+		.icmp_code = icmp->code,
+		.icmp_mtu = icmp->mtu,
+		.icmp_reporter = icmp->reporter,
+	};
 }
 
 /* Decodes a packet to a sighting; false when it concerns no connection. */
 static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_sighting *sighting)
 {
-	union cu_packet_content *content = &sighting->content;
+	union cu_packet_content content;
 	enum cu_packet_kind kind =
-		cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, content);
+		cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
 	f->n_kinds[kind]++;
-	if (kind > CU_PACKET_FRAGMENT) {
+	const struct cu_flow_key *key = &content.tcp.key;
+	if (kind == CU_PACKET_TCP) {
+		const struct cu_tcp *tcp = &content.tcp;
+		fill_segment(tcp, &sighting->segment);
+		sighting->first_fragment = tcp->first_fragment;
+		sighting->syn = tcp->syn;
+		if (tcp->payload_caplen > 0 && may_begin_hint(tcp->payload[0]) && !f->config->no_hints) {
+			cu_hint_parse(tcp->payload, tcp->payload_caplen, &sighting->segment.hint);
+		}
+	} else if (kind == CU_PACKET_ICMP_ERROR) {
+		fill_icmp(&content.icmp, &sighting->segment);
+		key = &content.icmp.key;
+	} else if (kind != CU_PACKET_FRAGMENT) {
 		return false;
 	}
-	sighting->time_ns = packet->time_ns;
-	sighting->frame = packet->frame;
-	sighting->file = packet->file;
 	sighting->kind = (uint8_t)kind;
-	const struct cu_flow_key *key = kind == CU_PACKET_ICMP_ERROR ? &content->icmp.key : &content->tcp.key;
+	sighting->segment.time_ns = packet->time_ns;
+	sighting->segment.frame = packet->frame;
+	sighting->segment.file = packet->file;
 	sighting->from_lower = cu_key_make(key, f->config->ignore_vlan, &sighting->key);
 	sighting->tag = cu_table_tag(&f->track.table, &sighting->key);
-	__builtin_prefetch(&f->track.table.slots[sighting->tag & f->track.table.mask]);
-	sighting->hint.kind = CU_HINT_NONE;
-	if (kind == CU_PACKET_TCP && content->tcp.payload_caplen > 0 && !f->config->no_hints) {
-		cu_hint_parse(content->tcp.payload, content->tcp.payload_caplen, &sighting->hint);
-	}
+	cu_table_prefetch(&f->track.table, sighting->tag);
 	return true;
 }
 
@@ -75,40 +112,14 @@ static int fill_batch(struct flowify *f)
 		if (rc <= 0) {
 			return rc;
 		}
-		note_time(f->totals, packet.time_ns, f->n_delivered == 0);
 		f->n_delivered++;
+		f->first_ns = packet.time_ns < f->first_ns ? packet.time_ns : f->first_ns;
+		f->last_ns = packet.time_ns > f->last_ns ? packet.time_ns : f->last_ns;
 		if (sight(f, &packet, &f->batch[f->n_batch])) {
 			f->n_batch++;
 		}
 	}
 	return 1;
-}
-
-static void prefetch_flow(const struct cu_flow *flow)
-{
-	const char *line = (const char *)flow;
-	for (int i = 0; i < PREFETCHED_LINES; i++) {
-		__builtin_prefetch(line + (ptrdiff_t)i * CACHE_LINE, 1);
-	}
-}
-
-static int put_batch(struct flowify *f)
-{
-	struct cu_track *track = &f->track;
-	for (size_t i = 0; i < f->n_batch; i++) {
-		struct cu_sighting *sighting = &f->batch[i];
-		sighting->guess = cu_table_guess(&track->table, sighting->tag);
-		if (sighting->guess != 0) {
-			prefetch_flow(cu_table_at(&track->table, sighting->guess));
-		}
-	}
-	for (size_t i = 0; i < f->n_batch; i++) {
-		int rc = cu_track_put(track, &f->batch[i]);
-		if (rc < 0) {
-			return rc;
-		}
-	}
-	return f->n_batch > 0 ? cu_track_expire(track, f->batch[f->n_batch - 1].time_ns) : 0;
 }
 
 /* Names the inputs; what is known of them before their first packet, and after it. */
@@ -150,6 +161,10 @@ static void sum_totals(struct flowify *f)
 	for (size_t i = 0; (fault = cu_capture_fault(f->capture, i)) != NULL; i++) {
 		totals->n_truncated += fault->code == CU_ERR_TRUNCATED;
 	}
+	if (f->n_delivered > 0) {
+		totals->first_ns = f->first_ns;
+		totals->last_ns = f->last_ns;
+	}
 	totals->n_packets = f->n_delivered + totals->n_filtered;
 	totals->n_tcp = f->n_kinds[CU_PACKET_TCP];
 	totals->n_icmp_errors = f->n_kinds[CU_PACKET_ICMP_ERROR];
@@ -177,7 +192,7 @@ static int run(struct flowify *f, cu_progress_fn *progress, void *arg)
 	int more = fill_batch(f);
 	int rc = more < 0 ? more : write_header(f);
 	while (rc == 0) {
-		rc = put_batch(f);
+		rc = cu_track_put(&f->track, f->batch, f->n_batch);
 		if (rc < 0 || more == 0) {
 			break;
 		}
@@ -210,6 +225,8 @@ int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struc
 	f->writer = writer;
 	f->config = config != NULL ? config : &defaults;
 	f->totals = totals;
+	f->first_ns = INT64_MAX;
+	f->last_ns = INT64_MIN;
 	int rc = cu_track_init(&f->track, writer, f->config);
 	if (rc == 0) {
 		rc = run(f, progress, arg);

@@ -26,7 +26,7 @@ struct cu_flowify_config {
 	/*
 	 * Bound on connections and pending timelines together, in bytes: the
 	 * least used connections leave early when it is met. By default
-	 * timelines may take 48 MiB beyond one block of each connection, and
+	 * timelines may take 32 MiB beyond 192 bytes for each connection, and
 	 * there may be 4 Mi connections.
 	 */
 	uint64_t memory_bytes;

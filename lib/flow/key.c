@@ -1,7 +1,5 @@
 #include "lib/flow/key.h"
 
-#include "lib/base/bytes.h"
-
 #include <string.h>
 
 /* The high byte of an id says its kind; 1 is an IEEE 802.1Q VLAN. */
@@ -36,30 +34,11 @@ static bool make_ipv6(const struct cu_flow_key *flow, struct cu_key *key)
 	return from_lower;
 }
 
-static bool make_ipv4(const struct cu_flow_key *flow, struct cu_key *key)
+bool cu_key_make_long(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key)
 {
-	uint64_t src = cu_get_be32(flow->src.bytes);
-	uint64_t dst = cu_get_be32(flow->dst.bytes);
-	uint64_t src_port = flow->src_port;
-	uint64_t dst_port = flow->dst_port;
-	bool from_lower = (src << 16 | src_port) <= (dst << 16 | dst_port);
-	if (from_lower) {
-		key->head[0] = src_port << 48 | dst_port << 32 | 4;
-		key->head[1] = src << 32 | dst;
-	} else {
-		key->head[0] = dst_port << 48 | src_port << 32 | 4;
-		key->head[1] = dst << 32 | src;
-	}
-	return from_lower;
-}
-
-bool cu_key_make(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key)
-{
-	memset(key->rest, 0, sizeof(key->rest));
-	bool from_lower = flow->src.family == 6 ? make_ipv6(flow, key) : make_ipv4(flow, key);
-	if (flow->n_ids > 0) {
-		put_ids(key, flow, ignore_vlan);
-	}
+	*key = (struct cu_key){0};
+	bool from_lower = flow->src.family == 6 ? make_ipv6(flow, key) : cu_key_make_ipv4(flow, key);
+	put_ids(key, flow, ignore_vlan);
 	return from_lower;
 }
 

@@ -9,6 +9,7 @@
 #ifndef CU_FLOW_KEY_H
 #define CU_FLOW_KEY_H
 
+#include "lib/base/bytes.h"
 #include "lib/base/hash.h"
 #include "lib/packet/packet.h"
 
@@ -26,11 +27,33 @@ struct cu_key {
 	uint64_t rest[5];
 };
 
+/* As cu_key_make, for IPv6 and packets with ids. */
+bool cu_key_make_long(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key);
+
+static inline bool cu_key_make_ipv4(const struct cu_flow_key *flow, struct cu_key *key)
+{
+	uint64_t src = cu_get_be32(flow->src.bytes);
+	uint64_t dst = cu_get_be32(flow->dst.bytes);
+	uint64_t src_port = flow->src_port;
+	uint64_t dst_port = flow->dst_port;
+	bool from_lower = (src << 16 | src_port) <= (dst << 16 | dst_port);
+	*key = (struct cu_key){0};
+	key->head[0] = (from_lower ? src_port << 48 | dst_port << 32 : dst_port << 48 | src_port << 32) | 4;
+	key->head[1] = from_lower ? src << 32 | dst : dst << 32 | src;
+	return from_lower;
+}
+
 /*
  * Makes the key of a packet; returns whether its source is the lower end.
  * ignore_vlan leaves out VLAN ids, which differ by direction on some mirrors.
  */
-bool cu_key_make(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key);
+static inline bool cu_key_make(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key)
+{
+	if (flow->src.family == 4 && flow->n_ids == 0) {
+		return cu_key_make_ipv4(flow, key);
+	}
+	return cu_key_make_long(flow, ignore_vlan, key);
+}
 
 /* The ends as addresses and ports again: index 0 the lower. */
 void cu_key_ends(const struct cu_key *key, struct cu_addr addr[2], uint16_t port[2]);

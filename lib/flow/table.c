@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS_MIN = 1024, CACHE_LINE = 64 };
+enum { SLOTS_MIN = 1024 };
 
 /* Slots are found by 32 bits of hash, so that half of them is the most there can be. */
 #define FLOWS_CAP (UINT32_C(1) << 31)
@@ -82,8 +82,8 @@ static bool add_slab(struct cu_table *table)
 		return false;
 	}
 	table->slabs = slabs;
-	size_t size = (CU_FLOW_SLAB * sizeof(struct cu_flow) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
-	slabs[table->n_slabs] = aligned_alloc(CACHE_LINE, size);
+	size_t size = (CU_FLOW_SLAB * sizeof(struct cu_flow) + CU_CACHE_LINE - 1) / CU_CACHE_LINE * CU_CACHE_LINE;
+	slabs[table->n_slabs] = aligned_alloc(CU_CACHE_LINE, size);
 	if (slabs[table->n_slabs] == NULL) {
 		return false;
 	}

@@ -15,8 +15,8 @@
 #ifndef CU_FLOW_TABLE_H
 #define CU_FLOW_TABLE_H
 
-#include "lib/flow/chain.h"
 #include "lib/flow/key.h"
+#include "lib/flow/spool.h"
 #include "lib/record/timeline.h"
 
 #include <stdbool.h>
@@ -57,18 +57,18 @@ struct cu_flow {
 	uint64_t key_head[2]; /* {0} in a free one */
 	int64_t last_ns;
 	uint64_t last_frame;
-	struct cu_chain pending; /* encoded segments not yet written */
+	struct cu_spool pending; /* encoded segments not yet written */
 	uint16_t last_file;
 	uint8_t role;         /* enum cu_role_source */
-	bool client_is_lower; /* which end of the key */
-	bool reset;           /* a RST was seen */
 	uint8_t list;         /* CU_LIST_OPEN or CU_LIST_FINISHED */
-	bool was_flushed;     /* a chunk was written: directions are settled */
-	bool continued;
 	uint8_t turn;         /* CU_C2S, CU_S2C: who sent data last; 2: nobody yet */
-	bool turn_hinted;     /* and a hint was kept of that turn */
-	bool tls;             /* a TLS hello was seen */
-	bool tls_handshake;   /* and no application data since at the start of a turn */
+	bool client_is_lower; /* which end of the key */
+	bool turn_hinted : 1; /* a hint was kept of that turn */
+	bool tls : 1;           /* a TLS hello was seen */
+	bool tls_handshake : 1; /* and no application data since at the start of a turn */
+	bool reset : 1;         /* a RST was seen */
+	bool was_flushed : 1;   /* a chunk was written: directions are settled */
+	bool continued : 1;
 	uint16_t n_pending;   /* segments in pending */
 	uint16_t first_file;
 	uint32_t n_fragments;
@@ -107,7 +107,10 @@ struct cu_table {
 	struct cu_flow_list lists[CU_N_LISTS];
 };
 
-enum { CU_FLOW_SLAB = 256 };
+enum { CU_FLOW_SLAB = 256, CU_CACHE_LINE = 64 };
+
+/* What a packet touches. */
+#define CU_FLOW_HOT_BYTES offsetof(struct cu_flow, key_rest)
 
 /* 0 or CU_ERR_NOMEM; release after either. */
 int cu_table_init(struct cu_table *table);
@@ -149,6 +152,20 @@ static inline struct cu_flow *cu_table_guess(const struct cu_table *table, uint3
 		}
 	}
 	return NULL;
+}
+
+static inline void cu_table_prefetch(const struct cu_table *table, uint32_t tag)
+{
+	__builtin_prefetch(&table->slots[tag & table->mask]);
+}
+
+/* The first n_bytes of a connection. */
+static inline void cu_flow_prefetch(const struct cu_flow *flow, size_t n_bytes)
+{
+	const char *line = (const char *)flow;
+	for (size_t i = 0; i < n_bytes; i += CU_CACHE_LINE) {
+		__builtin_prefetch(line + i, 1);
+	}
 }
 
 /* The connection with this key, or NULL. */

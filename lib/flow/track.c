@@ -4,25 +4,21 @@
 #include <string.h>
 
 enum {
-	/*
-	 * A chunk is written when it has this many bytes. Its first segments cost
-	 * about 40 bytes more than later ones: a third of a percent here.
-	 */
-	CHUNK_BYTES = 12 * 1024,
 	/* By default: see flowify.h. */
 	FLOWS_CAP = 1 << 22,
-	PENDING_BYTES = 48 << 20,
+	PENDING_BYTES = 32 << 20,
 	/*
 	 * Finished connections stay for late segments, and small captures are
 	 * numbered as tshark does whatever comes late. Beyond this many they leave
 	 * after LINGER_NS, so that the table of a large capture stays in the cache.
 	 */
 	LINGER_FLOWS = 4096,
-	/* Heads of a list looked at in one cu_track_expire: twice what can join between two. */
+	/* Heads of a list looked at with a batch of packets: twice what can join between two. */
 	EXAMINED_CAP = 64,
 	/* Connections passed over in the search for one that may be evicted. */
 	EVICT_TRIES = 16,
 	FLOWS_CAP_MIN = 16,
+	SLOT_BYTES = 4 * sizeof(struct cu_flow_slot), /* of a connection, when the slots have just grown */
 };
 
 /* Longer than the usual last retransmissions of a FIN; perf figures: half the time of keeping all. */
@@ -46,17 +42,15 @@ int cu_track_init(struct cu_track *track, struct cu_writer *writer, const struct
 {
 	memset(track, 0, sizeof(*track));
 	track->writer = writer;
-	track->ignore_vlan = config->ignore_vlan;
 	track->idle_timeout_ns = config->idle_timeout_ns > 0 ? config->idle_timeout_ns : CU_IDLE_TIMEOUT_NS;
 	track->flows_cap = FLOWS_CAP;
-	track->spare_blocks = PENDING_BYTES / CU_CHAIN_BLOCK;
+	track->spare_bytes = PENDING_BYTES;
 	if (config->memory_bytes > 0) {
-		/* half for connections, each with a block and its part of the slots */
-		uint64_t n_flows = config->memory_bytes / 2 / (sizeof(struct cu_flow) + CU_CHAIN_BLOCK + 32);
+		/* half for connections, each with a small spool and its part of the slots */
+		uint64_t n_flows = config->memory_bytes / 2 / (sizeof(struct cu_flow) + CU_SPOOL_SMALL + SLOT_BYTES);
 		n_flows = n_flows > FLOWS_CAP_MIN ? n_flows : FLOWS_CAP_MIN;
 		track->flows_cap = n_flows < UINT32_MAX / 4 ? (uint32_t)n_flows : UINT32_MAX / 4;
-		uint64_t n_blocks = config->memory_bytes / 2 / CU_CHAIN_BLOCK;
-		track->spare_blocks = n_blocks < UINT32_MAX / 4 ? (uint32_t)n_blocks : UINT32_MAX / 4;
+		track->spare_bytes = config->memory_bytes / 2;
 	}
 	return cu_table_init(&track->table);
 }
@@ -64,52 +58,67 @@ int cu_track_init(struct cu_track *track, struct cu_writer *writer, const struct
 void cu_track_release(struct cu_track *track)
 {
 	cu_table_release(&track->table);
-	cu_chain_pool_release(&track->chains);
+	cu_spool_pool_release(&track->spools);
 	cu_buf_release(&track->buf);
 }
 
 /* ---- Writing ---- */
 
 /* The pending segments become a chunk record. */
-static int flush(struct cu_track *track, uint32_t ref)
+static int flush(struct cu_track *track, struct cu_flow *flow)
 {
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
 	if (flow->n_pending == 0) {
 		return 0;
 	}
 	struct cu_buf *buf = &track->buf;
 	cu_buf_clear(buf);
 	cu_chunk_begin(flow->stream, flow->n_pending, buf);
-	if (!cu_buf_reserve(buf, flow->pending.len) || buf->failed) {
+	cu_buf_add(buf, flow->pending.data, flow->pending.len);
+	if (buf->failed) {
 		return CU_ERR_NOMEM;
 	}
-	cu_chain_copy(&track->chains, &flow->pending, buf->data + buf->len);
-	buf->len += flow->pending.len;
-	cu_chain_clear(&track->chains, &flow->pending);
-	cu_list_remove(&track->table, CU_LIST_PENDING, ref);
+	cu_spool_clear(&track->spools, &flow->pending);
+	cu_list_remove(&track->table, CU_LIST_PENDING, flow);
 	flow->n_pending = 0;
 	flow->was_flushed = true;
 	flow->state = (struct cu_timeline_state){0};
 	return cu_writer_add(track->writer, CU_RECORD_CHUNK, buf->data, buf->len);
 }
 
-static int append(struct cu_track *track, uint32_t ref, const struct cu_segment *segment)
+/* Adds a segment to the timeline where it may not fit. */
+static int append_tight(struct cu_track *track, struct cu_flow *flow, const struct cu_segment *segment)
 {
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
 	uint8_t bytes[CU_SEGMENT_ENCODED_CAP];
 	size_t len = cu_timeline_encode(&flow->state, segment, bytes);
-	int rc = cu_chain_add(&track->chains, &flow->pending, bytes, len);
-	if (rc < 0) {
-		return rc;
+	if (flow->pending.len + len > flow->pending.cap) {
+		int rc = cu_spool_grow(&track->spools, &flow->pending, len);
+		if (rc < 0) {
+			return rc;
+		}
 	}
+	memcpy(flow->pending.data + flow->pending.len, bytes, len);
+	flow->pending.len = (uint16_t)(flow->pending.len + len);
+	return 0;
+}
+
+/* Adds a segment to the timeline, and writes timelines that have become too long or too many. */
+static int append(struct cu_track *track, struct cu_flow *flow, const struct cu_segment *segment)
+{
+	struct cu_spool *spool = &flow->pending;
 	if (flow->n_pending++ == 0) {
-		cu_list_append(&track->table, CU_LIST_PENDING, ref);
+		cu_list_append(&track->table, CU_LIST_PENDING, flow);
 	}
-	if (flow->pending.len >= CHUNK_BYTES) {
-		rc = flush(track, ref);
+	if (spool->cap - spool->len >= CU_SEGMENT_ENCODED_CAP) {
+		size_t len = cu_timeline_encode(&flow->state, segment, spool->data + spool->len);
+		spool->len = (uint16_t)(spool->len + len);
+		return 0;
 	}
-	while (rc == 0 && track->chains.n_used > track->spare_blocks + track->table.n) {
-		rc = flush(track, track->table.lists[CU_LIST_PENDING].head);
+	int rc = append_tight(track, flow, segment);
+	if (rc == 0 && spool->len > CU_SPOOL_LARGE - CU_SEGMENT_ENCODED_CAP) {
+		rc = flush(track, flow);
+	}
+	while (rc == 0 && track->spools.n_bytes > track->spare_bytes + (uint64_t)track->table.n * CU_SPOOL_SMALL) {
+		rc = flush(track, cu_list_head(&track->table, CU_LIST_PENDING));
 	}
 	return rc;
 }
@@ -166,13 +175,12 @@ static int write_connection(struct cu_track *track, const struct cu_flow *flow, 
 }
 
 /* Writes what there is of a connection. How it ended weighs more than why it leaves. */
-static int write_flow(struct cu_track *track, uint32_t ref, enum cu_connection_end why)
+static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
 {
-	int rc = flush(track, ref);
+	int rc = flush(track, flow);
 	if (rc < 0) {
 		return rc;
 	}
-	const struct cu_flow *flow = cu_table_at(&track->table, ref);
 	if (flow->reset) {
 		why = CU_END_RESET;
 	} else if (both_fins(flow)) {
@@ -189,37 +197,39 @@ static uint64_t *left_place(struct cu_track *track, uint64_t hash)
 	return &track->left[hash % CU_LEFT_CAP];
 }
 
-static int leave(struct cu_track *track, uint32_t ref, enum cu_connection_end why)
+/* Most leave in the order of a list, long after their last segment: the next one's memory is sent for meanwhile. */
+static int leave(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
 {
-	int rc = write_flow(track, ref, why);
+	struct cu_flow *next = flow->link.next != 0 ? cu_table_at(&track->table, flow->link.next) : flow;
+	cu_flow_prefetch(next, sizeof(*next));
+	int rc = write_flow(track, flow, why);
 	if (rc < 0) {
 		return rc;
 	}
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
 	if (why != CU_END_REUSED) {
 		struct cu_key key;
 		cu_flow_key(flow, &key);
 		uint64_t hash = cu_key_hash(fixed_seed, &key);
 		*left_place(track, hash) = hash;
 	}
-	cu_list_remove(&track->table, (enum cu_list_id)flow->list, ref);
-	cu_table_remove(&track->table, ref);
+	cu_list_remove(&track->table, (enum cu_list_id)flow->list, flow);
+	cu_table_remove(&track->table, flow);
+	cu_table_prefetch(&track->table, next->tag);
 	return 0;
 }
 
 /* To the end of a list, to be examined again when its turn comes. */
-static void enlist(struct cu_track *track, uint32_t ref, enum cu_list_id list, int64_t now_ns)
+static void enlist(struct cu_track *track, struct cu_flow *flow, enum cu_list_id list, int64_t now_ns)
 {
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
 	flow->list = (uint8_t)list;
 	flow->listed_ns = now_ns;
-	cu_list_append(&track->table, list, ref);
+	cu_list_append(&track->table, list, flow);
 }
 
-static void enlist_again(struct cu_track *track, uint32_t ref, enum cu_list_id list, int64_t now_ns)
+static void enlist_again(struct cu_track *track, struct cu_flow *flow, enum cu_list_id list, int64_t now_ns)
 {
-	cu_list_remove(&track->table, (enum cu_list_id)cu_table_at(&track->table, ref)->list, ref);
-	enlist(track, ref, list, now_ns);
+	cu_list_remove(&track->table, (enum cu_list_id)flow->list, flow);
+	enlist(track, flow, list, now_ns);
 }
 
 /*
@@ -228,23 +238,20 @@ static void enlist_again(struct cu_track *track, uint32_t ref, enum cu_list_id l
  */
 static int examine(struct cu_track *track, enum cu_list_id list, int64_t now_ns, int64_t turn_ns, int64_t silence_ns)
 {
-	uint32_t ref = track->table.lists[list].head;
-	if (ref == 0) {
-		return 0;
-	}
-	const struct cu_flow *flow = cu_table_at(&track->table, ref);
-	if (elapsed_ns(flow->listed_ns, now_ns) <= turn_ns) {
+	struct cu_flow *flow = cu_list_head(&track->table, list);
+	if (flow == NULL || elapsed_ns(flow->listed_ns, now_ns) <= turn_ns) {
 		return 0;
 	}
 	if (elapsed_ns(flow->last_ns, now_ns) <= silence_ns) {
-		enlist_again(track, ref, list, now_ns);
+		enlist_again(track, flow, list, now_ns);
 		return 1;
 	}
-	int rc = leave(track, ref, CU_END_IDLE);
+	int rc = leave(track, flow, CU_END_IDLE);
 	return rc < 0 ? rc : 1;
 }
 
-int cu_track_expire(struct cu_track *track, int64_t now_ns)
+/* Lets connections leave that are over at this time. */
+static int expire(struct cu_track *track, int64_t now_ns)
 {
 	/*
 	 * The number looked at is bounded, also because one wrong time stamp must
@@ -271,21 +278,17 @@ int cu_track_expire(struct cu_track *track, int64_t now_ns)
 /* The table is full: the oldest finished connection leaves, or the oldest that was not used since its last turn. */
 static int evict(struct cu_track *track)
 {
-	const struct cu_flow_list *lists = track->table.lists;
-	if (lists[CU_LIST_FINISHED].head != 0) {
-		return leave(track, lists[CU_LIST_FINISHED].head, CU_END_EVICTED);
+	struct cu_flow *flow = cu_list_head(&track->table, CU_LIST_FINISHED);
+	if (flow != NULL) {
+		return leave(track, flow, CU_END_EVICTED);
 	}
-	uint32_t ref = lists[CU_LIST_OPEN].head;
-	for (int i = 0; i < EVICT_TRIES; i++) {
-		int64_t last_ns = cu_table_at(&track->table, ref)->last_ns;
-		if (elapsed_ns(cu_table_at(&track->table, ref)->listed_ns, last_ns) <= 0) {
-			break;
-		}
-		enlist_again(track, ref, CU_LIST_OPEN, last_ns);
-		ref = lists[CU_LIST_OPEN].head;
+	flow = cu_list_head(&track->table, CU_LIST_OPEN);
+	for (int i = 0; i < EVICT_TRIES && elapsed_ns(flow->listed_ns, flow->last_ns) > 0; i++) {
+		enlist_again(track, flow, CU_LIST_OPEN, flow->last_ns);
+		flow = cu_list_head(&track->table, CU_LIST_OPEN);
 	}
 	track->n_evicted++;
-	return leave(track, ref, CU_END_EVICTED);
+	return leave(track, flow, CU_END_EVICTED);
 }
 
 /* ---- Segments ---- */
@@ -295,20 +298,20 @@ static unsigned dir_of(const struct cu_flow *flow, bool from_lower)
 	return from_lower == flow->client_is_lower ? CU_C2S : CU_S2C;
 }
 
-static bool is_syn(const struct cu_tcp *tcp)
+static bool is_syn(const struct cu_segment *segment)
 {
-	return (tcp->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN;
+	return (segment->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN;
 }
 
-static bool is_syn_ack(const struct cu_tcp *tcp)
+static bool is_syn_ack(const struct cu_segment *segment)
 {
-	return (tcp->flags & (CU_TCP_SYN | CU_TCP_ACK)) == (CU_TCP_SYN | CU_TCP_ACK);
+	return (segment->flags & (CU_TCP_SYN | CU_TCP_ACK)) == (CU_TCP_SYN | CU_TCP_ACK);
 }
 
 /* A SYN that the connection cannot have begun with. One with the same number is a retransmission. */
-static bool is_reuse(const struct cu_flow_side *side, const struct cu_tcp *tcp)
+static bool is_reuse(const struct cu_flow_side *side, const struct cu_segment *segment)
 {
-	return is_syn(tcp) && (side->marks & CU_SIDE_BASE) != 0 && tcp->seq != side->base_seq;
+	return is_syn(segment) && (side->marks & CU_SIDE_BASE) != 0 && segment->seq != side->base_seq;
 }
 
 /*
@@ -316,27 +319,21 @@ static bool is_reuse(const struct cu_flow_side *side, const struct cu_tcp *tcp)
  * tshark 4.0 keeps it: of the first segment, or the first acknowledgement in
  * the other direction, less one unless it was a SYN; a SYN-ACK overrides it.
  */
-static void note_base_seq(struct cu_flow *flow, unsigned dir, const struct cu_tcp *tcp)
+static void note_base_seq(struct cu_flow_side *from, struct cu_flow_side *to, const struct cu_segment *segment)
 {
-	struct cu_flow_side *from = &flow->side[dir];
-	struct cu_flow_side *to = &flow->side[1 - dir];
-	if (tcp->first_fragment) {
-		return;
-	}
-	if ((from->marks & CU_SIDE_BASE) == 0 || is_syn_ack(tcp)) {
-		from->base_seq = (tcp->flags & CU_TCP_SYN) != 0 ? tcp->seq : tcp->seq - 1;
+	if ((from->marks & CU_SIDE_BASE) == 0 || is_syn_ack(segment)) {
+		from->base_seq = (segment->flags & CU_TCP_SYN) != 0 ? segment->seq : segment->seq - 1;
 		from->marks |= CU_SIDE_BASE;
 	}
-	if ((to->marks & CU_SIDE_BASE) == 0 && (tcp->flags & CU_TCP_ACK) != 0) {
-		to->base_seq = tcp->ack - 1;
+	if ((to->marks & CU_SIDE_BASE) == 0 && (segment->flags & CU_TCP_ACK) != 0) {
+		to->base_seq = segment->ack - 1;
 		to->marks |= CU_SIDE_BASE;
 	}
 }
 
 /* The client was guessed wrong: turns around what was kept. Nothing of it was written yet. */
-static int turn_around(struct cu_track *track, uint32_t ref)
+static int turn_around(struct cu_track *track, struct cu_flow *flow)
 {
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
 	struct cu_flow_side side = flow->side[0];
 	flow->side[0] = flow->side[1];
 	flow->side[1] = side;
@@ -346,21 +343,19 @@ static int turn_around(struct cu_track *track, uint32_t ref)
 	}
 	struct cu_buf *buf = &track->buf;
 	cu_buf_clear(buf);
-	if (!cu_buf_reserve(buf, flow->pending.len)) {
+	cu_buf_add(buf, flow->pending.data, flow->pending.len);
+	if (buf->failed) {
 		return CU_ERR_NOMEM;
 	}
-	cu_chain_copy(&track->chains, &flow->pending, buf->data);
-	struct cu_cursor cur = cu_cursor_make(buf->data, flow->pending.len);
-	cu_chain_clear(&track->chains, &flow->pending);
+	struct cu_cursor cur = cu_cursor_make(buf->data, buf->len);
+	flow->pending.len = 0;
 	flow->state = (struct cu_timeline_state){0};
 	struct cu_timeline_state state = {0};
 	struct cu_segment segment;
 	int rc;
 	while ((rc = cu_timeline_decode(&state, &cur, &segment)) > 0) {
 		segment.dir ^= 1;
-		uint8_t bytes[CU_SEGMENT_ENCODED_CAP];
-		size_t len = cu_timeline_encode(&flow->state, &segment, bytes);
-		rc = cu_chain_add(&track->chains, &flow->pending, bytes, len);
+		rc = append_tight(track, flow, &segment);
 		if (rc < 0) {
 			break;
 		}
@@ -369,11 +364,11 @@ static int turn_around(struct cu_track *track, uint32_t ref)
 }
 
 /* A SYN or SYN-ACK says who the client is; a guess that was wrong is put right while that is possible. */
-static int settle_role(struct cu_track *track, uint32_t ref, bool from_lower, const struct cu_tcp *tcp)
+static int settle_role(struct cu_track *track, struct cu_flow *flow, const struct cu_sighting *sighting)
 {
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
-	enum cu_role_source role = is_syn(tcp) ? CU_ROLE_SYN : CU_ROLE_SYN_ACK;
-	bool says_lower = is_syn(tcp) ? from_lower : !from_lower;
+	bool syn = is_syn(&sighting->segment);
+	enum cu_role_source role = syn ? CU_ROLE_SYN : CU_ROLE_SYN_ACK;
+	bool says_lower = syn == sighting->from_lower;
 	if (says_lower == flow->client_is_lower) {
 		if (flow->role != CU_ROLE_SYN) {
 			flow->role = (uint8_t)role;
@@ -384,24 +379,28 @@ static int settle_role(struct cu_track *track, uint32_t ref, bool from_lower, co
 		return 0;
 	}
 	flow->role = (uint8_t)role;
-	return turn_around(track, ref);
+	return turn_around(track, flow);
 }
 
 /* Whether the lower end is the client, by the first segment seen. */
 static bool first_guess(const struct cu_sighting *sighting)
 {
-	const struct cu_flow_key *flow = &sighting->content.tcp.key;
-	if (is_syn(&sighting->content.tcp)) {
+	if (is_syn(&sighting->segment)) {
 		return sighting->from_lower;
 	}
-	if (is_syn_ack(&sighting->content.tcp) || flow->src_port < flow->dst_port) {
-		return !sighting->from_lower; /* a server's port is the lower one, as a rule */
+	if (is_syn_ack(&sighting->segment)) {
+		return !sighting->from_lower;
+	}
+	uint16_t lower_port = (uint16_t)(sighting->key.head[0] >> 48);
+	uint16_t upper_port = (uint16_t)(sighting->key.head[0] >> 32);
+	if (lower_port != upper_port) {
+		return lower_port > upper_port; /* a server's port is the smaller one, as a rule */
 	}
 	return sighting->from_lower;
 }
 
-/* A new connection: its ref in *ref. */
-static int begin(struct cu_track *track, const struct cu_sighting *sighting, uint32_t *ref)
+/* A new connection. */
+static int begin(struct cu_track *track, const struct cu_sighting *sighting, struct cu_flow **begun)
 {
 	if (track->table.n >= track->flows_cap) {
 		int rc = evict(track);
@@ -409,19 +408,19 @@ static int begin(struct cu_track *track, const struct cu_sighting *sighting, uin
 			return rc;
 		}
 	}
-	*ref = cu_table_add(&track->table, sighting->tag, &sighting->key);
-	if (*ref == 0) {
+	struct cu_flow *flow = cu_table_add(&track->table, sighting->tag, &sighting->key);
+	*begun = flow;
+	if (flow == NULL) {
 		return CU_ERR_NOMEM;
 	}
-	struct cu_flow *flow = cu_table_at(&track->table, *ref);
 	flow->stream = track->n_streams++;
-	flow->start_ns = sighting->time_ns;
-	flow->first_frame = sighting->frame;
-	flow->first_file = sighting->file;
+	flow->start_ns = sighting->segment.time_ns;
+	flow->first_frame = sighting->segment.frame;
+	flow->first_file = sighting->segment.file;
 	flow->client_is_lower = first_guess(sighting);
 	flow->turn = 2;
-	enlist(track, *ref, CU_LIST_OPEN, sighting->time_ns);
-	if (!is_syn(&sighting->content.tcp)) {
+	enlist(track, flow, CU_LIST_OPEN, sighting->segment.time_ns);
+	if (!is_syn(&sighting->segment)) {
 		uint64_t hash = cu_key_hash(fixed_seed, &sighting->key);
 		uint64_t *place = left_place(track, hash);
 		flow->continued = *place == hash;
@@ -430,7 +429,7 @@ static int begin(struct cu_track *track, const struct cu_sighting *sighting, uin
 	return 0;
 }
 
-static bool names_protocol(uint8_t kind)
+static bool names_protocol(unsigned kind)
 {
 	return kind == CU_HINT_HTTP_REQUEST || kind == CU_HINT_HTTP_RESPONSE || kind == CU_HINT_TLS_CLIENT_HELLO ||
 	       kind == CU_HINT_TLS_SERVER_HELLO || kind == CU_HINT_SSH_BANNER;
@@ -441,11 +440,12 @@ static bool names_protocol(uint8_t kind)
  * the first data after the other side sent some; later in a turn when its start
  * was lost; records of a TLS handshake, and alerts. Keeps count of turns.
  */
-static bool wants_hint(struct cu_flow *flow, unsigned dir, const struct cu_tcp *tcp, uint8_t kind)
+static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 {
+	unsigned dir = segment->dir;
+	unsigned kind = segment->hint.kind;
 	const struct cu_flow_side *side = &flow->side[dir];
-	bool is_new = (side->marks & CU_SIDE_SEEN) == 0 ||
-	              seq_diff(tcp->seq + tcp->payload_len, side->next_seq) > 0;
+	bool is_new = (side->marks & CU_SIDE_SEEN) == 0 || seq_diff(segment->seq + segment->len, side->next_seq) > 0;
 	bool begins_turn = is_new && flow->turn != dir;
 	if (begins_turn) {
 		flow->turn = (uint8_t)dir;
@@ -475,173 +475,151 @@ static bool wants_hint(struct cu_flow *flow, unsigned dir, const struct cu_tcp *
 	return true;
 }
 
-/* What the segment tells of its sender. */
-static void note_sender(struct cu_flow *flow, struct cu_flow_side *side, const struct cu_tcp *tcp)
+/* The first segment of a side, SYN, FIN and RST: what they tell of their sender. */
+static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 {
-	if (side->n_segments++ == 0) {
-		side->isn = tcp->seq;
-		side->ttl = tcp->ttl;
+	const struct cu_segment *segment = &sighting->segment;
+	struct cu_flow_side *side = &flow->side[segment->dir];
+	if (!sighting->first_fragment) {
+		note_base_seq(side, &flow->side[!segment->dir], segment);
 	}
-	if ((tcp->flags & CU_TCP_RST) != 0) {
-		side->n_bytes += tcp->payload_len;
+	if (side->n_segments == 0) {
+		side->isn = segment->seq;
+		side->ttl = segment->ttl;
+	}
+	if ((segment->flags & CU_TCP_RST) != 0) {
 		flow->reset = flow->reset || !both_fins(flow);
 		return; /* its sequence number may be any (RFC 9293 section 3.10.7.1) */
 	}
-	uint32_t end = tcp->seq + tcp->payload_len;
-	if ((tcp->flags & (CU_TCP_SYN | CU_TCP_FIN)) != 0) {
-		if ((tcp->flags & CU_TCP_SYN) != 0) {
-			end++;
-			if ((side->marks & CU_SIDE_SYN) == 0 || (is_syn_ack(tcp) && side->n_bytes == 0)) {
-				side->marks |= CU_SIDE_SYN;
-				side->isn = tcp->seq;
-				side->syn = tcp->syn;
-				side->next_seq = end;
-			}
-		}
-		if ((tcp->flags & CU_TCP_FIN) != 0) {
-			end++;
-			side->marks |= CU_SIDE_FIN;
-			side->fin_end = end;
-		}
+	bool is_first_syn = (side->marks & CU_SIDE_SYN) == 0 || (is_syn_ack(segment) && side->n_bytes == 0);
+	if ((segment->flags & CU_TCP_SYN) != 0 && is_first_syn) {
+		side->marks |= CU_SIDE_SYN;
+		side->isn = segment->seq;
+		side->syn = sighting->syn;
+		side->next_seq = segment->seq;
 	}
-	side->n_bytes += tcp->payload_len;
-	if ((side->marks & CU_SIDE_SEEN) == 0 || seq_diff(end, side->next_seq) > 0) {
+	if ((side->marks & CU_SIDE_SEEN) == 0) {
 		side->marks |= CU_SIDE_SEEN;
-		side->next_seq = end;
+		side->next_seq = segment->seq;
+	}
+	if ((segment->flags & CU_TCP_FIN) != 0) {
+		side->marks |= CU_SIDE_FIN;
+		side->fin_end = segment->seq + segment->len + 1;
 	}
 }
 
-static bool is_finished(const struct cu_flow *flow)
+static bool both_fins_acked(const struct cu_flow *flow)
 {
-	return flow->reset || (flow->side[0].marks & flow->side[1].marks & CU_SIDE_FIN_ACKED) != 0;
+	return (flow->side[0].marks & flow->side[1].marks & CU_SIDE_FIN_ACKED) != 0;
 }
 
-static void fill_segment(const struct cu_sighting *sighting, unsigned dir, struct cu_segment *segment)
+/* Counts the segment to its connection; returns whether that is over now. */
+static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sighting)
 {
-	const struct cu_tcp *tcp = &sighting->content.tcp;
-	segment->time_ns = sighting->time_ns;
-	segment->frame = sighting->frame;
-	segment->file = sighting->file;
-	segment->dir = (uint8_t)dir;
-	segment->ttl = tcp->ttl;
-	segment->flags = tcp->flags;
-	segment->window = tcp->window;
-	segment->ip_id = tcp->ip_id;
-	segment->n_sack = tcp->n_sack;
-	segment->has_timestamps = tcp->has_timestamps;
-	segment->seq = tcp->seq;
-	segment->ack = tcp->ack;
-	segment->len = tcp->payload_len;
-	segment->tsval = tcp->tsval;
-	segment->tsecr = tcp->tsecr;
-	if (tcp->n_sack > 0) {
-		memcpy(segment->sack, tcp->sack, sizeof(segment->sack));
+	const struct cu_segment *segment = &sighting->segment;
+	struct cu_flow_side *from = &flow->side[segment->dir];
+	struct cu_flow_side *to = &flow->side[!segment->dir];
+	const unsigned known = CU_SIDE_BASE | CU_SIDE_SEEN;
+	const unsigned stages = CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST;
+	uint32_t end = segment->seq + segment->len;
+	if ((segment->flags & stages) != 0 || (from->marks & known) != known || (to->marks & CU_SIDE_BASE) == 0) {
+		note_stage(flow, sighting);
+		end += (segment->flags & CU_TCP_SYN) != 0;
+		end += (segment->flags & CU_TCP_FIN) != 0;
+		if ((segment->flags & CU_TCP_RST) != 0) {
+			end = from->next_seq;
+		}
 	}
-	segment->icmp = false;
-	segment->hint.kind = CU_HINT_NONE;
-	segment->hint.text_len = 0;
+	if (seq_diff(end, from->next_seq) > 0) {
+		from->next_seq = end;
+	}
+	from->n_segments++;
+	from->n_bytes += segment->len;
+	flow->last_ns = segment->time_ns;
+	flow->last_frame = segment->frame;
+	flow->last_file = segment->file;
+	if ((to->marks & CU_SIDE_FIN) != 0 && (segment->flags & CU_TCP_ACK) != 0 &&
+	    seq_diff(segment->ack, to->fin_end) >= 0) {
+		to->marks |= CU_SIDE_FIN_ACKED;
+		return both_fins_acked(flow);
+	}
+	return (segment->flags & CU_TCP_RST) != 0;
 }
 
-static void remember_fragmented(struct cu_track *track, const struct cu_sighting *sighting, uint32_t ref)
+static void remember_fragmented(struct cu_track *track, const struct cu_key *key, const struct cu_flow *flow)
 {
-	struct cu_flow_key addresses = sighting->content.tcp.key;
-	addresses.src_port = addresses.dst_port = 0;
-	struct cu_fragmented entry = {.stream = cu_table_at(&track->table, ref)->stream, .ref = ref};
-	cu_key_make(&addresses, track->ignore_vlan, &entry.key);
+	struct cu_fragmented entry = {.key = *key, .stream = flow->stream, .ref = flow->ref};
+	entry.key.head[0] &= UINT32_MAX; /* the ports are in the upper half */
 	track->fragmented[cu_key_hash(fixed_seed, &entry.key) % CU_FRAGMENTED_CAP] = entry;
 }
 
-static uint32_t find(const struct cu_track *track, const struct cu_sighting *sighting)
+static struct cu_flow *find(const struct cu_track *track, const struct cu_sighting *sighting)
 {
-	uint32_t ref = sighting->guess;
-	if (ref != 0 && cu_flow_has_key(cu_table_at(&track->table, ref), &sighting->key)) {
-		return ref;
+	struct cu_flow *guess = sighting->guess;
+	if (guess != NULL && cu_flow_has_key(guess, &sighting->key)) {
+		return guess;
 	}
 	return cu_table_find(&track->table, sighting->tag, &sighting->key);
 }
 
 /* The connection that the segment belongs to, which may begin with it. */
-static int find_or_begin(struct cu_track *track, const struct cu_sighting *sighting, uint32_t *ref)
+static int find_or_begin(struct cu_track *track, const struct cu_sighting *sighting, struct cu_flow **found)
 {
-	*ref = find(track, sighting);
-	if (*ref != 0) {
-		const struct cu_flow *flow = cu_table_at(&track->table, *ref);
-		enum cu_connection_end why = CU_END_OPEN;
-		if (is_reuse(&flow->side[dir_of(flow, sighting->from_lower)], &sighting->content.tcp)) {
-			why = CU_END_REUSED;
-		} else if (elapsed_ns(flow->last_ns, sighting->time_ns) > track->idle_timeout_ns) {
+	struct cu_flow *flow = find(track, sighting);
+	if (flow != NULL) {
+		enum cu_connection_end why;
+		if (elapsed_ns(flow->last_ns, sighting->segment.time_ns) > track->idle_timeout_ns) {
 			why = CU_END_IDLE;
-		}
-		if (why == CU_END_OPEN) {
+		} else if (is_reuse(&flow->side[dir_of(flow, sighting->from_lower)], &sighting->segment)) {
+			why = CU_END_REUSED;
+		} else {
+			*found = flow;
 			return 0;
 		}
-		int rc = leave(track, *ref, why);
+		int rc = leave(track, flow, why);
 		if (rc < 0) {
 			return rc;
 		}
 	}
-	return begin(track, sighting, ref);
+	return begin(track, sighting, found);
 }
 
-static int put_tcp(struct cu_track *track, const struct cu_sighting *sighting)
+static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 {
-	const struct cu_tcp *tcp = &sighting->content.tcp;
-	uint32_t ref;
-	int rc = find_or_begin(track, sighting, &ref);
+	struct cu_segment *segment = &sighting->segment;
+	struct cu_flow *flow;
+	int rc = find_or_begin(track, sighting, &flow);
+	if (rc == 0 && (segment->flags & CU_TCP_SYN) != 0) {
+		rc = settle_role(track, flow, sighting);
+	}
 	if (rc < 0) {
 		return rc;
 	}
-	struct cu_flow *flow = cu_table_at(&track->table, ref);
-	if ((tcp->flags & CU_TCP_SYN) != 0) {
-		rc = settle_role(track, ref, sighting->from_lower, tcp);
-		if (rc < 0) {
-			return rc;
-		}
+	segment->dir = (uint8_t)dir_of(flow, sighting->from_lower);
+	if (segment->len > 0 && !wants_hint(flow, segment)) {
+		segment->hint.kind = CU_HINT_NONE;
 	}
-	unsigned dir = dir_of(flow, sighting->from_lower);
-	note_base_seq(flow, dir, tcp);
-	struct cu_segment segment;
-	fill_segment(sighting, dir, &segment);
-	if (tcp->payload_len > 0 && wants_hint(flow, dir, tcp, sighting->hint.kind)) {
-		segment.hint = sighting->hint;
+	bool is_over = note_segment(flow, sighting);
+	if (sighting->first_fragment) {
+		remember_fragmented(track, &sighting->key, flow);
 	}
-	note_sender(flow, &flow->side[dir], tcp);
-	struct cu_flow_side *to = &flow->side[1 - dir];
-	if ((to->marks & CU_SIDE_FIN) != 0 && (tcp->flags & CU_TCP_ACK) != 0 && seq_diff(tcp->ack, to->fin_end) >= 0) {
-		to->marks |= CU_SIDE_FIN_ACKED;
+	rc = append(track, flow, segment);
+	if (rc == 0 && is_over && flow->list == CU_LIST_OPEN) {
+		/* Written now, while it is in the cache; what comes late makes another chunk. */
+		enlist_again(track, flow, CU_LIST_FINISHED, segment->time_ns);
+		rc = flush(track, flow);
 	}
-	flow->last_ns = sighting->time_ns;
-	flow->last_frame = sighting->frame;
-	flow->last_file = sighting->file;
-	if (flow->list == CU_LIST_OPEN && is_finished(flow)) {
-		enlist_again(track, ref, CU_LIST_FINISHED, sighting->time_ns);
-	}
-	if (tcp->first_fragment) {
-		remember_fragmented(track, sighting, ref);
-	}
-	return append(track, ref, &segment);
+	return rc;
 }
 
-static int put_icmp(struct cu_track *track, const struct cu_sighting *sighting)
+static int put_icmp(struct cu_track *track, struct cu_sighting *sighting)
 {
-	uint32_t ref = find(track, sighting);
-	if (ref == 0) {
+	struct cu_flow *flow = find(track, sighting);
+	if (flow == NULL) {
 		return 0;
 	}
-	const struct cu_icmp_error *icmp = &sighting->content.icmp;
-	struct cu_segment segment = {
-		.time_ns = sighting->time_ns,
-		.frame = sighting->frame,
-		.file = sighting->file,
-		.dir = (uint8_t)dir_of(cu_table_at(&track->table, ref), sighting->from_lower),
-		.seq = icmp->seq,
-		.icmp = true,
-		.icmp_type = icmp->type,
-		.icmp_code = icmp->code,
-		.icmp_mtu = icmp->mtu,
-		.icmp_reporter = icmp->reporter,
-	};
-	return append(track, ref, &segment);
+	sighting->segment.dir = (uint8_t)dir_of(flow, sighting->from_lower);
+	return append(track, flow, &sighting->segment);
 }
 
 static void put_fragment(struct cu_track *track, const struct cu_sighting *sighting)
@@ -657,54 +635,64 @@ static void put_fragment(struct cu_track *track, const struct cu_sighting *sight
 	}
 }
 
-int cu_track_put(struct cu_track *track, const struct cu_sighting *sighting)
+static int put(struct cu_track *track, struct cu_sighting *sighting)
 {
 	switch (sighting->kind) {
 	case CU_PACKET_TCP:
 		return put_tcp(track, sighting);
 	case CU_PACKET_ICMP_ERROR:
 		return put_icmp(track, sighting);
-	case CU_PACKET_FRAGMENT:
-		put_fragment(track, sighting);
-		return 0;
 	default:
+		put_fragment(track, sighting);
 		return 0;
 	}
 }
 
+int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n)
+{
+	/* A guess may be wrong by the time it is needed: it only says whose memory to send for. */
+	for (size_t i = 0; i < n; i++) {
+		sightings[i].guess = cu_table_guess(&track->table, sightings[i].tag);
+		if (sightings[i].guess != NULL) {
+			cu_flow_prefetch(sightings[i].guess, CU_FLOW_HOT_BYTES);
+		}
+	}
+	int rc = 0;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = put(track, &sightings[i]);
+	}
+	return n > 0 && rc == 0 ? expire(track, sightings[n - 1].segment.time_ns) : rc;
+}
+
 /* ---- The end ---- */
 
-struct ending {
-	uint64_t stream;
-	uint32_t ref;
-};
 
-static int compare_endings(const void *a, const void *b)
+static int compare_streams(const void *a, const void *b)
 {
-	const struct ending *x = a;
-	const struct ending *y = b;
-	return x->stream < y->stream ? -1 : x->stream > y->stream;
+	const struct cu_flow *const *x = a;
+	const struct cu_flow *const *y = b;
+	return (*x)->stream < (*y)->stream ? -1 : (*x)->stream > (*y)->stream;
 }
 
 int cu_track_finish(struct cu_track *track)
 {
 	struct cu_table *table = &track->table;
-	struct ending *endings = calloc((size_t)table->n + 1, sizeof(*endings));
-	if (endings == NULL) {
+	struct cu_flow **flows = calloc((size_t)table->n + 1, sizeof(struct cu_flow *));
+	if (flows == NULL) {
 		return CU_ERR_NOMEM;
 	}
 	size_t n = 0;
 	for (uint32_t ref = 1; ref <= table->n_fresh; ref++) {
-		const struct cu_flow *flow = cu_table_at(table, ref);
+		struct cu_flow *flow = cu_table_at(table, ref);
 		if (flow->key_head[0] != 0) {
-			endings[n++] = (struct ending){.stream = flow->stream, .ref = ref};
+			flows[n++] = flow;
 		}
 	}
-	qsort(endings, n, sizeof(*endings), compare_endings);
+	qsort(flows, n, sizeof(struct cu_flow *), compare_streams);
 	int rc = 0;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = write_flow(track, endings[i].ref, CU_END_OPEN);
+		rc = write_flow(track, flows[i], CU_END_OPEN);
 	}
-	free(endings);
+	free(flows);
 	return rc;
 }

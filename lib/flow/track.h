@@ -15,16 +15,14 @@
 
 /* A decoded packet on its way into the table. */
 struct cu_sighting {
-	int64_t time_ns;
-	uint64_t frame;
-	uint16_t file;
-	bool from_lower; /* which end of the key sent it */
-	uint8_t kind;    /* enum cu_packet_kind */
+	struct cu_segment segment; /* whole but for dir; its hint is that of the payload, wanted or not */
+	struct cu_key key;         /* of a fragment: without ports */
+	struct cu_flow *guess;     /* of cu_table_guess */
 	uint32_t tag;
-	uint32_t guess; /* of cu_table_guess; it may be wrong by now */
-	struct cu_key key;
-	union cu_packet_content content;
-	struct cu_hint hint; /* of the payload */
+	struct cu_syn_options syn; /* when SYN is set */
+	uint8_t kind;              /* enum cu_packet_kind: TCP, ICMP_ERROR or FRAGMENT */
+	bool from_lower;           /* which end of the key sent it */
+	bool first_fragment;
 };
 
 enum {
@@ -33,20 +31,19 @@ enum {
 };
 
 struct cu_fragmented {
-	struct cu_key key; /* addresses only */
+	struct cu_key key; /* without ports */
 	uint64_t stream;
 	uint32_t ref;
 };
 
 struct cu_track {
 	struct cu_table table;
-	struct cu_chain_pool chains;
+	struct cu_spool_pool spools;
 	struct cu_writer *writer; /* borrowed */
 	struct cu_buf buf;
 	int64_t idle_timeout_ns;
 	uint32_t flows_cap;
-	uint32_t spare_blocks; /* blocks all chains may have beyond one a connection */
-	bool ignore_vlan;
+	uint64_t spare_bytes; /* that all spools may have beyond a small one for each connection */
 	uint64_t n_streams;
 	uint64_t n_evicted;
 	uint64_t left[CU_LEFT_CAP]; /* hashes of their keys */
@@ -57,11 +54,12 @@ struct cu_track {
 int cu_track_init(struct cu_track *track, struct cu_writer *writer, const struct cu_flowify_config *config);
 void cu_track_release(struct cu_track *track);
 
-/* A packet of any kind. 0 or an error of memory or the writer. */
-int cu_track_put(struct cu_track *track, const struct cu_sighting *sighting);
-
-/* Lets connections leave that are over at this time; call it at least every 32 packets. */
-int cu_track_expire(struct cu_track *track, int64_t now_ns);
+/*
+ * Takes n packets in the order of their capture; their guesses and the hints
+ * and directions of their segments are written to. Call it with few enough for
+ * a cache: 32 was best. 0 or an error of memory or the writer.
+ */
+int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n);
 
 /* The capture is over: writes what is left, in order of streams. */
 int cu_track_finish(struct cu_track *track);

@@ -107,7 +107,7 @@ static bool parse_tls(const uint8_t *p, size_t len, struct cu_hint *hint)
 static size_t method_len(const uint8_t *p, size_t len)
 {
 	static const char *const methods[] = {
-		"GET ",      "POST ", "HEAD ",     "PUT ",   "DELETE ", "OPTIONS ", "PATCH ",  "CONNECT ", "TRACE ",
+		"GET ",      "POST ", "HEAD ",      "PUT ",   "DELETE ", "OPTIONS ", "PATCH ",  "CONNECT ", "TRACE ",
 		"PROPFIND ", "MOVE ", "PROPPATCH ", "MKCOL ", "COPY ",   "LOCK ",    "UNLOCK ", "REPORT ",  "SEARCH ",
 	};
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {

@@ -19,15 +19,15 @@ enum cu_hint_kind {
 	CU_HINT_TLS_HANDSHAKE = 5,    /* another handshake or change-cipher-spec record first */
 	CU_HINT_TLS_DATA = 6,         /* an application data record first */
 	CU_HINT_TLS_ALERT = 7,
-	CU_HINT_SSH_BANNER = 8,       /* text: "SSH-2.0-OpenSSH_9.2" (RFC 4253 section 4.2) */
+	CU_HINT_SSH_BANNER = 8, /* text: "SSH-2.0-OpenSSH_9.2" (RFC 4253 section 4.2) */
 };
 
 /* Longest text kept, in bytes; longer ones are cut. */
 enum { CU_HINT_TEXT_CAP = 64 };
 
 struct cu_hint {
-	uint8_t kind;     /* enum cu_hint_kind */
-	uint8_t text_len; /* bytes at text */
+	uint8_t kind;                /* enum cu_hint_kind */
+	uint8_t text_len;            /* bytes at text */
 	char text[CU_HINT_TEXT_CAP]; /* printable ASCII only: others became '?' */
 };
 

@@ -45,12 +45,15 @@ static void fill_key(const struct decode *d, struct cu_flow_key *key)
 	memcpy(key->ids, d->ids, d->n_ids * sizeof(d->ids[0]));
 }
 
-static enum layer fragment(struct decode *d)
+/* A later fragment, with payload_len bytes of the packet. */
+static enum layer fragment(struct decode *d, uint32_t payload_len)
 {
 	if (d->quoted) {
 		return decode_done(d, CU_PACKET_OTHER);
 	}
 	fill_key(d, &d->content->tcp.key);
+	d->content->tcp.ip_id = d->ip_id;
+	d->content->tcp.payload_len = payload_len;
 	return decode_done(d, CU_PACKET_FRAGMENT);
 }
 
@@ -83,7 +86,7 @@ static enum layer ipv4(struct decode *d)
 	d->first_fragment = (fragment_word & 0x2000) != 0;
 	uint32_t protocol = p[9];
 	if ((fragment_word & 0x1fff) != 0) {
-		return fragment(d);
+		return fragment(d, total - header);
 	}
 	decode_limit(d, total);
 	if (!decode_skip(d, header)) {
@@ -146,7 +149,7 @@ static enum layer fragment_header(struct decode *d)
 	uint32_t word = cu_get_be16(d->pos + 2); /* RFC 8200 section 4.5 */
 	d->first_fragment = (word & 1) != 0;
 	if ((word & 0xfff8) != 0) {
-		return fragment(d);
+		return fragment(d, d->wire > 8 ? d->wire - 8 : 0);
 	}
 	return extension(d, 8);
 }

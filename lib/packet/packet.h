@@ -27,8 +27,8 @@ enum {
 };
 
 enum {
-	CU_SACK_CAP = 4,  /* blocks that fit a TCP header's options (RFC 2018 section 3) */
-	CU_VLAN_CAP = 4,  /* tags and tunnel ids kept of one packet */
+	CU_SACK_CAP = 4,   /* blocks that fit a TCP header's options (RFC 2018 section 3) */
+	CU_VLAN_CAP = 4,   /* tags and tunnel ids kept of one packet */
 	CU_TUNNEL_CAP = 4, /* nested encapsulations followed */
 };
 
@@ -48,13 +48,13 @@ enum cu_packet_kind {
 struct cu_flow_key {
 	struct cu_addr src, dst;
 	uint16_t src_port, dst_port;
-	uint8_t n_ids;           /* VLAN ids and tunnel ids, outermost first */
+	uint8_t n_ids; /* VLAN ids and tunnel ids, outermost first */
 	uint32_t ids[CU_VLAN_CAP];
 };
 
 /* TCP options of a SYN (RFC 9293 3.7.1, 7323, 2018). */
 struct cu_syn_options {
-	uint16_t mss;  /* bytes; 0 not given */
+	uint16_t mss;   /* bytes; 0 not given */
 	uint8_t wscale; /* shift, 0 to 14; meaningful when has_wscale */
 	bool has_wscale;
 	bool sack_permitted;
@@ -65,28 +65,28 @@ struct cu_tcp {
 	struct cu_flow_key key;
 	uint32_t seq;
 	uint32_t ack;
-	uint32_t payload_len;    /* bytes, from the IP length, even where the snap length cut them */
-	uint16_t flags;          /* CU_TCP_ */
-	uint16_t window;         /* as sent, not scaled */
-	uint16_t ip_id;          /* IPv4 identification; 0 for IPv6 */
-	uint8_t ttl;             /* or hop limit */
-	uint8_t n_sack;          /* blocks in sack */
+	uint32_t payload_len; /* bytes, from the IP length, even where the snap length cut them */
+	uint16_t flags;       /* CU_TCP_ */
+	uint16_t window;      /* as sent, not scaled */
+	uint16_t ip_id;       /* IPv4 identification; 0 for IPv6 */
+	uint8_t ttl;          /* or hop limit */
+	uint8_t n_sack;       /* blocks in sack */
 	bool has_timestamps;
-	bool first_fragment;     /* an IP fragment: payload_len counts what this fragment carries */
-	uint32_t tsval, tsecr;   /* RFC 7323 section 3 */
+	bool first_fragment;           /* an IP fragment: payload_len counts what this fragment carries */
+	uint32_t tsval, tsecr;         /* RFC 7323 section 3 */
 	uint32_t sack[CU_SACK_CAP][2]; /* left and right edge (RFC 2018 section 3) */
-	struct cu_syn_options syn; /* when SYN is set */
-	const uint8_t *payload;  /* captured part of the payload, borrowed; NULL when none */
-	uint32_t payload_caplen; /* captured bytes there, at most payload_len */
+	struct cu_syn_options syn;     /* when SYN is set */
+	const uint8_t *payload;        /* captured part of the payload, borrowed; NULL when none */
+	uint32_t payload_caplen;       /* captured bytes there, at most payload_len */
 };
 
 /* An ICMP or ICMPv6 error about a segment of key's source (RFC 792, 4443, 1191, 8201). */
 struct cu_icmp_error {
 	struct cu_flow_key key; /* of the quoted segment, as it was sent */
 	struct cu_addr reporter;
-	uint32_t seq;           /* of the quoted segment */
-	uint32_t mtu;           /* next-hop MTU, 0 when not given */
-	uint8_t family;         /* 4 ICMP, 6 ICMPv6 */
+	uint32_t seq;   /* of the quoted segment */
+	uint32_t mtu;   /* next-hop MTU, 0 when not given */
+	uint8_t family; /* 4 ICMP, 6 ICMPv6 */
 	uint8_t type, code;
 };
 
@@ -98,7 +98,8 @@ union cu_packet_content {
 /*
  * Decodes one frame of len bytes on the wire, caplen of them at data, with
  * the given LINKTYPE_ number. content is filled in for CU_PACKET_TCP and
- * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only tcp.key's addresses are.
+ * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only tcp.key's addresses and ids, tcp.ip_id and
+ * tcp.payload_len are.
  */
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
                                      union cu_packet_content *content);

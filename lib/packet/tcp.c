@@ -10,7 +10,15 @@ enum {
 };
 
 /* Option kinds (IANA "TCP Option Kind Numbers"). */
-enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_WSCALE = 3, OPT_SACK_PERMITTED = 4, OPT_SACK = 5, OPT_TIMESTAMPS = 8 };
+enum {
+	OPT_END = 0,
+	OPT_NOP = 1,
+	OPT_MSS = 2,
+	OPT_WSCALE = 3,
+	OPT_SACK_PERMITTED = 4,
+	OPT_SACK = 5,
+	OPT_TIMESTAMPS = 8
+};
 
 static void parse_sack(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 {

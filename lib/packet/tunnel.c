@@ -18,7 +18,7 @@ enum {
 	PORT_AYIYA = 5072,
 	PORT_CAPWAP_DATA = 5247,
 	PORT_GENEVE = 6081,
-	PORT_MPLS = 6635, /* RFC 7510 */
+	PORT_MPLS = 6635,        /* RFC 7510 */
 	PORT_VXLAN_LINUX = 8472, /* the Linux driver's default, older than the registration */
 	PORT_TZSP = 37008,
 };

@@ -20,7 +20,7 @@ static enum layer wlan(struct decode *d, bool is_padded)
 {
 	if (d->cap < 24) {
 		return decode_done(d, d->cap >= 2 && (d->pos[0] & FC_TYPE_MASK) != FC_TYPE_DATA ? CU_PACKET_OTHER
-		                                                                              : CU_PACKET_SHORT);
+		                                                                                : CU_PACKET_SHORT);
 	}
 	uint32_t control = cu_get_le16(d->pos);
 	bool is_later_fragment = (d->pos[22] & 0xf) != 0;
