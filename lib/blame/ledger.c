@@ -12,11 +12,19 @@
 /* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
 #define DELAYED_ACK_NS (15 * CU_NS_PER_MS)
 
+/* What one wait was charged to. */
+struct charges {
+	unsigned n;
+	int64_t ns[2];
+	enum cu_cause cause[2];
+};
+
 /* One transaction being charged. */
 struct account {
 	const struct cu_case *known;
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
+	struct charges first_small; /* the first of the waits below, should it prove to be no exception */
 	unsigned n_small; /* waits between small segments of the message at hand */
 	bool inferred; /* a loss that was not seen, only concluded */
 };
@@ -58,6 +66,17 @@ static void charge(struct account *account, enum cu_cause cause, int64_t from, i
 		entry->first_frame = frame_of(account, first_seg);
 		entry->last_frame = frame_of(account, last_seg);
 	}
+}
+
+/* What was charged to the first small wait goes to another cause after all. */
+static void recharge(struct account *account, enum cu_cause cause)
+{
+	struct charges *charges = &account->first_small;
+	for (unsigned i = 0; i < charges->n; i++) {
+		account->transaction->ledger[charges->cause[i]].ns -= charges->ns[i];
+		account->transaction->ledger[cause].ns += charges->ns[i];
+	}
+	charges->n = 0;
 }
 
 /* Causes of the side that sends in a direction, and of the one that receives. */
@@ -274,21 +293,30 @@ static void charge_wait(struct account *account, const struct wait *wait)
 	 */
 	bool small = wait->before->end - wait->before->start < mss && trace->segment[last].len < mss;
 	if (clocked && small && account->n_small++ > 0) {
+		recharge(account, pause_of(wait->dir));
 		charge(account, pause_of(wait->dir), from, until, first, last);
 		return;
 	}
 	if (clocked) {
+		struct charges charged = {.n = 0};
 		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
 		int64_t in_flight = sent_before - acked_then;
 		int64_t arrived_ns = wait->before->arrive_ns;
 		int64_t held = trigger->time_ns - arrived_ns - receiver_rtt(account, wait->dir);
 		if (in_flight < 2 * mss && held > DELAYED_ACK_NS) {
 			held = min_ns(held, until - from);
+			charged.cause[charged.n] = delayed_ack_of_receiver(wait->dir);
+			charged.ns[charged.n++] = held;
 			charge(account, delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
 			from += held;
 			first = trigger->seg;
 		}
+		charged.cause[charged.n] = CU_NETWORK_TRANSFER;
+		charged.ns[charged.n++] = until - from;
 		charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
+		if (small) {
+			account->first_small = charged;
+		}
 		return;
 	}
 	/* Nothing held it: the application had nothing to say, unless its last segment was full and more was queued. */
@@ -349,6 +377,7 @@ static int64_t charge_delivery(struct account *account, int dir, int64_t start, 
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
 	account->n_small = 0;
+	account->first_small.n = 0;
 
 	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end; p++) {
 		const struct cu_piece *piece = &delivery->piece[p];

@@ -103,15 +103,6 @@ static int sent_order(const struct cu_trace_segment *a, const struct cu_trace_se
 	return 0;
 }
 
-/* A frame that is an earlier one captured or delivered again: the same packet, not sent twice. */
-static bool same_packet(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
-{
-	bool same = a->seq == b->seq && a->end == b->end && a->ack == b->ack && a->flags == b->flags &&
-	            a->window == b->window && a->ip_id == b->ip_id && a->tsval == b->tsval && a->tsecr == b->tsecr &&
-	            a->n_sack == b->n_sack;
-	return same && (a->ip_id != 0 || a->has_timestamps) && llabs(a->time_ns - b->time_ns) < CU_NS_PER_S / 5;
-}
-
 static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
@@ -197,7 +188,7 @@ static int open_hole(struct cu_delivery *delivery, const struct cu_trace_segment
 static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
-	if (seg->flags & CU_TCP_RST) {
+	if (seg->flags & CU_TCP_RST || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 		return 0;
 	}
 	if (delivery->highest < 0) {
@@ -366,12 +357,6 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		struct cu_piece *piece = &delivery->piece[p];
 		if (piece->loss == CU_LOSS_CAPTURE) {
 			continue;
-		}
-		if (same_packet(seg, &trace->segment[piece->arrive_seg]) || same_packet(seg, &trace->segment[piece->first_seg])) {
-			uint32_t resent = 1u << CU_EVENT_RETRANSMISSION | 1u << CU_EVENT_FAST_RETRANSMISSION |
-			                  1u << CU_EVENT_SPURIOUS_RETRANSMISSION | 1u << CU_EVENT_OUT_OF_ORDER;
-			seg->marks = (seg->marks & ~resent) | 1u << CU_EVENT_DUPLICATE_FRAME;
-			return;
 		}
 		piece->n_copies++;
 		piece->retransmitted = true;

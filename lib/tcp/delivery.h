@@ -67,7 +67,7 @@ void cu_delivery_release(struct cu_delivery *delivery);
 /*
  * Works out a direction of a marked and measured trace; also corrects the
  * trace's marks where the whole timeline knows better (reordering against
- * retransmission, spurious copies, frames captured twice). 0 or CU_ERR_NOMEM.
+ * retransmission, spurious copies). 0 or CU_ERR_NOMEM.
  */
 int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_path *path, int dir);
 

@@ -86,6 +86,33 @@ static bool was_sent(const struct cu_trace *trace, size_t i)
 	return false;
 }
 
+/*
+ * Whether a frame is an earlier one captured or delivered again, by a mirror
+ * port or a network that duplicates: the same packet down to its
+ * identification, which a second transmission would not have.
+ */
+static bool is_duplicate_frame(const struct cu_trace *trace, size_t i)
+{
+	enum { LOOK_BACK = 32 };
+	const int64_t within_ns = CU_NS_PER_S / 5;
+	const struct cu_trace_segment *seg = &trace->segment[i];
+	/* Without identification only data with its own timestamp can be told from what was sent again. */
+	if (seg->ip_id == 0 && (!seg->has_timestamps || seg->len == 0)) {
+		return false;
+	}
+	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
+		const struct cu_trace_segment *old = &trace->segment[i - back];
+		bool same = old->dir == seg->dir && !old->icmp && old->ip_id == seg->ip_id && old->seq == seg->seq &&
+		            old->end == seg->end && old->ack == seg->ack && old->flags == seg->flags &&
+		            old->window == seg->window && old->n_sack == seg->n_sack && old->tsval == seg->tsval &&
+		            old->tsecr == seg->tsecr;
+		if (same && seg->time_ns - old->time_ns < within_ns) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void mark_resent(struct cu_trace *trace, size_t i, const struct sender *fwd, const struct sender *rev,
                         int64_t first_rtt_ns)
 {
@@ -151,6 +178,10 @@ void cu_trace_mark(struct cu_trace *trace)
 		seg->dup_ack = 0;
 		if (seg->icmp) {
 			mark(seg, CU_EVENT_ICMP);
+			continue;
+		}
+		if (is_duplicate_frame(trace, i)) {
+			mark(seg, CU_EVENT_DUPLICATE_FRAME);
 			continue;
 		}
 		struct sender *fwd = &side[seg->dir], *rev = &side[!seg->dir];

@@ -101,7 +101,7 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 	scratch->n[0] = scratch->n[1] = 0;
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp) {
+		if (seg->icmp || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
 		struct pending *out = &pending[seg->dir], *back = &pending[!seg->dir];

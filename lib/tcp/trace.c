@@ -20,7 +20,9 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 	trace->scaled = both && side[CU_C2S].syn.has_wscale && side[CU_S2C].syn.has_wscale;
 	trace->scale_unknown = !both;
 	for (int dir = 0; dir < 2; dir++) {
-		trace->shift[dir] = trace->scaled ? side[dir].syn.wscale : 0;
+		/* A larger shift than 14 counts as 14 (RFC 7323 section 2.3). */
+		uint8_t wscale = side[dir].syn.wscale < 14 ? side[dir].syn.wscale : 14;
+		trace->shift[dir] = trace->scaled ? wscale : 0;
 		trace->mss[dir] = 0;
 		trace->has_base[dir] = side[dir].has_syn;
 		trace->base[dir] = trace->last[dir] = side[dir].isn;
