@@ -55,6 +55,10 @@ pages_1 = $(notdir $(wildcard cmd/culprit/*.1)) $(patsubst %,culprit-%,$(notdir 
 pages_5 = $(patsubst rules.5,culprit-rules.5,$(notdir $(wildcard lib/*/*.5)))
 pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
 
+# Commands are shown by what they make; V=1 shows them in full.
+$(if $(V),,.SILENT:)
+say = $(if $(V),:,echo '  $(1)')
+
 .PHONY: all demo check asan fuzz cov lint fmt bench lab compdb install uninstall dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -65,55 +69,63 @@ $(culprit): $(call objects,$(wildcard cmd/culprit/*.c)) $(common) $(library)
 .SECONDEXPANSION:
 $(stage_programs): $(B)/libexec/culprit/%: $$(call objects,$$(wildcard cmd/%/*.c)) $(common) $(library)
 $(culprit) $(stage_programs):
-	@mkdir -p $(@D)
+	mkdir -p $(@D)
+	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs)
 
 $(library): $(lib_objects)
-	@rm -f $@
+	$(call say,AR   $@)
+	rm -f $@
 	$(AR) rcs $@ $^
 
 $(B)/%.o: %.c $(B)/flags
-	@mkdir -p $(@D)
+	mkdir -p $(@D)
+	$(call say,CC   $<)
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
 
 $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
+	$(call say,CC   $<)
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
 
 $(B)/gen/rules_default.c: rules/default.yaml lib/rules/embed.sh
-	@mkdir -p $(@D)
+	mkdir -p $(@D)
 	sh lib/rules/embed.sh rules/default.yaml > $@
 
 # Rewritten, and so newer than every object, only when the compiler or a flag is another.
 $(B)/flags: FORCE
-	@mkdir -p $(@D)
-	@{ $(CC) --version | head -n 1; echo '$(subst ','\'',$(CC) $(all_cppflags) $(all_cflags) $(all_ldflags))'; } > $@.new
-	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+	mkdir -p $(@D)
+	{ $(CC) --version | head -n 1; echo '$(subst ','\'',$(CC) $(all_cppflags) $(all_cflags) $(all_ldflags))'; } > $@.new
+	cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 
-$(B)/share/man/man1/culprit%: ; @mkdir -p $(@D) && cp $< $@
-$(B)/share/man/man5/%: ; @mkdir -p $(@D) && cp $< $@
+$(B)/share/man/man1/culprit%: ; mkdir -p $(@D) && cp $< $@
+$(B)/share/man/man5/%: ; mkdir -p $(@D) && cp $< $@
 $(foreach p,$(wildcard cmd/culprit/*.1),$(eval $(B)/share/man/man1/$(notdir $p): $p))
 $(foreach p,$(wildcard $(stages:%=cmd/%/*.1)),$(eval $(B)/share/man/man1/culprit-$(notdir $p): $p))
 $(foreach p,$(wildcard lib/*/*.5),$(eval $(B)/share/man/man5/$(patsubst rules.5,culprit-rules.5,$(notdir $p)): $p))
 
 $(unit_tests): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
+	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs) $(test_libs)
 ifeq ($(BUILD),fuzz)
 $(fuzzers): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(library)
+	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -fsanitize=fuzzer -o $@ $^ $(libs)
 else # the same targets over the files of the corpus
 $(fuzzers): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(library)
+	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs)
 endif
 $(lab_programs) $(bench_programs): $(B)/%: $(B)/%.o $(library)
+	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs)
 
 demo: all ## show a verdict on the reference capture
-	@echo 'A client waits 108 seconds for an answer. Is it the client, the network or the server?'
-	@echo '$$ culprit run samples/reference.pcap'
-	@$(culprit) run samples/reference.pcap
+	echo 'A client waits 108 seconds for an answer. Is it the client, the network or the server?'
+	echo '$$ culprit run samples/reference.pcap'
+	$(culprit) run samples/reference.pcap
 
 check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what they expect
-	@BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
+	BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
 
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check
@@ -137,11 +149,11 @@ fmt: ## format the sources
 bench: all $(bench_programs) ## measure against libpcap, tshark, tcptrace (DESIGN: numbers to reach)
 	BUILD_DIR=$(B) sh tests/bench/run
 
-lab: all $(lab_programs) ## make captures with known culprits in network namespaces (root)
+lab: all $(lab_programs) ## make captures with known culprits and score the verdicts (root); SEEDS=1 ONLY= OUT=
 	BUILD_DIR=$(B) sh tests/lab/run
 
 compdb: ## write compile_commands.json for editors
-	@{ printf '['; sep=; for f in $(wildcard lib/*/*.c cmd/*/*.c tests/*/*.c); do \
+	{ printf '['; sep=; for f in $(wildcard lib/*/*.c cmd/*/*.c tests/*/*.c); do \
 		printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$f" \
 		'$(subst ",\",$(CC) $(subst ','\'',$(all_cppflags)) $(all_cflags)) -c '"$$f"; sep=,; done; printf '\n]\n'; \
 	} > compile_commands.json
@@ -154,23 +166,23 @@ manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culpr
 	$(foreach r,$(wildcard rules/*.yaml),$r:$(datadir)/culprit/$r)
 
 install: all ## install under $(DESTDIR)$(PREFIX)
-	@for pair in $(manifest); do from=$${pair%%:*} to=$(DESTDIR)$${pair#*:}; mode=644; \
+	for pair in $(manifest); do from=$${pair%%:*} to=$(DESTDIR)$${pair#*:}; mode=644; \
 		test -x "$$from" && mode=755; \
 		mkdir -p "$${to%/*}" && install -m $$mode "$$from" "$$to" && echo "$$to" || exit 1; done
 
 uninstall: ## remove what install put there
-	@for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
-	@rmdir $(DESTDIR)$(libexecdir)/culprit $(DESTDIR)$(datadir)/culprit/rules $(DESTDIR)$(datadir)/culprit 2>/dev/null || :
+	for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
+	rmdir $(DESTDIR)$(libexecdir)/culprit $(DESTDIR)$(datadir)/culprit/rules $(DESTDIR)$(datadir)/culprit 2>/dev/null || :
 
 dist: ## make a source archive of the last commit
-	@mkdir -p build
+	mkdir -p build
 	git archive --format=tar.gz --prefix=culprit-$(VERSION)/ -o build/culprit-$(VERSION).tar.gz HEAD
 
 distcheck: dist ## build, test, install and uninstall from that archive
 	sh contrib/lint/distcheck build/culprit-$(VERSION).tar.gz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
 clean: ## remove build/
 	rm -rf build

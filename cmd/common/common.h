@@ -145,7 +145,7 @@ struct prog_readers {
 	int status; /* PROG_FAILED when an input could not be opened; the others are there */
 };
 
-/* Opens all inputs; says what could not be opened. Refuses a terminal. */
+/* Opens all inputs; says what could not be opened. Refuses a terminal. With n 0 there is nothing to close. */
 struct prog_readers prog_readers_open(const struct prog_operands *operands);
 /* Says each reader's fault; PROG_FAILED when there was any, in opening or reading, else PROG_OK. */
 int prog_readers_status(const struct prog_readers *readers);

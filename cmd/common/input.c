@@ -96,6 +96,10 @@ struct prog_readers prog_readers_open(const struct prog_operands *operands)
 		readers.readers[readers.n] = reader;
 		readers.fds[readers.n++] = fd;
 	}
+	if (readers.n == 0) {
+		prog_readers_close(&readers);
+		readers.status = PROG_FAILED;
+	}
 	return readers;
 }
 

@@ -65,7 +65,7 @@ static void put_cell(struct cu_buf *out, const char *data, size_t len)
 	if (len == 0) {
 		return;
 	}
-	bool formula = memchr("=+-@\t\r|%", data[0], 8) != NULL;
+	bool formula = data[0] != '\0' && strchr("=+-@|%\t\r", data[0]) != NULL;
 	bool quoted = false;
 	for (size_t i = 0; i < len && !quoted; i++) {
 		quoted = data[i] == ',' || data[i] == '"' || data[i] == '\n' || data[i] == '\r' || data[i] == ';';

@@ -282,6 +282,13 @@ static void put_request(struct cu_page *page, const struct cu_entry *entry)
 	cu_page_put(page, transaction->kind == CU_TXN_CONNECT ? "SYN" : "request", CU_PAGE_GUTTER);
 }
 
+/* Whether two durations are not shown as the same. */
+static bool look_different(int64_t a_ns, int64_t b_ns)
+{
+	char a[CU_TEXT_CAP], b[CU_TEXT_CAP];
+	return strcmp(cu_format_duration(a, a_ns), cu_format_duration(b, b_ns)) != 0;
+}
+
 static void put_answer(struct cu_page *page, const struct cu_entry *entry)
 {
 	const struct cu_transaction *transaction = &entry->transaction;
@@ -294,7 +301,8 @@ static void put_answer(struct cu_page *page, const struct cu_entry *entry)
 			bool several = response->last_frame > response->first_frame;
 			cu_page_say(page, several ? ", first byte after " : " after ");
 			cu_term_duration(&page->line, transaction->first_byte_ns);
-			if (several && transaction->outcome == CU_OUTCOME_ANSWERED) {
+			if (several && transaction->outcome == CU_OUTCOME_ANSWERED &&
+			    look_different(transaction->first_byte_ns, transaction->total_ns)) {
 				cu_page_say(page, ", all of it after ");
 				cu_term_duration(&page->line, transaction->total_ns);
 			}

@@ -26,7 +26,7 @@ void cu_put_u64(struct cu_buf *buf, uint64_t v);
 void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr);
 
 /* The summary record, with which every JSON report ends. */
-void cu_json_summary(struct cu_buf *buf, const struct cu_report_counts *counts);
+void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts);
 
 static inline void cu_put_i64(struct cu_buf *buf, int64_t v)
 {

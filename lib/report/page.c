@@ -1,5 +1,6 @@
 #include "lib/report/page.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void cu_page_init(struct cu_page *page, const struct cu_term *term, struct cu_sink *sink)
@@ -48,10 +49,10 @@ void cu_page_flow(struct cu_page *page, unsigned column)
 
 void cu_page_label(struct cu_page *page, unsigned style, const char *words, unsigned columns)
 {
-	char marked[64] = {CU_MARK_STYLE, (char)(CU_MARK_BASE + style)};
-	size_t len = strlen(words) < sizeof(marked) - 2 ? strlen(words) : sizeof(marked) - 2;
-	memcpy(marked + 2, words, len);
-	cu_term_cell(&page->term, page->out, columns, false, marked, len + 2);
+	char marked[64];
+	int len = snprintf(marked, sizeof(marked), "%c%c%s", CU_MARK_STYLE, CU_MARK_BASE + (int)style, words);
+	cu_term_cell(&page->term, page->out, columns, false, marked,
+	             len < (int)sizeof(marked) ? (size_t)len : sizeof(marked) - 1);
 }
 
 void cu_page_put(struct cu_page *page, const char *label, unsigned gutter)

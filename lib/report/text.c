@@ -146,6 +146,7 @@ static int put_entries(struct text *text, struct cu_top *top)
 /* "server 2, network 1", those with most first. */
 static void say_parties(struct text *text, const struct cu_report_counts *counts, bool percent)
 {
+	struct cu_page *page = &text->page;
 	bool said[CU_N_PARTIES] = {false};
 	for (unsigned n = 0; n < CU_N_PARTIES; n++) {
 		unsigned most = CU_N_PARTIES;
@@ -159,31 +160,32 @@ static void say_parties(struct text *text, const struct cu_report_counts *counts
 			return;
 		}
 		said[most] = true;
-		cu_page_say(&text->page, n > 0 ? ", " : "");
-		cu_page_style(&text->page, CU_STYLE_PARTY + (most == CU_PARTY_NONE ? CU_PARTY_UNKNOWN : most));
-		cu_page_say(&text->page, most == CU_PARTY_NONE ? "nobody" : cu_party_name(most));
-		cu_buf_add_u8(&text->page.line, CU_MARK_NBSP);
-		cu_term_count(&text->page.line, counts->slow_by_party[most]);
-		cu_page_style(&text->page, CU_STYLE_PLAIN);
+		cu_page_say(page, n > 0 ? ", " : "");
+		cu_page_style(page, CU_STYLE_PARTY + (most == CU_PARTY_NONE ? CU_PARTY_UNKNOWN : most));
+		cu_page_say(page, most == CU_PARTY_NONE ? "nobody" : cu_party_name(most));
+		cu_buf_add_u8(&page->line, CU_MARK_NBSP);
+		cu_term_count(&page->line, counts->slow_by_party[most]);
+		cu_page_style(page, CU_STYLE_PLAIN);
 		if (percent) {
-			cu_term_nobreak(&text->page.line, " (");
-			cu_term_percent(&text->page.line, counts->slow_by_party[most], counts->n_slow);
-			cu_page_say(&text->page, ")");
+			cu_term_nobreak(&page->line, " (");
+			cu_term_percent(&page->line, counts->slow_by_party[most], counts->n_slow);
+			cu_page_say(page, ")");
 		}
 	}
 }
 
 static void head_slow(struct text *text, const struct cu_report_counts *counts)
 {
-	cu_page_style(&text->page, CU_STYLE_BOLD);
-	cu_term_count(&text->page.line, counts->n_slow);
-	cu_page_say(&text->page, " of ");
-	cu_term_counted(&text->page.line, counts->n_judged, "transaction");
-	cu_page_say(&text->page, counts->n_slow == 1 ? " was slow: " : " were slow: ");
-	cu_page_style(&text->page, CU_STYLE_PLAIN);
+	struct cu_page *page = &text->page;
+	cu_page_style(page, CU_STYLE_BOLD);
+	cu_term_count(&page->line, counts->n_slow);
+	cu_page_say(page, " of ");
+	cu_term_counted(&page->line, counts->n_judged, "transaction");
+	cu_page_say(page, counts->n_slow == 1 ? " was slow: " : " were slow: ");
+	cu_page_style(page, CU_STYLE_PLAIN);
 	say_parties(text, counts, false);
-	cu_page_say(&text->page, ".");
-	cu_page_put(&text->page, "", 0);
+	cu_page_say(page, ".");
+	cu_page_put(page, "", 0);
 }
 
 /* The slowest of those that were not slow. */
@@ -227,7 +229,8 @@ static int head_quick(struct text *text, const struct cu_report_counts *counts)
 		cu_page_say(page, ", ");
 		cu_page_say_the_frames(page, entry.file, first, last);
 	}
-	cu_page_say(page, " of stream ");
+	cu_page_say(page, " of");
+	cu_term_nobreak(&page->line, " stream ");
 	cu_buf_add_u64(&page->line, slowest->stream);
 	cu_page_say(page, ".");
 	cu_page_put(page, "", 0);
@@ -236,25 +239,27 @@ static int head_quick(struct text *text, const struct cu_report_counts *counts)
 
 static void head_unjudged(struct text *text, const struct cu_report_counts *counts)
 {
+	struct cu_page *page = &text->page;
 	uint64_t n = counts->n_transactions - counts->n_judged;
-	cu_page_style(&text->page, CU_STYLE_BOLD);
-	cu_term_counted(&text->page.line, n, "transaction");
-	cu_page_say(&text->page, n == 1 ? " has" : " have");
-	cu_page_say(&text->page, " no verdict");
-	cu_page_style(&text->page, CU_STYLE_PLAIN);
-	cu_page_say(&text->page, ": culprit classify gives ");
-	cu_page_say(&text->page, n == 1 ? "it one." : "them one.");
+	cu_page_style(page, CU_STYLE_BOLD);
+	cu_term_counted(&page->line, n, "transaction");
+	cu_page_say(page, n == 1 ? " has" : " have");
+	cu_page_say(page, " no verdict");
+	cu_page_style(page, CU_STYLE_PLAIN);
+	cu_page_say(page, ": culprit classify gives ");
+	cu_page_say(page, n == 1 ? "it one." : "them one.");
 	if (n > text->unjudged.n && text->unjudged.n > 0) {
-		cu_page_say(&text->page, " The ");
-		cu_term_count(&text->page.line, text->unjudged.n);
-		cu_page_say(&text->page, " longest:");
+		cu_page_say(page, " The longest ");
+		cu_term_count(&page->line, text->unjudged.n);
+		cu_page_say(page, ":");
 	}
-	cu_page_put(&text->page, "", 0);
+	cu_page_put(page, "", 0);
 }
 
 /* What the packets were when none was TCP. */
 static void head_no_tcp(struct text *text, const struct cu_report_counts *counts)
 {
+	struct cu_page *page = &text->page;
 	const struct cu_totals *totals = &counts->totals;
 	const struct {
 		uint64_t n;
@@ -267,47 +272,85 @@ static void head_no_tcp(struct text *text, const struct cu_report_counts *counts
 		{totals->n_fragments, "fragments"},
 		{totals->n_unknown_link, "of a link type that is not decoded"},
 	};
-	cu_page_style(&text->page, CU_STYLE_BOLD);
+	cu_page_style(page, CU_STYLE_BOLD);
 	if (counts->n_passed_over > 0) {
-		cu_page_say(&text->page, "There is nothing to report");
-		cu_page_style(&text->page, CU_STYLE_PLAIN);
-		cu_page_say(&text->page, ": what the input has is outside of --stream, --since or --until.");
+		cu_page_say(page, "There is nothing to report");
+		cu_page_style(page, CU_STYLE_PLAIN);
+		cu_page_say(page, ": what the input has is outside of --stream, --since or --until.");
 	} else if (!counts->has_totals) {
-		cu_page_say(&text->page, "There is nothing to report");
-		cu_page_style(&text->page, CU_STYLE_PLAIN);
-		cu_page_say(&text->page, counts->incomplete ? ": the input broke off before its first record."
-		                                            : ": the input has no records.");
+		cu_page_say(page, "There is nothing to report");
+		cu_page_style(page, CU_STYLE_PLAIN);
+		cu_page_say(page, counts->incomplete ? ": the input broke off before its first record."
+		                                     : ": the input has no records.");
 	} else if (totals->n_packets == 0) {
-		cu_page_say(&text->page, "There is nothing to report");
-		cu_page_style(&text->page, CU_STYLE_PLAIN);
-		cu_page_say(&text->page, ": the capture has no packets.");
+		cu_page_say(page, "There is nothing to report");
+		cu_page_style(page, CU_STYLE_PLAIN);
+		cu_page_say(page, ": the capture has no packets.");
 	} else {
-		cu_page_say(&text->page, "There is no TCP in this capture");
-		cu_page_style(&text->page, CU_STYLE_PLAIN);
-		cu_page_say(&text->page, ": ");
-		cu_term_counted(&text->page.line, totals->n_packets, "packet");
+		cu_page_say(page, "There is no TCP in this capture");
+		cu_page_style(page, CU_STYLE_PLAIN);
+		cu_page_say(page, ": ");
+		cu_term_counted(&page->line, totals->n_packets, "packet");
 		const char *before = ", ";
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 			if (kinds[i].n > 0) {
-				cu_page_say(&text->page, before);
-				cu_term_count(&text->page.line, kinds[i].n);
-				cu_buf_add_u8(&text->page.line, CU_MARK_NBSP);
-				cu_page_say(&text->page, kinds[i].words);
+				cu_page_say(page, before);
+				cu_term_count(&page->line, kinds[i].n);
+				cu_buf_add_u8(&page->line, CU_MARK_NBSP);
+				cu_page_say(page, kinds[i].words);
 			}
 		}
-		cu_page_say(&text->page, ".");
+		cu_page_say(page, ".");
 	}
-	cu_page_put(&text->page, "", 0);
+	cu_page_put(page, "", 0);
+}
+
+/* Ends a table's cell with what was composed in the page's line. */
+static void line_to_cell(struct cu_page *page, struct cu_text_table *table)
+{
+	cu_put(&table->cell, (const char *)page->line.data, page->line.len);
+	table->cell.failed = table->cell.failed || page->line.failed;
+	cu_buf_clear(&page->line);
+	cu_text_table_next(table);
+}
+
+static void add_connection_row(struct cu_page *page, struct cu_text_table *table, const struct cu_buf *blob)
+{
+	struct kept_connection kept;
+	char words[CU_TEXT_CAP];
+	if (blob->len < sizeof(kept)) {
+		return;
+	}
+	memcpy(&kept, blob->data, sizeof(kept));
+	struct cu_text file = {(const char *)blob->data + sizeof(kept), (uint32_t)(blob->len - sizeof(kept))};
+	cu_buf_add_u64(&page->line, kept.stream);
+	line_to_cell(page, table);
+	cu_page_say_end(page, &kept.client, kept.client_port);
+	line_to_cell(page, table);
+	cu_page_say_end(page, &kept.server, kept.server_port);
+	line_to_cell(page, table);
+	cu_page_say_time(page, kept.start_ns, false);
+	line_to_cell(page, table);
+	cu_term_duration(&page->line, kept.duration_ns);
+	line_to_cell(page, table);
+	cu_term_count(&page->line, kept.n_packets);
+	line_to_cell(page, table);
+	cu_page_say(page, cu_format_size(words, kept.n_bytes));
+	line_to_cell(page, table);
+	cu_page_say(page, cu_connection_end_name(kept.end));
+	line_to_cell(page, table);
+	cu_page_say_frames(page, file, kept.first_frame, 0);
+	line_to_cell(page, table);
 }
 
 /* Connections, when nothing more is known. */
-static int put_connections(struct text *text, const struct cu_report_counts *counts)
+static int put_connections(struct cu_page *page, struct cu_top *top)
 {
 	static const struct cu_text_table_column columns[] = {
 		{.title = "stream", .right = true},
 		{.title = "client", .flexible = true},
 		{.title = "server", .flexible = true},
-		{.title = "start (UTC)", .optional = 2},
+		{.title = "start", .optional = 2},
 		{.title = "lasted", .right = true},
 		{.title = "packets", .right = true},
 		{.title = "payload", .right = true},
@@ -315,62 +358,27 @@ static int put_connections(struct text *text, const struct cu_report_counts *cou
 		{.title = "first frame", .right = true, .optional = 3},
 		{.title = NULL},
 	};
-	struct cu_top *top = &text->connections;
-	struct cu_text_table table;
-	char words[CU_TEXT_CAP];
-	cu_page_style(&text->page, CU_STYLE_BOLD);
-	cu_term_counted(&text->page.line, top->n_offered, "connection");
-	cu_page_style(&text->page, CU_STYLE_PLAIN);
-	cu_page_say(&text->page, ", not analysed: culprit analyze and culprit classify say which were slow, and why.");
+	cu_page_style(page, CU_STYLE_BOLD);
+	cu_term_counted(&page->line, top->n_offered, "connection");
+	cu_page_style(page, CU_STYLE_PLAIN);
+	cu_page_say(page, ", not analysed: culprit analyze and culprit classify say which were slow, and why.");
 	if (top->n < top->n_offered && top->n > 0) {
-		cu_page_say(&text->page, " The ");
-		cu_term_count(&text->page.line, top->n);
-		cu_page_say(&text->page, " longest:");
+		cu_page_say(page, " The longest ");
+		cu_term_count(&page->line, top->n);
+		cu_page_say(page, ":");
 	}
-	cu_page_put(&text->page, "", 0);
-	cu_page_newline(&text->page);
-
-	(void)counts;
+	cu_page_put(page, "", 0);
+	if (top->n == 0) {
+		return 0;
+	}
+	cu_page_newline(page);
 	cu_top_sort(top);
+	struct cu_text_table table;
 	cu_text_table_init(&table, columns);
 	for (size_t i = 0; i < top->n; i++) {
-		const struct cu_buf *blob = &top->entry[i].blob;
-		struct kept_connection kept;
-		if (blob->len < sizeof(kept)) {
-			continue;
-		}
-		memcpy(&kept, blob->data, sizeof(kept));
-		struct cu_text file = {(const char *)blob->data + sizeof(kept), (uint32_t)(blob->len - sizeof(kept))};
-		struct cu_buf *line = &text->page.line;
-		cu_buf_add_u64(&table.cell, kept.stream);
-		cu_text_table_next(&table);
-		cu_page_say_end(&text->page, &kept.client, kept.client_port);
-		cu_put(&table.cell, (const char *)line->data, line->len);
-		cu_buf_clear(line);
-		cu_text_table_next(&table);
-		cu_page_say_end(&text->page, &kept.server, kept.server_port);
-		cu_put(&table.cell, (const char *)line->data, line->len);
-		cu_buf_clear(line);
-		cu_text_table_next(&table);
-		cu_format_time(words, kept.start_ns);
-		words[10] = ' ';
-		words[19] = '\0';
-		cu_puts(&table.cell, words);
-		cu_text_table_next(&table);
-		cu_term_duration(&table.cell, kept.duration_ns);
-		cu_text_table_next(&table);
-		cu_term_count(&table.cell, kept.n_packets);
-		cu_text_table_next(&table);
-		cu_puts(&table.cell, cu_format_size(words, kept.n_bytes));
-		cu_text_table_next(&table);
-		cu_puts(&table.cell, cu_connection_end_name(kept.end));
-		cu_text_table_next(&table);
-		cu_page_say_frames(&text->page, file, kept.first_frame, 0);
-		cu_put(&table.cell, (const char *)line->data, line->len);
-		cu_buf_clear(line);
-		cu_text_table_next(&table);
+		add_connection_row(page, &table, &top->entry[i].blob);
 	}
-	int error = top->n > 0 ? cu_text_table_print(&table, &text->page.term, text->page.out, 1) : 0;
+	int error = cu_text_table_print(&table, &page->term, page->out, 1);
 	cu_text_table_release(&table);
 	return error;
 }
@@ -421,21 +429,22 @@ static int put_finding(struct cu_page *page, const struct cu_buf *blob)
 
 static int put_findings(struct text *text)
 {
+	struct cu_page *page = &text->page;
 	struct cu_top *top = &text->findings;
 	int error = 0;
 	if (top->n == 0) {
 		return 0;
 	}
 	cu_top_sort(top);
-	cu_page_newline(&text->page);
-	cu_page_rule(&text->page, "findings");
+	cu_page_newline(page);
+	cu_page_rule(page, "findings");
 	for (size_t i = 0; i < top->n && error == 0; i++) {
-		error = put_finding(&text->page, &top->entry[i].blob);
+		error = put_finding(page, &top->entry[i].blob);
 	}
 	if (top->n_offered > top->n) {
-		cu_term_count(&text->page.line, top->n_offered - top->n);
-		cu_page_say(&text->page, " more; --all shows every one");
-		cu_page_put(&text->page, "", 1);
+		cu_term_count(&page->line, top->n_offered - top->n);
+		cu_page_say(page, " more; --all shows every one");
+		cu_page_put(page, "", 1);
 	}
 	return error;
 }
@@ -444,58 +453,61 @@ static int put_findings(struct text *text)
 
 static void summary_capture(struct text *text, const struct cu_report_counts *counts)
 {
+	struct cu_page *page = &text->page;
 	const struct cu_totals *totals = &counts->totals;
 	if (!counts->has_totals) {
 		return;
 	}
-	cu_term_counted(&text->page.line, totals->n_packets, "packet");
+	cu_term_counted(&page->line, totals->n_packets, "packet");
 	if (totals->n_tcp < totals->n_packets) {
-		cu_page_say(&text->page, ", ");
-		cu_term_count(&text->page.line, totals->n_tcp);
-		cu_page_say(&text->page, " of them TCP");
+		cu_page_say(page, ", ");
+		cu_term_count(&page->line, totals->n_tcp);
+		cu_page_say(page, " of them TCP");
 	}
 	if (totals->n_filtered > 0) {
-		cu_page_say(&text->page, ", ");
-		cu_term_count(&text->page.line, totals->n_filtered);
-		cu_page_say(&text->page, " passed over by the filter");
+		cu_page_say(page, ", ");
+		cu_term_count(&page->line, totals->n_filtered);
+		cu_page_say(page, " passed over by the filter");
 	}
 	if (totals->first_ns != 0) {
-		cu_page_say(&text->page, ", ");
-		cu_term_duration(&text->page.line, totals->last_ns - totals->first_ns);
-		cu_page_say(&text->page, " from ");
-		cu_page_say_time(&text->page, totals->first_ns, false);
+		cu_page_say(page, ", ");
+		cu_term_duration(&page->line, totals->last_ns - totals->first_ns);
+		cu_page_say(page, " from ");
+		cu_page_say_time(page, totals->first_ns, false);
 	}
 	if (counts->n_files > 1) {
-		cu_page_say(&text->page, ", in ");
-		cu_term_counted(&text->page.line, counts->n_files, "file");
+		cu_page_say(page, ", in ");
+		cu_term_counted(&page->line, counts->n_files, "file");
 	}
-	cu_page_put(&text->page, "capture", SUMMARY_GUTTER);
+	cu_page_put(page, "capture", SUMMARY_GUTTER);
 }
 
 /* ", 12 WORDS" for what must not go unsaid. */
 static void say_some(struct text *text, uint64_t n, const char *one, const char *many)
 {
+	struct cu_page *page = &text->page;
 	if (n > 0) {
-		cu_page_say(&text->page, text->page.line.len > 0 ? ", " : "");
-		cu_term_count(&text->page.line, n);
-		cu_buf_add_u8(&text->page.line, CU_MARK_NBSP);
-		cu_page_say(&text->page, n == 1 ? one : many);
+		cu_page_say(page, page->line.len > 0 ? ", " : "");
+		cu_term_count(&page->line, n);
+		cu_buf_add_u8(&page->line, CU_MARK_NBSP);
+		cu_page_say(page, n == 1 ? one : many);
 	}
 }
 
 static void summary_damage(struct text *text, const struct cu_report_counts *counts)
 {
+	struct cu_page *page = &text->page;
 	const struct cu_totals *totals = &counts->totals;
 	char words[CU_TEXT_CAP];
 	if (counts->incomplete) {
-		cu_page_say(&text->page, "the input broke off before its end: what was whole is shown");
+		cu_page_say(page, "the input broke off before its end: what was whole is shown");
 	}
 	say_some(text, counts->n_bad_records, "record was not readable", "records were not readable");
 	say_some(text, totals->n_damaged, "damaged place in the capture", "damaged places in the capture");
 	if (totals->n_skipped_bytes > 0) {
-		cu_page_say(&text->page, text->page.line.len > 0 ? ", " : "");
-		cu_term_nobreak(&text->page.line, cu_format_size(words, totals->n_skipped_bytes));
-		cu_page_say(&text->page, " of it skipped");
+		cu_page_say(page, page->line.len > 0 ? ", " : "");
+		cu_term_nobreak(&page->line, cu_format_size(words, totals->n_skipped_bytes));
+		cu_page_say(page, " of it skipped");
 	}
 	say_some(text, totals->n_truncated, "capture cut off in mid-packet", "captures cut off in mid-packet");
 	say_some(text, totals->n_drops, "packet dropped by the capture", "packets dropped by the capture");
@@ -506,36 +518,37 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
 	say_some(text, totals->n_evicted, "connection cut in two to save memory",
 	         "connections cut in two to save memory");
-	if (text->page.line.len > 0) {
-		cu_page_put(&text->page, "not whole", SUMMARY_GUTTER);
+	if (page->line.len > 0) {
+		cu_page_put(page, "not whole", SUMMARY_GUTTER);
 	}
 }
 
 static void put_summary(struct text *text, const struct cu_report_counts *counts)
 {
-	cu_page_newline(&text->page);
-	cu_page_rule(&text->page, "summary");
+	struct cu_page *page = &text->page;
+	cu_page_newline(page);
+	cu_page_rule(page, "summary");
 	summary_capture(text, counts);
-	cu_term_count(&text->page.line, counts->n_connections);
-	cu_page_put(&text->page, "connections", SUMMARY_GUTTER);
+	cu_term_count(&page->line, counts->n_connections);
+	cu_page_put(page, "connections", SUMMARY_GUTTER);
 	if (counts->n_transactions > 0 || text->has_analysis) {
-		cu_term_count(&text->page.line, counts->n_transactions);
+		cu_term_count(&page->line, counts->n_transactions);
 		if (counts->n_judged > 0) {
-			cu_page_say(&text->page, ", ");
-			cu_term_count(&text->page.line, counts->n_slow);
-			cu_page_say(&text->page, " slow");
+			cu_page_say(page, ", ");
+			cu_term_count(&page->line, counts->n_slow);
+			cu_page_say(page, " slow");
 			if (counts->n_slow > 0) {
-				cu_page_say(&text->page, ": ");
+				cu_page_say(page, ": ");
 				say_parties(text, counts, true);
 			}
 		}
-		cu_page_put(&text->page, "transactions", SUMMARY_GUTTER);
+		cu_page_put(page, "transactions", SUMMARY_GUTTER);
 	}
 	if (text->slow.n < text->slow.n_offered) {
-		cu_page_say(&text->page, "the longest ");
-		cu_term_count(&text->page.line, text->slow.n);
-		cu_page_say(&text->page, " of the slow; --all shows every one");
-		cu_page_put(&text->page, "shown", SUMMARY_GUTTER);
+		cu_page_say(page, "the longest ");
+		cu_term_count(&page->line, text->slow.n);
+		cu_page_say(page, " of the slow; --all shows every one");
+		cu_page_put(page, "shown", SUMMARY_GUTTER);
 	}
 	summary_damage(text, counts);
 }
@@ -543,6 +556,7 @@ static void put_summary(struct text *text, const struct cu_report_counts *counts
 static int text_end(void *state, const struct cu_report_counts *counts)
 {
 	struct text *text = state;
+	struct cu_page *page = &text->page;
 	int error = 0;
 	if (counts->n_slow > 0) {
 		head_slow(text, counts);
@@ -552,28 +566,28 @@ static int text_end(void *state, const struct cu_report_counts *counts)
 	}
 	if (error == 0 && counts->n_transactions > counts->n_judged) {
 		if (counts->n_judged > 0) {
-			cu_page_newline(&text->page);
+			cu_page_newline(page);
 		}
 		head_unjudged(text, counts);
 		error = put_entries(text, &text->unjudged);
 	}
 	if (error == 0 && text->connections.n_offered > 0) {
 		if (counts->n_transactions > 0) {
-			cu_page_newline(&text->page);
+			cu_page_newline(page);
 		}
-		error = put_connections(text, counts);
+		error = put_connections(page, &text->connections);
 	}
 	if (counts->n_connections == 0 && counts->n_transactions == 0) {
 		head_no_tcp(text, counts);
 	} else if (counts->n_transactions == 0 && text->has_analysis) {
-		cu_page_style(&text->page, CU_STYLE_BOLD);
-		cu_page_say(&text->page, "Nothing was asked");
-		cu_page_style(&text->page, CU_STYLE_PLAIN);
-		cu_page_say(&text->page, ": ");
-		cu_term_counted(&text->page.line, counts->n_analysed, "connection");
-		cu_page_say(&text->page, counts->n_analysed == 1 ? ", without a transaction in it."
-		                                                 : ", without a transaction in them.");
-		cu_page_put(&text->page, "", 0);
+		cu_page_style(page, CU_STYLE_BOLD);
+		cu_page_say(page, "Nothing was asked");
+		cu_page_style(page, CU_STYLE_PLAIN);
+		cu_page_say(page, ": ");
+		cu_term_counted(&page->line, counts->n_analysed, "connection");
+		cu_page_say(page, counts->n_analysed == 1 ? ", without a transaction in it."
+		                                          : ", without a transaction in them.");
+		cu_page_put(page, "", 0);
 	}
 	if (error == 0) {
 		error = put_findings(text);

@@ -155,6 +155,9 @@ int cu_text_table_print(const struct cu_text_table *table, const struct cu_term 
 	if (table->cells.failed || table->widths.failed) {
 		return CU_ERR_NOMEM;
 	}
+	if (table->n_columns == 0) {
+		return 0;
+	}
 	struct layout layout;
 	size_t n_cells = table->widths.len / sizeof(struct cell);
 	fit(table, term, indent, n_cells, &layout);

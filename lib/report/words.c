@@ -16,26 +16,26 @@ const char *cu_party_badge(unsigned party)
 const char *cu_cause_words(unsigned cause)
 {
 	static const char *const words[CU_N_CAUSES] = {
-		[CU_CAUSE_NONE] = "No single cause stands out.",
+		[CU_CAUSE_NONE] = "no single cause stands out",
 		[CU_CLIENT_PAUSE] =
 			"The client stopped sending in the middle of its request, though nothing held it back.",
-		[CU_CLIENT_WINDOW] = "The server had data to send and the client's window did not let it.",
+		[CU_CLIENT_WINDOW] = "the server had data to send and the client's window did not let it",
 		[CU_CLIENT_DELAYED_ACK] =
 			"The server held a small segment back until the client sent a delayed acknowledgement.",
-		[CU_NETWORK_RTT] = "The round trips that any answer costs took that long: the distance.",
+		[CU_NETWORK_RTT] = "the round trips that any answer costs took that long: the distance",
 		[CU_NETWORK_TRANSFER] =
 			"The path carried the data no faster: bandwidth, queues or the congestion window.",
-		[CU_NETWORK_LOSS] = "Segments were lost and had to be sent again.",
-		[CU_NETWORK_CONNECT] = "A segment of the handshake was lost and had to be sent again.",
-		[CU_NETWORK_MTU] = "Large segments vanished on the path while small ones got through.",
-		[CU_SERVER_THINK] = "The server had the whole request, and its application had not begun to answer.",
+		[CU_NETWORK_LOSS] = "segments were lost and had to be sent again",
+		[CU_NETWORK_CONNECT] = "a segment of the handshake was lost and had to be sent again",
+		[CU_NETWORK_MTU] = "large segments vanished on the path while small ones got through",
+		[CU_SERVER_THINK] = "the server had the whole request, and its application had not begun to answer",
 		[CU_SERVER_PAUSE] =
 			"The server stopped sending in the middle of its answer, though nothing held it back.",
-		[CU_SERVER_WINDOW] = "The client had data to send and the server's window did not let it.",
+		[CU_SERVER_WINDOW] = "the client had data to send and the server's window did not let it",
 		[CU_SERVER_DELAYED_ACK] =
 			"The client held a small segment back until the server sent a delayed acknowledgement.",
-		[CU_SERVER_CONNECT] = "The server's SYN-ACK came later than the path explains.",
-		[CU_UNKNOWN_CAPTURE] = "The capture lacks packets there.",
+		[CU_SERVER_CONNECT] = "the server's SYN-ACK came later than the path explains",
+		[CU_UNKNOWN_CAPTURE] = "the capture lacks packets there",
 	};
 	return WORD(words, cause);
 }

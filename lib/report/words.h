@@ -8,7 +8,7 @@
 /* "SERVER", for enum cu_party. */
 const char *cu_party_badge(unsigned party);
 
-/* A sentence that says what a cause means: enum cu_cause. */
+/* A clause that says what a cause means: enum cu_cause. */
 const char *cu_cause_words(unsigned cause);
 
 /* "keep-alive", for enum cu_event_kind. */

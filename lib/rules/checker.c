@@ -65,11 +65,6 @@ static const char *suggest(struct cu_scope *scope, const char *word, size_t len)
 	for (size_t i = 0; (name = scope->name_at(scope->names, i)) != NULL; i++) {
 		cu_nearest_try(&nearest, name);
 	}
-	for (size_t i = 0; (name = cu_keyword_at(i)) != NULL; i++) {
-		if (strlen(name) == len) { /* AND, Not */
-			cu_nearest_try(&nearest, name);
-		}
-	}
 	for (size_t i = 0; !nearest.name && i < cu_field_count(); i++) { /* think, for server.think */
 		const char *dot = strchr(cu_field_at(i)->name, '.');
 		if (dot && strlen(dot + 1) == len && memcmp(dot + 1, word, len) == 0) {
@@ -79,16 +74,16 @@ static const char *suggest(struct cu_scope *scope, const char *word, size_t len)
 	return nearest.name;
 }
 
-static struct cu_expr *unknown_name(struct cu_scope *scope, struct cu_expr *expr, const char *what)
+static struct cu_expr *unknown_name(struct cu_scope *scope, struct cu_expr *expr)
 {
 	const char *near = suggest(scope, expr->text.data, expr->text.len);
 	if (is_text(expr, "yes") || is_text(expr, "no")) {
 		return WRONG(scope, expr, "'%s' is no condition; write %s", expr->text.data, is_text(expr, "yes") ? "true" : "false");
 	}
 	if (near) {
-		return WRONG(scope, expr, "unknown %s '%s'; did you mean '%s'?", what, expr->text.data, near);
+		return WRONG(scope, expr, "unknown field '%s'; did you mean '%s'?", expr->text.data, near);
 	}
-	return WRONG(scope, expr, "unknown %s '%s'; classify --fields lists them", what, expr->text.data);
+	return WRONG(scope, expr, "unknown field '%s'; classify --fields lists them", expr->text.data);
 }
 
 static struct cu_expr *check_macro(struct cu_scope *scope, struct cu_expr *expr, struct cu_macro *macro)
@@ -143,7 +138,7 @@ static struct cu_expr *check_name(struct cu_scope *scope, struct cu_expr *expr)
 		list->used = true;
 		return WRONG(scope, expr, "'%s' is a list; a list stands after 'in'", list->name);
 	}
-	return unknown_name(scope, expr, "field");
+	return unknown_name(scope, expr);
 }
 
 /* A constant of an enumeration, from a name or text. */
@@ -182,7 +177,7 @@ static struct cu_expr *check_value_of(struct cu_scope *scope, struct cu_expr *ex
 			at += len;
 		}
 		known[at] = '\0';
-		return WRONG(scope, expr, "'%.*s' is not %s; there are %s", (int)expr->text.len, expr->text.data, names->what, known);
+		return WRONG(scope, expr, "'%.*s' is not %s; expected one of %s", (int)expr->text.len, expr->text.data, names->what, known);
 	}
 	expr = check(scope, expr);
 	if (!is_error(expr) && !(expr->type == CU_TYPE_ENUM && expr->names == names)) {
@@ -191,12 +186,15 @@ static struct cu_expr *check_value_of(struct cu_scope *scope, struct cu_expr *ex
 	return expr;
 }
 
-/* A word that names nothing is a text where a text is wanted. */
-static bool is_word_for_text(struct cu_scope *scope, const struct cu_expr *expr)
+/*
+ * Where a text is wanted, a single word is one, unless it names a field of
+ * text: service == http, although http is a field too. A dotted name of a field
+ * of another type is a mistake.
+ */
+static bool is_word_for_text(const struct cu_expr *expr)
 {
-	return expr->kind == CU_EXPR_NAME && !named_field(expr) &&
-	       !scope->find_macro(scope->names, expr->text.data, expr->text.len) &&
-	       !scope->find_list(scope->names, expr->text.data, expr->text.len);
+	const struct cu_field *field = named_field(expr);
+	return expr->kind == CU_EXPR_NAME && !(field && (field->type == CU_TYPE_TEXT || strchr(field->name, '.')));
 }
 
 static struct cu_expr *as_text(struct cu_expr *expr)
@@ -352,9 +350,9 @@ static struct cu_expr *check_comparison(struct cu_scope *scope, struct cu_expr *
 		expr->b = check(scope, expr->b);
 		expr->a = check_value_of(scope, expr->a, names_b);
 	} else {
-		if (is_text_field(expr->a) && is_word_for_text(scope, expr->b)) {
+		if (is_text_field(expr->a) && is_word_for_text(expr->b)) {
 			as_text(expr->b);
-		} else if (is_text_field(expr->b) && is_word_for_text(scope, expr->a)) {
+		} else if (is_text_field(expr->b) && is_word_for_text(expr->a)) {
 			as_text(expr->a);
 		}
 		expr->a = check(scope, expr->a);
@@ -470,7 +468,7 @@ static struct cu_expr *check_arithmetic(struct cu_scope *scope, struct cu_expr *
 			expr->type = CU_TYPE_INSTANT;
 		} else if (a->type == CU_TYPE_INSTANT && b->type == CU_TYPE_INSTANT && !plus) {
 			expr->type = CU_TYPE_TIME;
-		} else if (!unify(scope, expr, plus ? "adds" : "subtracts with", plus ? "to" : "and", a, b)) {
+		} else if (!(plus ? unify(scope, expr, "adds", "to", a, b) : unify(scope, expr, "subtracts", "from", b, a))) {
 			return expr;
 		} else if (!cu_type_is_numeric(a->type) || a->type == CU_TYPE_INSTANT || a->type == CU_TYPE_PORT) {
 			return WRONG(scope, expr, "calculates with %s", cu_type_name(a->type));
@@ -515,14 +513,15 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 		return !is_error(check_value_of(scope, item, left->names));
 	}
 	if (left->type == CU_TYPE_TEXT && item->kind == CU_EXPR_NAME) {
-		if (named_field(item)) {
+		if (!is_word_for_text(item)) {
 			WRONG(scope, item, "a list has constants; '%s' is a field", item->text.data);
 			return false;
 		}
 		as_text(item);
 	}
 	if (item->kind == CU_EXPR_NAME) {
-		return !is_error(unknown_name(scope, item, "list"));
+		WRONG(scope, item, "'%s' is neither a list nor %s", item->text.data, cu_type_name(left->type));
+		return false;
 	}
 	if (item->kind == CU_EXPR_RANGE) {
 		struct cu_expr *low = item->a, *high = item->b;
@@ -672,7 +671,7 @@ static struct cu_expr *check_has(struct cu_scope *scope, struct cu_expr *expr)
 {
 	const struct cu_field *field = named_field(expr->a);
 	if (!field) {
-		unknown_name(scope, expr->a, "field");
+		unknown_name(scope, expr->a);
 		return broken(expr);
 	}
 	expr->field = field;

@@ -66,7 +66,7 @@ void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t 
 void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_source *source, size_t offset,
-                 size_t len, const char *format, va_list args);
+                 size_t len, const char *format, va_list args) __attribute__((format(printf, 6, 0)));
 
 /* In order of file, line and column. */
 void cu_diag_sort(struct cu_diag *diag);

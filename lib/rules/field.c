@@ -208,7 +208,7 @@ static const struct cu_field fields[] = {
 	EVENT("events.zero_window_probe_ack", CU_EVENT_ZERO_WINDOW_PROBE_ACK, "answers to probes of a closed window")
 	EVENT("events.window_full", CU_EVENT_WINDOW_FULL, "segments that filled the other side's window")
 	EVENT("events.window_update", CU_EVENT_WINDOW_UPDATE, "segments that only opened a window")
-	EVENT("events.reset", CU_EVENT_RESET, "RSTs")
+	EVENT("events.reset", CU_EVENT_RESET, "segments with RST")
 	EVENT("events.icmp", CU_EVENT_ICMP, "ICMP errors about the connection")
 	EVENT("events.duplicate_frame", CU_EVENT_DUPLICATE_FRAME, "frames that were captured twice")
 	NAMED("reset_by", DERIVED(party_of_reset), cu_party_names, "who sent the RST in this transaction: client, server or none")
@@ -329,11 +329,11 @@ static void add_significant(struct cu_buf *buf, double number)
 }
 
 /* Bits a second, as links are sold. */
-static void add_rate(struct cu_buf *buf, double bytes_per_s)
+static void add_rate(struct cu_buf *buf, double bytes_per_ns)
 {
 	static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
 	const double step = 1000;
-	double bits = bytes_per_s * 8;
+	double bits = bytes_per_ns * CU_NS_PER_S * 8;
 	size_t i = 0;
 	while (bits >= step && i + 1 < sizeof(units) / sizeof(*units)) {
 		bits /= step;

@@ -22,7 +22,7 @@ enum cu_type {
 	CU_TYPE_BYTES,
 	CU_TYPE_COUNT,
 	CU_TYPE_RATIO,     /* 1 is 100 % */
-	CU_TYPE_RATE,      /* bytes a second */
+	CU_TYPE_RATE,      /* bytes a nanosecond, so that bytes by time are one */
 	CU_TYPE_NUMBER,    /* a literal without a unit */
 	CU_TYPE_INSTANT,   /* nanoseconds since 1970-01-01 UTC */
 	CU_TYPE_PORT,
@@ -59,7 +59,7 @@ struct cu_derived {
 	int64_t ack_delay_ns;        /* -1 none */
 	int64_t party_ns[CU_N_PARTIES];
 	double certainty;            /* 0 to 1 */
-	double response_rate;        /* bytes a second from first byte to last; NaN none */
+	double response_rate;        /* bytes a nanosecond from first byte to last; NaN none */
 	uint64_t events[CU_N_EVENTS]; /* of the kept ones, with their counts */
 	int64_t connection_ns, connection_bytes, connection_segments; /* -1: no connection record */
 	int64_t retransmitted, gaps, gap_bytes;                       /* -1: no analysis record */

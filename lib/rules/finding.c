@@ -76,7 +76,11 @@ static uint64_t hash_endpoint(struct cu_hash_seed seed, const struct cu_addr *ad
 	memcpy(key, addr->bytes, sizeof(addr->bytes));
 	key[sizeof(addr->bytes)] = addr->family;
 	cu_put_le16(key + sizeof(addr->bytes) + 1, port);
-	return cu_hash_bytes(seed, key, sizeof(key));
+	/* Ports in a row must not fall into bits in a row: the finisher of MurmurHash3 (Appleby 2011). */
+	uint64_t hash = cu_hash_bytes(seed, key, sizeof(key));
+	hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	hash = (hash ^ hash >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return hash ^ hash >> 33;
 }
 
 static struct endpoint *slot_of(const struct table *table, const struct cu_addr *addr, uint16_t port)

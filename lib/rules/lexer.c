@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct {
 	const char *word;
@@ -15,7 +16,7 @@ static const struct {
 	{"true", CU_TOKEN_TRUE},         {"false", CU_TOKEN_FALSE},
 };
 
-/* K M G T and KiB are powers of 1024, kB MB powers of 1000, as in GNU coreutils; rates in bits are decimal. */
+/* K M G T and KiB are powers of 1024, kB MB powers of 1000, as in GNU coreutils; rates, here by the second, are decimal in bits. */
 static const struct {
 	const char *word;
 	enum cu_type type;
@@ -73,11 +74,6 @@ bool cu_is_unit(const char *word, size_t len)
 		}
 	}
 	return false;
-}
-
-const char *cu_keyword_at(size_t n)
-{
-	return n < sizeof(keywords) / sizeof(*keywords) ? keywords[n].word : NULL;
 }
 
 bool cu_is_keyword(const char *word, size_t len)
@@ -227,6 +223,9 @@ static void take_number(struct cu_token *token, const char *p, size_t len)
 		if (equals(p + unit, n - unit, units[i].word)) {
 			token->type = units[i].type;
 			token->number *= units[i].scale;
+			if (token->type == CU_TYPE_RATE) {
+				token->number /= CU_NS_PER_S;
+			}
 			return;
 		}
 	}
@@ -258,6 +257,8 @@ static void take_name(struct cu_token *token, const char *p, size_t len)
 	for (size_t i = 0; i < sizeof(keywords) / sizeof(*keywords); i++) {
 		if (equals(p, n, keywords[i].word)) {
 			token->kind = keywords[i].kind;
+		} else if (n == strlen(keywords[i].word) && strncasecmp(p, keywords[i].word, n) == 0) {
+			fail(token, n, "'%.*s' is written in small letters: %s", (int)n, p, keywords[i].word);
 		}
 	}
 }

@@ -46,8 +46,6 @@ void cu_lexer_next(struct cu_lexer *lexer, struct cu_token *token);
 bool cu_is_unit(const char *word, size_t len);
 /* Whether it has a meaning of its own in conditions: "and". */
 bool cu_is_keyword(const char *word, size_t len);
-/* The n-th keyword, NULL behind the last. */
-const char *cu_keyword_at(size_t n);
 
 /*
  * Parses an address, a network ("10.0.0.0/8"), and "[2001:db8::]/32" with or

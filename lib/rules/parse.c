@@ -491,8 +491,12 @@ struct cu_expr *cu_expr_parse(struct cu_diag *diag, const struct cu_yaml *scalar
 		return NULL;
 	}
 	struct cu_expr *expr = parse_or(&parser);
+	if (expr && !parser.failed && parser.token.kind == CU_TOKEN_CLOSE) {
+		cu_yaml_error_at(diag, scalar, parser.token.start, 1, "a ')' without its '('");
+		return NULL;
+	}
 	if (expr && parser.token.kind != CU_TOKEN_END) {
-		return expected(&parser, parser.token.kind == CU_TOKEN_CLOSE ? "no ')' without its '('" : "an operator such as 'and'");
+		return expected(&parser, "an operator such as 'and'");
 	}
 	return parser.failed ? NULL : expr;
 }

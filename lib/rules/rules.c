@@ -169,7 +169,7 @@ static int take_value(struct cu_rules *rules, const struct cu_yaml *node, const 
 	if (nearest.name) {
 		cu_yaml_error(&rules->diag, node, "'%s' is not %s; did you mean '%s'?", node->text, names->what, nearest.name);
 	} else {
-		cu_yaml_error(&rules->diag, node, "'%s' is not %s; there are %s", node->text, names->what, cu_buf_cstr(&known));
+		cu_yaml_error(&rules->diag, node, "'%s' is not %s; expected one of %s", node->text, names->what, cu_buf_cstr(&known));
 	}
 	cu_buf_release(&known);
 	return -1;

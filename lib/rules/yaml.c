@@ -68,7 +68,7 @@ static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
 	if (parser->error == YAML_READER_ERROR) {
 		size_t offset = parser->problem_offset;
 		unsigned char byte = offset < source->len ? (unsigned char)source->text[offset] : 0;
-		cu_diag_error(loader->diag, source, offset, 1, "byte 0x%02x here is not UTF-8 text", byte);
+		cu_diag_error(loader->diag, source, offset, 1, byte < 0x80 ? "a control byte 0x%02x; rules are text" : "byte 0x%02x is not UTF-8 text", byte);
 		return;
 	}
 	size_t offset = mark_offset(loader, &parser->problem_mark);
@@ -98,6 +98,10 @@ static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
 				return;
 			}
 		}
+	}
+	if (parser->context && strcmp(parser->context, "while scanning a quoted scalar") == 0) {
+		cu_diag_error(loader->diag, source, mark_offset(loader, &parser->context_mark), 1, "the text that begins here has no closing quote");
+		return;
 	}
 	if (strcmp(problem, "mapping values are not allowed in this context") == 0) {
 		cu_diag_error(loader->diag, source, offset, 1,
@@ -426,6 +430,7 @@ void cu_yaml_error(struct cu_diag *diag, const struct cu_yaml *node, const char 
 	va_end(args);
 }
 
+__attribute__((format(printf, 6, 0)))
 static void say_at(struct cu_diag *diag, enum cu_severity severity, const struct cu_yaml *scalar, size_t at, size_t len,
                    const char *format, va_list args)
 {

@@ -7,7 +7,7 @@
 #   == case                 what t was given
 #   $ flowify missing       the command
 #   what it printed         standard output; bytes that are not text as \xNN
-#   ! what it complained    standard error
+#   "! " and its complaints    standard error
 #   [1]                     exit status
 #
 # t NAME COMMAND...       runs a command in a new empty directory, with files
@@ -16,7 +16,7 @@
 # put FILE ...            copies or names files for the cases that follow
 # skip NAME REASON        counts a case as skipped
 # have COMMAND            whether there is such a program
-# shellcheck shell=sh disable=SC2154 # top and others come from tests/run
+# shellcheck shell=sh disable=SC2154
 
 case_dir=$PWD/case
 put_dir=$PWD/put
@@ -34,7 +34,7 @@ t() {
     shift
     rm -rf "$case_dir"
     mkdir "$case_dir"
-    cp -R "$put_dir/." "$case_dir/"
+    cp -RP "$put_dir/." "$case_dir/"
     printf '== %s\n$ %s\n' "$t_name" "$*" | normalise
     if [ $# -eq 1 ]; then
         (cd "$case_dir" && exec timeout 100 sh -c "$1") >"$state/out" 2>"$state/err" </dev/null
@@ -48,7 +48,7 @@ t() {
 }
 
 put() {
-    cp -R "$@" "$put_dir/"
+    cp -RP "$@" "$put_dir/"
 }
 
 skip() {

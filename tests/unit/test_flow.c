@@ -618,7 +618,7 @@ static void test_flowify_many_open_stay(void **state)
 static void test_flowify_memory_bounds_timelines(void **state)
 {
 	(void)state;
-	enum { N = 2000, SEGMENTS = 100 };
+	enum { N = 1500, SEGMENTS = 100 };
 	FILE *pcap = new_pcap();
 	put_flood(pcap, N, SEGMENTS);
 	const struct cu_flowify_config config = {.memory_bytes = 2 << 20};

@@ -186,38 +186,42 @@ static void test_list_remove_anywhere(void **state)
 	cu_table_release(&table);
 }
 
-static void test_chain_add_interleaved(void **state)
+static void test_spool_grow_keeps_content(void **state)
 {
 	(void)state;
-	enum { N_CHAINS = 7, N_ROUNDS = 400 };
-	struct cu_chain_pool pool = {0};
-	struct cu_chain chains[N_CHAINS] = {{0}};
-	static uint8_t expected[N_CHAINS][1 << 16];
-	size_t lens[N_CHAINS] = {0};
+	enum { N_SPOOLS = 7, N_ROUNDS = 600 };
+	struct cu_spool_pool pool = {0};
+	struct cu_spool spools[N_SPOOLS] = {{0}};
+	static uint8_t expected[N_SPOOLS][CU_SPOOL_LARGE];
 	for (unsigned round = 0; round < N_ROUNDS; round++) {
-		for (unsigned i = 0; i < N_CHAINS; i++) {
-			uint8_t data[256];
+		for (unsigned i = 0; i < N_SPOOLS; i++) {
+			struct cu_spool *spool = &spools[i];
 			size_t len = (round * 7 + i * 13) % 150;
-			memset(data, (int)(round + i), len);
-			memcpy(expected[i] + lens[i], data, len);
-			lens[i] += len;
-			assert_int_equal(cu_chain_add(&pool, &chains[i], data, len), 0);
-			assert_int_equal(chains[i].len, lens[i]);
-			if (lens[i] > 5000 + 1000 * i) {
-				static uint8_t copy[1 << 16];
-				cu_chain_copy(&pool, &chains[i], copy);
-				assert_memory_equal(copy, expected[i], lens[i]);
-				cu_chain_clear(&pool, &chains[i]);
-				lens[i] = 0;
+			if (spool->len + len > CU_SPOOL_LARGE) {
+				assert_memory_equal(spool->data, expected[i], spool->len);
+				cu_spool_clear(&pool, spool);
+				assert_null(spool->data);
 			}
+			if (spool->len + len > spool->cap) {
+				assert_int_equal(cu_spool_grow(&pool, spool, len), 0);
+				assert_in_range(spool->cap, spool->len + len, CU_SPOOL_LARGE);
+			}
+			memset(expected[i] + spool->len, (int)(round + i), len);
+			if (len > 0) {
+				memset(spool->data + spool->len, (int)(round + i), len);
+			}
+			spool->len = (uint16_t)(spool->len + len);
 		}
 	}
-	for (unsigned i = 0; i < N_CHAINS; i++) {
-		cu_chain_clear(&pool, &chains[i]);
+	for (unsigned i = 0; i < N_SPOOLS; i++) {
+		if (spools[i].len > 0) {
+			assert_memory_equal(spools[i].data, expected[i], spools[i].len);
+		}
+		cu_spool_clear(&pool, &spools[i]);
 	}
-	assert_int_equal(pool.n_used, 0);
-	assert_true(pool.n_fresh < N_CHAINS * 12000 / CU_CHAIN_DATA);
-	cu_chain_pool_release(&pool);
+	assert_int_equal(pool.n_bytes, 0);
+	assert_in_range(pool.n_slabs, 1, CU_SPOOL_CLASSES);
+	cu_spool_pool_release(&pool);
 }
 
 int main(void)
@@ -226,7 +230,7 @@ int main(void)
 		cmocka_unit_test(test_key_make_both_directions), cmocka_unit_test(test_key_make_ends_equal),
 		cmocka_unit_test(test_key_make_ids),             cmocka_unit_test(test_table_add_find_remove),
 		cmocka_unit_test(test_table_remove_colliding),   cmocka_unit_test(test_list_remove_anywhere),
-		cmocka_unit_test(test_chain_add_interleaved),
+		cmocka_unit_test(test_spool_grow_keeps_content),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,15 +12,15 @@
 
 /* A ClientHello of TLS 1.3 for "example.com", with a padding extension in front of the name. */
 #define RANDOM "0123456789abcdef0123456789abcdef"
-#define CLIENT_HELLO                                                                                                   \
-	"\x16\x03\x01\x00\x49"                                                                                         \
-	"\x01\x00\x00\x45"                                                                                             \
-	"\x03\x03" RANDOM "\x00"                                                                                       \
-	"\x00\x02\x13\x01"                                                                                             \
-	"\x01\x00"                                                                                                     \
-	"\x00\x1a"                                                                                                     \
-	"\x00\x15\x00\x02\x00\x00"                                                                                     \
-	"\x00\x00\x00\x10\x00\x0e\x00\x00\x0b"                                                                         \
+#define CLIENT_HELLO                           \
+	"\x16\x03\x01\x00\x49"                 \
+	"\x01\x00\x00\x45"                     \
+	"\x03\x03" RANDOM "\x00"               \
+	"\x00\x02\x13\x01"                     \
+	"\x01\x00"                             \
+	"\x00\x1a"                             \
+	"\x00\x15\x00\x02\x00\x00"             \
+	"\x00\x00\x00\x10\x00\x0e\x00\x00\x0b" \
 	"example.com"
 
 static void parse_copy(const uint8_t *payload, size_t len, struct cu_hint *hint)

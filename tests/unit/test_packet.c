@@ -180,7 +180,10 @@ static const struct encapsulation {
 	{"tpid 9200", 1, 4, {0x1000064}, {"eth 9200", "0064 0800", IPV4}},
 	{"tpid 9300", 1, 4, {0x1000064}, {"eth 9300", "0064 0800", IPV4}},
 	{"802.1Q, llc", 1, 4, {0x1000064}, {"eth 8100", "len+0 0064", SNAP, IPV4}},
-	{"five tags", 1, 4, {0x1000001, 0x1000002, 0x1000003, 0x1000004},
+	{"five tags",
+         1,
+         4,
+         {0x1000001, 0x1000002, 0x1000003, 0x1000004},
          {"eth 8100", "0001 8100 0002 8100 0003 8100 0004 8100 0005 0800", IPV4}},
 	{"802.3 snap", 1, 4, {0}, {"eth length", SNAP, IPV4}},
 	{"802.3 ip", 1, 4, {0}, {"eth length", "060603", IPV4}},
@@ -220,7 +223,10 @@ static const struct encapsulation {
 	{"802.11", 105, 4, {0}, {WLAN, SNAP, IPV4}},
 	{"802.11 qos", 105, 4, {0}, {WLAN_QOS, SNAP, IPV4}},
 	{"802.11 wds", 105, 4, {0}, {"0803 0000 021122334455 02aabbccddee 02aabbccddff 0000 021122334466", SNAP, IPV4}},
-	{"802.11 a-msdu", 105, 4, {0},
+	{"802.11 a-msdu",
+         105,
+         4,
+         {0},
          {"8802 0000 021122334455 02aabbccddee 02aabbccddff 0000 8000", "len+0 021122334455 02aabbccddee", SNAP, IPV4}},
 	{"radiotap", 127, 4, {0}, {"0000 0800 00000000", WLAN, SNAP, IPV4}},
 	{"radiotap padded", 127, 4, {0}, {"0000 1100 03000000 0000000000000000 20", WLAN_QOS, "0000", SNAP, IPV4}},
@@ -241,7 +247,7 @@ static const struct encapsulation {
 	{"pppd", 166, 4, {0}, {"0003 0021", IPV4}},
 	{"ppp with direction", 204, 4, {0}, {"01 ff03 0021", IPV4}},
 	{"ipnet", 226, 4, {0}, {"01020000", "zeros 20", IPV4}},
-	{"nflog", 239, 4, {0}, {"02000000 0800 0100 08000000 0500 0a00 78000000 4100 0900", IPV4}},
+	{"nflog", 239, 4, {0}, {"02000000 0800 0100 08000000 0500 0a00 78000000 3d00 0900", IPV4}},
 	{"netanalyzer", 240, 4, {0}, {"00000000", "eth 0800", IPV4}},
 	{"pktap", 258, 4, {0}, {"6c000000 01000000 01000000", "zeros 96", "eth 0800", IPV4}},
 	{"mpacket", 274, 4, {0}, {"55555555555555d5", "eth 0800", IPV4}},
@@ -259,28 +265,54 @@ static const struct encapsulation {
 	{"wccp", 1, 4, {0}, {"eth 0800", "ip4 47", "0000 883e", IPV4}},
 	{"wccp 2", 1, 4, {0}, {"eth 0800", "ip4 47", "0000 883e 00000000", IPV4}},
 	{"erspan I", 1, 4, {0}, {"eth 0800", "ip4 47", "0000 88be", "eth 0800", IPV4}},
-	{"erspan II", 1, 4, {0x6000064}, {"eth 0800", "ip4 47", "1000 88be 00000001 1001 0064 00000000", "eth 0800", IPV4}},
-	{"erspan III", 1, 4, {0x6000064},
+	{"erspan II",
+         1,
+         4,
+         {0x6000064},
+         {"eth 0800", "ip4 47", "1000 88be 00000001 1001 0064 00000000", "eth 0800", IPV4}},
+	{"erspan III",
+         1,
+         4,
+         {0x6000064},
          {"eth 0800", "ip4 47", "1000 22eb 00000001 2001 0064 00000000 00000000", "eth 0800", IPV4}},
-	{"erspan III, platform", 1, 4, {0x6000064},
+	{"erspan III, platform",
+         1,
+         4,
+         {0x6000064},
          {"eth 0800", "ip4 47", "1000 22eb 00000001 2001 0064 00000000 00000001 0000000000000000", "eth 0800", IPV4}},
 	{"vxlan", 1, 4, {0x700002a}, {"eth 0800", "ip4 17", "udp 4789", "08000000 00002a00", "eth 0800", IPV4}},
-	{"vxlan, vlan inside", 1, 4, {0x1000064, 0x700002a, 0x1000065},
+	{"vxlan, vlan inside",
+         1,
+         4,
+         {0x1000064, 0x700002a, 0x1000065},
          {"eth 8100", "0064 0800", "ip4 17", "udp 4789", "08000000 00002a00", "eth 8100", "0065 0800", IPV4}},
 	{"vxlan linux", 1, 4, {0x700002a}, {"eth 0800", "ip4 17", "udp 8472", "08000000 00002a00", "eth 0800", IPV4}},
 	{"vxlan-gpe", 1, 6, {0x700002a}, {"eth 0800", "ip4 17", "udp 4790", "0c000002 00002a00", IPV6}},
-	{"geneve", 1, 4, {0x800002a},
+	{"geneve",
+         1,
+         4,
+         {0x800002a},
          {"eth 0800", "ip4 17", "udp 6081", "0240 6558 00002a00 0102 8001 00000001", "eth 0800", IPV4}},
 	{"geneve ip", 1, 4, {0x800002a}, {"eth 0800", "ip4 17", "udp 6081", "0000 0800 00002a00", IPV4}},
-	{"gtp-u", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 2152", "30ff 003d 00000009", IPV4}},
-	{"gtp-u sequence", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 2152", "32ff 0041 00000009 00010000", IPV4}},
-	{"gtp-u extension", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 2152", "34ff 0045 00000009 00000085 01000100", IPV4}},
+	{"gtp-u", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 2152", "30ff 0039 00000009", IPV4}},
+	{"gtp-u sequence", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 2152", "32ff 003d 00000009 00010000", IPV4}},
+	{"gtp-u extension",
+         1,
+         4,
+         {0},
+         {"eth 0800", "ip4 17", "udp 2152", "34ff 0041 00000009 00000085 01000100", IPV4}},
 	{"teredo", 1, 6, {0}, {"eth 0800", "ip4 17", "udp 3544", IPV6}},
 	{"teredo origin", 1, 6, {0}, {"eth 0800", "ip4 17", "udp 3544", "0000 1234 01020304", IPV6}},
-	{"teredo authentication", 1, 6, {0},
+	{"teredo authentication",
+         1,
+         6,
+         {0},
          {"eth 0800", "ip4 17", "udp 3544", "0001 0000 0102030405060708 00 0000 1234 01020304", IPV6}},
 	{"l2tp", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 1701", "0002 0001 0002 ff03 0021", IPV4}},
-	{"l2tp all fields", 1, 4, {0},
+	{"l2tp all fields",
+         1,
+         4,
+         {0},
          {"eth 0800", "ip4 17", "udp 1701", "4a02 0053 0001 0002 0001 0001 0002 0000 ff03 0021", IPV4}},
 	{"ayiya", 1, 6, {0}, {"eth 0800", "ip4 17", "udp 5072", "42521129 00000000", "zeros 36", IPV6}},
 	{"lisp", 1, 4, {0}, {"eth 0800", "ip4 17", "udp 4341", "80000000 00000001", IPV4}},
@@ -336,7 +368,8 @@ static void test_decode_finds_the_segment_in_every_encapsulation(void **state)
 		struct frame f;
 		union cu_packet_content content;
 		build(&f, e->layers);
-		enum cu_packet_kind kind = decode(e->linktype, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
+		enum cu_packet_kind kind =
+			decode(e->linktype, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
 		if (kind != CU_PACKET_TCP) {
 			fail_msg("%s: %s", e->name, cu_packet_kind_text(kind));
 		}
@@ -388,30 +421,53 @@ static void test_decode_tells_other_frames_apart(void **state)
 		{"spanning tree", 1, CU_PACKET_OTHER, {"eth length", "424203 0000000000"}},
 		{"pppoe discovery", 1, CU_PACKET_OTHER, {"eth 8863", "1109 0000 0000"}},
 		{"ppp lcp", 9, CU_PACKET_OTHER, {"ff03 c021 01010004"}},
-		{"vxlan without vni", 1, CU_PACKET_OTHER,
+		{"vxlan without vni",
+	         1,
+	         CU_PACKET_OTHER,
 	         {"eth 0800", "ip4 17", "udp 4789", "00000000 00002a00", "eth 0800", IPV4}},
 		{"gtp-u echo", 1, CU_PACKET_OTHER, {"eth 0800", "ip4 17", "udp 2152", "3201 0004 00000000 00010000"}},
-		{"l2tp control", 1, CU_PACKET_OTHER, {"eth 0800", "ip4 17", "udp 1701", "c802 000c 0001 0000 0000 0000"}},
+		{"l2tp control",
+	         1,
+	         CU_PACKET_OTHER,
+	         {"eth 0800", "ip4 17", "udp 1701", "c802 000c 0001 0000 0000 0000"}},
 		{"gre with routing", 1, CU_PACKET_OTHER, {"eth 0800", "ip4 47", "4000 0800 00000000 00000000", IPV4}},
-		{"too deep", 1, CU_PACKET_OTHER,
-	         {"eth 0800", "ip4 4", "ip4 4", "ip4 4", "ip4 4", "ip4 4", IPV4}},
-		{"802.11 beacon", 105, CU_PACKET_OTHER, {"8000 0000 ffffffffffff 02aabbccddee 02aabbccddee 0000", "zeros 12"}},
+		{"too deep", 1, CU_PACKET_OTHER, {"eth 0800", "ip4 4", "ip4 4", "ip4 4", "ip4 4", "ip4 4", IPV4}},
+		{"802.11 beacon",
+	         105,
+	         CU_PACKET_OTHER,
+	         {"8000 0000 ffffffffffff 02aabbccddee 02aabbccddee 0000", "zeros 12"}},
 		{"802.11 acknowledgement", 105, CU_PACKET_OTHER, {"d400 0000 021122334455"}},
-		{"802.11 encrypted", 105, CU_PACKET_OTHER, {"0841 0000 021122334455 02aabbccddee 02aabbccddff 0000", SNAP, IPV4}},
+		{"802.11 encrypted",
+	         105,
+	         CU_PACKET_OTHER,
+	         {"0841 0000 021122334455 02aabbccddee 02aabbccddff 0000", SNAP, IPV4}},
 		{"802.11 null", 105, CU_PACKET_OTHER, {"4801 0000 021122334455 02aabbccddee 02aabbccddff 0000"}},
-		{"later fragment", 1, CU_PACKET_FRAGMENT,
+		{"later fragment",
+	         1,
+	         CU_PACKET_FRAGMENT,
 	         {"eth 0800", "4500 0019 0007 0002 4006 0000 0a000001 0a000002 68656c6c6f"}},
-		{"later fragment, ipv6", 1, CU_PACKET_FRAGMENT, {"eth 86dd", "ip6 44", "0600 0009 00000001", "68656c6c6f"}},
-		{"first fragment, 8 bytes", 1, CU_PACKET_SHORT,
+		{"later fragment, ipv6",
+	         1,
+	         CU_PACKET_FRAGMENT,
+	         {"eth 86dd", "ip6 44", "0600 0009 00000001", "68656c6c6f"}},
+		{"first fragment, 8 bytes",
+	         1,
+	         CU_PACKET_SHORT,
 	         {"eth 0800", "4500 001c 0007 2000 4006 0000 0a000001 0a000002", "03e8 0050 0000006f"}},
 		{"nothing", 1, CU_PACKET_SHORT, {"0211"}},
 		{"ip version 5", 101, CU_PACKET_MALFORMED, {"55000028", "zeros 36"}},
 		{"ip header of 16 bytes", 101, CU_PACKET_MALFORMED, {"44000028 00070000 40060000 0a000001", "tcp"}},
-		{"ip length below its header", 101, CU_PACKET_MALFORMED,
+		{"ip length below its header",
+	         101,
+	         CU_PACKET_MALFORMED,
 	         {"4500 0010 0007 0000 4006 0000 0a000001 0a000002", "tcp"}},
-		{"tcp header of 16 bytes", 101, CU_PACKET_MALFORMED,
+		{"tcp header of 16 bytes",
+	         101,
+	         CU_PACKET_MALFORMED,
 	         {"ip4 6", "03e8 0050 0000006f 000000de 40 18 0400 0000 0000"}},
-		{"tcp header beyond ip", 101, CU_PACKET_MALFORMED,
+		{"tcp header beyond ip",
+	         101,
+	         CU_PACKET_MALFORMED,
 	         {"ip4 6", "03e8 0050 0000006f 000000de 60 18 0400 0000 0000"}},
 		{"unknown link", 147, CU_PACKET_UNKNOWN_LINK, {IPV4}},
 		{"radiotap header of 4 bytes", 127, CU_PACKET_MALFORMED, {"0000 0400 00000000", WLAN, SNAP, IPV4}},
@@ -434,13 +490,18 @@ static void test_decode_keeps_the_addresses_of_a_fragment(void **state)
 	(void)state;
 	struct frame f;
 	union cu_packet_content content;
-	build(&f, (const char *const[LAYERS_CAP]){
-			  "eth 8100", "0064 0800", "4500 0019 0007 0002 4006 0000 0a000001 0a000002 68656c6c6f"});
+	build(&f, (const char *const[LAYERS_CAP]){"eth 8100", "0064 0800",
+	                                          "4500 0019 0007 0002 4006 0000 0a000001 0a000002 68656c6c6f"});
 	assert_int_equal(decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_FRAGMENT);
 	assert_int_equal(content.tcp.key.src.bytes[3], 1);
 	assert_int_equal(content.tcp.key.dst.bytes[3], 2);
 	assert_int_equal(content.tcp.key.src_port, 0);
 	assert_int_equal(content.tcp.key.n_ids, 1);
+	assert_int_equal(content.tcp.ip_id, 7);
+	assert_int_equal(content.tcp.payload_len, 5);
+	build(&f, (const char *const[LAYERS_CAP]){"eth 86dd", "ip6 44", "0600 0009 00000001", "68656c6c6f"});
+	assert_int_equal(decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_FRAGMENT);
+	assert_int_equal(content.tcp.payload_len, 5);
 }
 
 /* The payload's length is IP's, whatever the frame has besides it. */
@@ -460,22 +521,65 @@ static void test_decode_takes_the_payload_length_from_ip(void **state)
 		{"padding", {"eth 0800", IPV4}, 9, 0, 5, 5, false},
 		{"padding, ipv6", {"eth 86dd", IPV6}, 9, 0, 5, 5, false},
 		{"padding behind 802.3", {"eth length", SNAP, IPV4}, 9, 0, 5, 5, false},
-		{"no payload, padded", {"eth 0800", "ip4 6", "03e8 0050 00000000 00000000 5010 0400 00000000"}, 6, 0, 0, 0, false},
-		{"cut", {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"}, 0, 1443, 1448, 5, false},
-		{"cut, frame length lost", {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"}, 0, 0, 1448, 5,
+		{"no payload, padded",
+	         {"eth 0800", "ip4 6", "03e8 0050 00000000 00000000 5010 0400 00000000"},
+	         6,
+	         0,
+	         0,
+	         0,
 	         false},
-		{"offload, ipv4", {"eth 0800", "4500 0000 0007 0000 4006 0000 0a000001 0a000002", "tcp"}, 0, 9000, 9005, 5, false},
+		{"cut",
+	         {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
+	         0,
+	         1443,
+	         1448,
+	         5,
+	         false},
+		{"cut, frame length lost",
+	         {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
+	         0,
+	         0,
+	         1448,
+	         5,
+	         false},
+		{"offload, ipv4",
+	         {"eth 0800", "4500 0000 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
+	         0,
+	         9000,
+	         9005,
+	         5,
+	         false},
 		{"offload, ipv6",
-	         {"eth 86dd", "60000000 0000 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002", "tcp"},
-	         0, 9000, 9005, 5, false},
-		{"offload in a vlan", {"eth 8100", "0064 0800", "4500 0000 0007 0000 4006 0000 0a000001 0a000002", "tcp"}, 0,
-	         9000, 9005, 5, false},
-		{"first fragment", {"eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp"}, 0, 0, 5, 5, true},
+	         {"eth 86dd", "60000000 0000 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002",
+	          "tcp"},
+	         0,
+	         9000,
+	         9005,
+	         5,
+	         false},
+		{"offload in a vlan",
+	         {"eth 8100", "0064 0800", "4500 0000 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
+	         0,
+	         9000,
+	         9005,
+	         5,
+	         false},
+		{"first fragment",
+	         {"eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp"},
+	         0,
+	         0,
+	         5,
+	         5,
+	         true},
 		{"first fragment, ipv6", {"eth 86dd", "ip6 44", "0600 0001 00000001", "tcp"}, 0, 0, 5, 5, true},
 		{"inside a tunnel's first fragment",
 	         {"eth 0800", "4500 0400 0007 2000 402f 0000 0a000001 0a000002", "0000 0800",
 	          "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
-	         0, 0, 1448, 5, false},
+	         0,
+	         0,
+	         1448,
+	         5,
+	         false},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct frame f;
@@ -522,14 +626,14 @@ static void test_decode_reads_the_options_of_a_syn(void **state)
 		{"020405b4 0402 080a 00000001 00000000 01 030307",
 	         {.mss = 1460, .wscale = 7, .has_wscale = true, .sack_permitted = true, .has_timestamps = true}},
 		{"01 030300", {.wscale = 0, .has_wscale = true}},
-		{"01 030320", {.wscale = 14, .has_wscale = true}},               /* RFC 7323 2.3: more is 14 */
+		{"01 030320", {.wscale = 14, .has_wscale = true}}, /* RFC 7323 2.3: more is 14 */
 		{"0101080a 00000001 00000000", {.has_timestamps = true}},
-		{"0205 05b400 0402 00", {.sack_permitted = true}},                 /* a length that is not MSS's */
-		{"00 00 00 00 020405b4", {0}},                                      /* behind the end */
-		{"0200 05b4", {0}},                                                 /* length 0 */
+		{"0205 05b400 0402 00", {.sack_permitted = true}}, /* a length that is not MSS's */
+		{"00 00 00 00 020405b4", {0}},                     /* behind the end */
+		{"0200 05b4", {0}},                                /* length 0 */
 		{"0201 05b4", {0}},
-		{"fe20 05b4", {0}},                                                 /* beyond the header */
-		{"1e04 0001 020405b4", {.mss = 1460}},                            /* MPTCP is passed over */
+		{"fe20 05b4", {0}},                    /* beyond the header */
+		{"1e04 0001 020405b4", {.mss = 1460}}, /* MPTCP is passed over */
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct cu_tcp tcp;
@@ -588,7 +692,8 @@ static void test_decode_keeps_nine_flags(void **state)
 }
 
 #define QUOTED4 "4500 0028 0007 4000 4006 0000 0a000001 0a000002 03e8 0050 0000006f"
-#define QUOTED6 "60000000 0014 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002 03e8 0050 0000006f"
+#define QUOTED6 \
+	"60000000 0014 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002 03e8 0050 0000006f"
 
 static void test_decode_finds_the_segment_an_icmp_error_quotes(void **state)
 {
@@ -607,15 +712,35 @@ static void test_decode_finds_the_segment_an_icmp_error_quotes(void **state)
 		{"parameter problem", {"ip4 1", "0c00 0000 14000000", QUOTED4}, true, 4, 12, 0, 0},
 		{"echo", {"ip4 1", "0800 0000 00000000", QUOTED4}, false, 0, 0, 0, 0},
 		{"redirect", {"ip4 1", "0501 0000 0a000009", QUOTED4}, false, 0, 0, 0, 0},
-		{"about udp", {"ip4 1", "0303 0000 00000000", "4500 0028 0007 4000 4011 0000 0a000001 0a000002 03e8 0035 00140000"},
-	         false, 0, 0, 0, 0},
-		{"about a fragment", {"ip4 1", "0b01 0000 00000000", "4500 0028 0007 0009 4006 0000 0a000001 0a000002 03e8 0050 0000006f"},
-	         false, 0, 0, 0, 0},
-		{"spoilt length", {"ip4 1", "030a 0000 00000000", "4500 0010 0007 4000 4006 0000 0a000001 0a000002 03e8 0050 0000006f"},
-	         true, 4, 3, 10, 0},
+		{"about udp",
+	         {"ip4 1", "0303 0000 00000000", "4500 0028 0007 4000 4011 0000 0a000001 0a000002 03e8 0035 00140000"},
+	         false,
+	         0,
+	         0,
+	         0,
+	         0},
+		{"about a fragment",
+	         {"ip4 1", "0b01 0000 00000000", "4500 0028 0007 0009 4006 0000 0a000001 0a000002 03e8 0050 0000006f"},
+	         false,
+	         0,
+	         0,
+	         0,
+	         0},
+		{"spoilt length",
+	         {"ip4 1", "030a 0000 00000000", "4500 0010 0007 4000 4006 0000 0a000001 0a000002 03e8 0050 0000006f"},
+	         true,
+	         4,
+	         3,
+	         10,
+	         0},
 		{"nothing quoted", {"ip4 1", "0303 0000 00000000"}, false, 0, 0, 0, 0},
-		{"ports only", {"ip4 1", "0303 0000 00000000", "4500 0028 0007 4000 4006 0000 0a000001 0a000002 03e8 0050"}, false,
-	         0, 0, 0, 0},
+		{"ports only",
+	         {"ip4 1", "0303 0000 00000000", "4500 0028 0007 4000 4006 0000 0a000001 0a000002 03e8 0050"},
+	         false,
+	         0,
+	         0,
+	         0,
+	         0},
 		{"too big", {"ip6 58", "0200 0000 00000500", QUOTED6}, true, 6, 2, 0, 1280},
 		{"unreachable", {"ip6 58", "0101 0000 00000000", QUOTED6}, true, 6, 1, 1, 0},
 		{"time exceeded, ipv6", {"ip6 58", "0300 0000 00000000", QUOTED6}, true, 6, 3, 0, 0},
@@ -663,8 +788,8 @@ static void test_decode_survives_damage(void **state)
 			random ^= random >> 7;
 			random ^= random << 17;
 			f.bytes[at] = (uint8_t)random;
-			enum cu_packet_kind kind =
-				decode(encapsulations[i].linktype, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
+			enum cu_packet_kind kind = decode(encapsulations[i].linktype, f.bytes + f.start, frame_len(&f),
+			                                  frame_len(&f), &content);
 			if (kind == CU_PACKET_TCP) {
 				assert_true(content.tcp.payload_caplen <= content.tcp.payload_len);
 				assert_true(content.tcp.key.n_ids <= CU_VLAN_CAP);
