@@ -8,6 +8,14 @@ void cu_exchanges_release(struct cu_exchanges *exchanges)
 	*exchanges = (struct cu_exchanges){0};
 }
 
+/* Data of the client that came while an answer was under way: a request or not, what follows will tell. */
+struct aside {
+	bool waits;
+	int64_t start, end;
+	uint32_t seg;
+	uint32_t hint;
+};
+
 /* How far the division has come. */
 struct finder {
 	struct cu_exchanges *out;
@@ -15,7 +23,8 @@ struct finder {
 	int64_t highest[2];     /* end of what was seen of each direction */
 	int64_t server_end_ns;  /* when the server last sent new data */
 	int64_t client_ack;     /* highest the client acknowledged */
-	bool message_end[2];    /* the newest segment of a direction looks like the end of a message */
+	struct aside aside;
+	bool short_end;         /* the server's newest segment was not full: its last for now */
 	bool client_fin;
 	bool server_fin;
 };
@@ -76,7 +85,7 @@ static bool is_new_request(const struct finder *finder, const struct cu_trace_se
 	if (hint_kind(finder, seg->hint) == CU_HINT_HTTP_REQUEST) {
 		return true;
 	}
-	bool had_all = finder->message_end[CU_S2C] && seg->ack >= finder->highest[CU_S2C];
+	bool had_all = finder->short_end && seg->ack >= finder->highest[CU_S2C];
 	return had_all || seg->time_ns - finder->server_end_ns > quiet_ns;
 }
 
@@ -98,13 +107,41 @@ static int client_data(struct finder *finder, uint32_t i)
 		now->request_start = start;
 		now->request_end = seg->seq + seg->len;
 		now->request_hint = seg->hint;
+		finder->aside.waits = false;
 	} else if (!answered(now)) {
 		now->request_end = seg->seq + seg->len;
 		if (now->request_hint == 0) {
 			now->request_hint = seg->hint;
 		}
+	} else if (seg->ack >= finder->highest[CU_S2C]) {
+		if (!finder->aside.waits) {
+			finder->aside = (struct aside){.waits = true, .start = start, .seg = i, .hint = seg->hint};
+		}
+		finder->aside.end = seg->seq + seg->len;
 	}
 	now->last_seg = i;
+	return 0;
+}
+
+/*
+ * The server goes on after the client said something aside. If its stream had
+ * stopped, and goes on with what acknowledges that, then that was a request.
+ */
+static int settle_aside(struct finder *finder, const struct cu_trace_segment *seg)
+{
+	const int64_t stopped_ns = 5 * CU_NS_PER_MS;
+	struct aside aside = finder->aside;
+	finder->aside.waits = false;
+	if (!aside.waits || seg->ack < aside.end || seg->time_ns - finder->server_end_ns < stopped_ns) {
+		return 0;
+	}
+	struct cu_exchange *exchange = begin(finder, CU_TXN_REQUEST, aside.seg);
+	if (exchange == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	exchange->request_start = aside.start;
+	exchange->request_end = aside.end;
+	exchange->request_hint = aside.hint;
 	return 0;
 }
 
@@ -135,8 +172,12 @@ static bool boundary_at(const struct finder *finder, uint32_t i, int64_t seq)
 static int server_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
-	struct cu_exchange *now = current(finder);
 	int64_t start = finder->highest[CU_S2C];
+	int err = settle_aside(finder, seg);
+	if (err != 0) {
+		return err;
+	}
+	struct cu_exchange *now = current(finder);
 	if (now == NULL) {
 		/* The server speaks first. Without a handshake the request may just not have been captured. */
 		if (last_of(finder) == NULL || last_of(finder)->kind != CU_TXN_CONNECT) {
@@ -295,9 +336,9 @@ static int take(struct finder *finder, uint32_t i)
 			return err;
 		}
 		finder->highest[seg->dir] = data_end;
-		finder->message_end[seg->dir] = ends_message(finder, seg);
 		if (seg->dir == CU_S2C) {
 			finder->server_end_ns = seg->time_ns;
+			finder->short_end = seg->len < finder->trace->mss[CU_S2C];
 		}
 	}
 	if (seg->flags & CU_TCP_FIN) {

@@ -201,7 +201,7 @@ static struct {
 	uint32_t seq;
 	unsigned port;
 	bool before;
-} lost[QUEUE_CAP];
+} gone[QUEUE_CAP];
 static size_t n_lost;
 
 static bool key_of(const struct packet *packet, uint32_t *seq, unsigned *port)
@@ -221,10 +221,10 @@ static void remember_lost(const struct packet *packet, bool before_middle)
 	uint32_t seq;
 	unsigned port;
 	if (n_lost < QUEUE_CAP && key_of(packet, &seq, &port)) {
-		lost[n_lost].dir = packet->dir;
-		lost[n_lost].seq = seq;
-		lost[n_lost].port = port;
-		lost[n_lost++].before = before_middle;
+		gone[n_lost].dir = packet->dir;
+		gone[n_lost].seq = seq;
+		gone[n_lost].port = port;
+		gone[n_lost++].before = before_middle;
 	}
 }
 
@@ -237,9 +237,9 @@ static void tell_resent(const struct packet *packet, bool before_middle, int64_t
 		return;
 	}
 	for (size_t i = n_lost; i-- > 0;) {
-		if (lost[i].dir == packet->dir && lost[i].seq == seq && lost[i].port == port && lost[i].before == before_middle) {
+		if (gone[i].dir == packet->dir && gone[i].seq == seq && gone[i].port == port && gone[i].before == before_middle) {
 			tell("resent", before_middle ? "before" : "after", t, packet);
-			lost[i] = lost[--n_lost];
+			gone[i] = gone[--n_lost];
 		}
 	}
 }

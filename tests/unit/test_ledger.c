@@ -307,6 +307,44 @@ static void test_ledger_unanswered_request_that_was_received(void **state)
 	talk_release(&talk);
 }
 
+static void test_ledger_request_behind_an_answer_of_full_segments(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, ACK, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, TALK_MSS);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1 + TALK_MSS, 101, TALK_MSS);
+	/* No sign that this was the end of the answer; the next request comes at once. */
+	talk_add(&talk, t + 31000, CU_C2S, ACK, 101, 1 + 2 * TALK_MSS, 100);
+	talk_add(&talk, t + 561000, CU_S2C, ACK, 1 + 2 * TALK_MSS, 201, 300);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 3);
+	assert_int_equal(talk_transaction(&talk, 1).total_ns, 30000 * US);
+	assert_us(talk_transaction(&talk, 2), CU_SERVER_THINK, 500000);
+	talk_release(&talk);
+}
+
+static void test_ledger_words_aside_do_not_cut_a_stream(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_C2S, ACK, 1, 1, 100);
+	for (uint32_t i = 0; i < 20; i++) {
+		talk_add(&talk, t + 30000 + 10000 * i, CU_S2C, ACK, 1 + i * TALK_MSS, i > 5 ? 113 : 101, TALK_MSS);
+		if (i == 2) {
+			talk_add(&talk, t + 30100 + 10000 * i, CU_C2S, ACK, 101, 1 + 3 * TALK_MSS, 12);
+		}
+	}
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 2);
+	assert_int_equal(talk_transaction(&talk, 1).response.n_bytes, 20 * TALK_MSS);
+	talk_release(&talk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +363,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
 		cmocka_unit_test(test_ledger_frames_captured_twice_are_no_retransmission),
 		cmocka_unit_test(test_ledger_unanswered_request_that_was_received),
+		cmocka_unit_test(test_ledger_request_behind_an_answer_of_full_segments),
+		cmocka_unit_test(test_ledger_words_aside_do_not_cut_a_stream),
 	};
 	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }
