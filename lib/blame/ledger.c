@@ -617,20 +617,30 @@ struct syn_copies {
 	bool seen;
 };
 
-static struct syn_copies find_syn(const struct account *account, int dir, int64_t answer_ns, int64_t rtt_ns)
+/*
+ * The copy that an answer answers: the one whose timestamp it echoes (RFC 7323
+ * section 4), else the last that was early enough for the round trip.
+ */
+static struct syn_copies find_syn(const struct account *account, int dir, const struct cu_trace_segment *answer, int64_t rtt_ns)
 {
 	const struct cu_trace *trace = account->known->trace;
 	struct syn_copies copies = {0};
+	bool echoed = false;
 	for (uint32_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp || seg->dir != dir || !(seg->flags & CU_TCP_SYN) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
+		bool echo = answer != NULL && answer->has_timestamps && seg->has_timestamps && answer->tsecr == seg->tsval &&
+		            answer->dir != dir;
+		bool early_enough = answer == NULL || seg->time_ns <= answer->time_ns - rtt_ns + rtt_ns / 4;
 		if (!copies.seen) {
 			copies = (struct syn_copies){.first_seg = i, .used_seg = i, .first_ns = seg->time_ns, .used_ns = seg->time_ns, .seen = true};
-		} else if (seg->time_ns <= answer_ns - rtt_ns + rtt_ns / 4) {
+			echoed = echo;
+		} else if (echo || (early_enough && !echoed)) {
 			copies.used_seg = i;
 			copies.used_ns = seg->time_ns;
+			echoed = echo;
 		}
 	}
 	return copies;
@@ -669,9 +679,12 @@ static bool fill_connect(struct account *account, const struct cu_exchange *exch
 	struct cu_transaction *transaction = account->transaction;
 	uint32_t done_seg = exchange->last_seg;
 	int64_t done_ns = handshake_done(trace, &done_seg);
-	struct syn_copies answer = find_syn(account, CU_S2C, done_ns, path->client_rtt_ns);
-	int64_t end_ns = trace->segment[exchange->end_seg].time_ns;
-	struct syn_copies syn = find_syn(account, CU_C2S, answer.seen ? answer.first_ns : end_ns, path->server_rtt_ns);
+	const struct cu_trace_segment *done = done_ns != INT64_MAX ? &trace->segment[done_seg] : NULL;
+	struct syn_copies answer = find_syn(account, CU_S2C, done, path->client_rtt_ns);
+	const struct cu_trace_segment *end = &trace->segment[exchange->end_seg];
+	int64_t end_ns = end->time_ns;
+	struct syn_copies syn =
+		find_syn(account, CU_C2S, answer.seen ? &trace->segment[answer.first_seg] : end, path->server_rtt_ns);
 
 	if (!syn.seen) {
 		return false;
