@@ -1,129 +1,184 @@
 #!/usr/bin/env python3
-"""Scores culprit against the lab's truth.
+"""Holds culprit's verdicts against the lab's truth.
 
-score.py CULPRIT DIR [--wrong] [--markdown]
-
-A verdict is right when party and cause are those that were caused (or defensible ones that the truth lists); for "none",
-when nothing slow is blamed on anybody. Prints scenario x vantage point, the ledger's errors against the logs, and how
-often each confidence was right. Exits 1 when a ledger does not sum or a program failed.
+A verdict is right when party and cause are those that the logs say, or others that the truth calls defensible; where
+nobody is to blame, when nobody is blamed. Where a vantage point cannot know, silence and low confidence are right too.
+A slow verdict with blame that belongs to no transaction of the truth is wrong. Exit status 1: a ledger does not sum, or
+culprit failed.
 """
-import collections
+import argparse
+import concurrent.futures
+import datetime
 import glob
 import json
 import os
 import statistics
 import subprocess
 import sys
+from collections import defaultdict
 
 VANTAGES = ("client", "middle", "server")
+LEVELS = ("high", "medium", "low")
+NS_PER_MS = 1_000_000
+TIMEOUT_S = 120
+# A verdict belongs to a transaction that began this near, in the client's time.
+SAME_START_NS = 500 * NS_PER_MS
 
 
-def judge(culprit, capture, truth):
-    slow_ms = truth["slow_ms"] or 1
-    done = subprocess.run([culprit, "run", "-q", "--format", "json", "--slow", f"{slow_ms}ms", capture],
-                          capture_output=True, text=True, check=False)
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    return [r for r in records if r["record"] in ("verdict", "finding")], done
+def limit_ms(cause, truth_ms, rtt_ms):
+    """The largest error of an entry that is still right: the pauses' and think times', and the network's."""
+    if cause.startswith("network"):
+        return max(rtt_ms, 0.1 * truth_ms)
+    return max(5, 0.02 * truth_ms)
 
 
-def expected(truth, verdicts):
-    """The verdict on the transaction that the truth is about: of its kind, the slowest, or the one that was targeted."""
-    want = truth["transactions"][0]
-    kinds = {want["kind"], "tls-handshake"} if want["kind"] == "tls-handshake" else {want["kind"]}
-    same = [v for v in verdicts if v["kind"] in kinds]
+def nanoseconds(text):
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    seconds = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc).timestamp()
+    return int(seconds) * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
+
+
+def is_blamed(verdict):
+    return verdict is not None and verdict["slow"] and verdict["blame"] not in ("none", "unknown")
+
+
+def is_right(wanted, verdict):
+    defensible = wanted.get("acceptable", [])
+    if not wanted["knowable"] and (not is_blamed(verdict) or verdict["confidence"] == "low"):
+        return True
+    if verdict is None and wanted.get("optional"):
+        return True
+    if verdict is not None and verdict["slow"] and verdict["cause"] in defensible:
+        return True
+    if wanted["party"] == "none" or "none" in defensible and not is_blamed(verdict):
+        return not is_blamed(verdict)
+    return is_blamed(verdict) and (verdict["blame"], verdict["cause"]) == (wanted["party"], wanted["cause"])
+
+
+def pair(wanted, verdicts):
+    """Takes the verdict of a transaction out of the list: same connection and kind, nearest start."""
+    def distance(verdict):
+        return abs(nanoseconds(verdict["start"]) - (wanted["start_ns"] or 0))
+    same = [v for v in verdicts if v["kind"] == wanted["kind"] and v["client_port"] == wanted["client_port"]]
+    same = [v for v in same if distance(v) < SAME_START_NS + (wanted["total_ms"] or 0) * NS_PER_MS]
     if not same:
         return None
-    if "start_ns" in want and "total_ms" in want:
-        return max(same, key=lambda v: v["total_ns"])
-    return max(same, key=lambda v: v["total_ns"])
+    found = min(same, key=distance)
+    verdicts.remove(found)
+    return found
 
 
-def score(truth, records):
-    want = truth["transactions"][0]
-    verdicts = [r for r in records if r["record"] == "verdict"]
-    if truth.get("refused"):
-        # A refusal is quick: it is an outcome, and blamed when it was slow or came often.
-        found = [v for v in verdicts if v["kind"] == "connect" and v["outcome"] == "refused"]
-        right = bool(found) and all(v["blame"] in ("none", want["party"]) for v in found)
-        return right, next((v for v in found if v["slow"]), None)
-    if want["party"] == "none":
-        blamed = [v for v in verdicts if v["slow"] and v["blame"] not in ("none", "unknown")]
-        return not blamed, blamed[0] if blamed else None
-    verdict = expected(truth, verdicts)
-    if verdict is None or not verdict["slow"]:
-        return False, verdict
-    right = verdict["cause"] == want["cause"] and verdict["blame"] == want["party"]
-    return right or verdict["cause"] in want["acceptable"], verdict
+class Result:
+    """One capture."""
+
+    def __init__(self, culprit, truth_path):
+        with open(truth_path, encoding="utf-8") as file:
+            self.truth = json.load(file)
+        self.capture = os.path.join(os.path.dirname(truth_path), self.truth["capture"])
+        self.problems = []
+        command = [culprit, "run", "--format", "json", "--slow", f"{self.truth['slow_ms']}ms", self.capture]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        if done.returncode != 0:
+            self.problems.append(f"exit {done.returncode}: {done.stderr.strip()}")
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        verdicts = [r for r in records if r["record"] == "verdict"]
+        for verdict in verdicts:
+            if sum(verdict["ledger"].values()) != verdict["total_ns"]:
+                self.problems.append(f"stream {verdict['stream']} transaction {verdict['transaction']}: the ledger sums to "
+                                     f"{sum(verdict['ledger'].values())}, not {verdict['total_ns']}")
+        self.pairs = [(wanted, pair(wanted, verdicts)) for wanted in self.truth["transactions"]]
+        self.rights = [is_right(wanted, verdict) for wanted, verdict in self.pairs]
+        self.strays = [v for v in verdicts if is_blamed(v) and v["cause"] != "network.rtt"]
+
+    def is_right(self):
+        return all(self.rights) and not self.strays
+
+    def explain(self):
+        def told(verdict):
+            if verdict is None:
+                return "no verdict"
+            ledger = {c: round(ns / NS_PER_MS, 1) for c, ns in verdict["ledger"].items()}
+            return f"{'slow' if verdict['slow'] else 'fast'} {verdict['blame']} {verdict['cause']} {verdict['confidence']} {ledger}"
+        for (wanted, verdict), right in zip(self.pairs, self.rights):
+            if not right:
+                print(f"{self.truth['capture']}: {wanted['kind']} {wanted['index']}: {wanted['cause']} {wanted['ledger_ms']}"
+                      f" of {wanted['total_ms']} ms\n    got {told(verdict)}")
+        for verdict in self.strays:
+            print(f"{self.truth['capture']}: stray {verdict['kind']} at {verdict['start']}: {told(verdict)}")
+
+
+def print_table(results, markdown):
+    cells = defaultdict(lambda: [0, 0])
+    for result in results:
+        cell = cells[result.truth["scenario"], result.truth["vantage"]]
+        cell[0] += result.is_right()
+        cell[1] += 1
+    bar = " | " if markdown else "  "
+    edge = "| " if markdown else ""
+    print(f"{edge}{'captures right':28}{bar}" + bar.join(f"{v:>7}" for v in VANTAGES) + (" |" if markdown else ""))
+    if markdown:
+        print("|---|" + "---:|" * len(VANTAGES))
+    for name in sorted({name for name, _ in cells}):
+        row = ["{}/{}".format(*cells[name, v]) if cells[name, v][1] else "" for v in VANTAGES]
+        print(f"{edge}{name:28}{bar}" + bar.join(f"{text:>7}" for text in row) + (" |" if markdown else ""))
+
+
+def percent(right, n):
+    return f"{right} of {n} ({100 * right / n:.1f} %)" if n else "none"
+
+
+def print_summary(results):
+    judged = [(w, v, right) for r in results for (w, v), right in zip(r.pairs, r.rights)]
+    to_blame = [right for w, _, right in judged if w["party"] != "none" and w["knowable"]]
+    print(f"\ncaptures right       {percent(sum(r.is_right() for r in results), len(results))}")
+    print(f"transactions right   {percent(sum(right for *_, right in judged), len(judged))}")
+    print(f"  with a culprit     {percent(sum(to_blame), len(to_blame))}")
+    print(f"stray blame          {sum(len(r.strays) for r in results)}")
+    for level in LEVELS:
+        own = [right for _, v, right in judged if is_blamed(v) and v["confidence"] == level]
+        print(f"confidence {level:9} right {percent(sum(own), len(own))}")
+
+
+def print_errors(results):
+    errors = defaultdict(list)
+    for result in results:
+        for wanted, verdict in result.pairs:
+            if verdict is None or not wanted["knowable"]:
+                continue
+            for cause, truth_ms in wanted["ledger_ms"].items():
+                found_ms = verdict["ledger"].get(cause, 0) / NS_PER_MS
+                least, most = wanted.get("between_ms", {}).get(cause, (truth_ms, truth_ms))
+                error = max(least - found_ms, found_ms - most, 0)
+                within = error <= limit_ms(cause, truth_ms, result.truth["rtt_ms"])
+                errors[cause].append((error, within, result.truth["capture"]))
+    print(f"\n{'ledger entry':22}{'n':>6}{'within limit':>14}{'median ms':>11}{'worst ms':>11}  worst in")
+    for cause, found in sorted(errors.items()):
+        worst = max(found)
+        print(f"{cause:22}{len(found):6}{100 * sum(w for _, w, _ in found) / len(found):12.1f} %"
+              f"{statistics.median(e for e, *_ in found):11.2f}{worst[0]:11.2f}  {worst[2]}")
 
 
 def main():
-    culprit, folder = sys.argv[1], sys.argv[2]
-    show_wrong = "--wrong" in sys.argv
-    bar = "|" if "--markdown" in sys.argv else " "
-    table = collections.defaultdict(lambda: [0, 0, 0])
-    confidence = collections.defaultdict(lambda: [0, 0])
-    errors = collections.defaultdict(list)
-    bad = 0
-    for path in sorted(glob.glob(os.path.join(folder, "*.truth.json"))):
-        capture = path.replace(".truth.json", ".pcap")
-        with open(path, encoding="utf-8") as file:
-            truth = json.load(file)
-        verdicts, done = judge(culprit, capture, truth)
-        if done.returncode not in (0, 3):
-            bad += 1
-            print(f"{capture}: exit {done.returncode}: {done.stderr.strip()}", file=sys.stderr)
-        for v in (r for r in verdicts if r["record"] == "verdict"):
-            if sum(v["ledger"].values()) != v["total_ns"]:
-                bad += 1
-                print(f"{capture}: the ledger of transaction {v['transaction']} does not sum", file=sys.stderr)
-        right, verdict = score(truth, verdicts)
-        entry = table[truth["scenario"], truth["vantage"]]
-        if not truth["knowable"]:
-            # It cannot be seen from here: nothing may be blamed with confidence on somebody innocent.
-            wrong = verdict is not None and verdict["slow"] and not right and verdict["confidence"] == "high"
-            entry[2] += 1
-            if wrong and show_wrong:
-                print(f"{capture}: unknowable, yet {verdict['cause']} with high confidence: {verdict['ledger']}")
-            continue
-        entry[0] += right
-        entry[1] += 1
-        if verdict is not None and verdict["blame"] != "none":
-            confidence[verdict["confidence"]][0] += right
-            confidence[verdict["confidence"]][1] += 1
-        if show_wrong and not right:
-            want = truth["transactions"][0]
-            ms = {k: round(v / 1e6, 1) for k, v in verdict["ledger"].items()} if verdict else None
-            got = (verdict["blame"], verdict["cause"], verdict["confidence"], verdict["kind"]) if verdict else None
-            print(f"{capture}: want {want['cause']} {want['ledger_ms']}, got {got} {ms}")
-        if verdict is not None and truth["transactions"][0]["party"] != "none":
-            for cause, ms in truth["transactions"][0]["ledger_ms"].items():
-                errors[cause].append((abs(verdict["ledger"].get(cause, 0) / 1e6 - ms), ms, truth["rtt_ms"], capture))
-
-    names = sorted({name for name, _ in table})
-    print(f"{bar}{'scenario':26}{bar}" + bar.join(f"{v:>9}" for v in VANTAGES) + bar)
-    if bar == "|":
-        print("|---|" + "---:|" * len(VANTAGES))
-    total = [0, 0, 0]
-    for name in names:
-        cells = []
-        for vantage in VANTAGES:
-            right, n, hidden = table[name, vantage]
-            total = [total[0] + right, total[1] + n, total[2] + hidden]
-            cells.append(f"{right}/{n}" + ("*" if hidden else "") if n or hidden else "-")
-        print(f"{bar}{name:26}{bar}" + bar.join(f"{c:>9}" for c in cells) + bar)
-    print(f"\nverdicts right: {total[0]} of {total[1]} ({100 * total[0] / max(1, total[1]):.1f} %); "
-          f"{total[2]} more (*) cannot be known from their vantage point")
-    for level in ("high", "medium", "low"):
-        right, n = confidence[level]
-        if n:
-            print(f"confidence {level:6}: right {right} of {n} ({100 * right / n:.1f} %)")
-    for cause, found in sorted(errors.items()):
-        limit = [(e, max(rtt, 0.1 * ms) if cause.startswith("network") else max(5, 0.02 * ms)) for e, ms, rtt, _ in found]
-        inside = sum(e <= most for e, most in limit)
-        worst = max(found)
-        print(f"{cause:20} error median {statistics.median(e for e, *_ in found):7.2f} ms, worst {worst[0]:8.2f} ms "
-              f"({os.path.basename(worst[3])}); within its limit {inside} of {len(found)}")
-    return 1 if bad else 0
+    parser = argparse.ArgumentParser(description="Holds culprit's verdicts against the lab's truth.")
+    parser.add_argument("culprit", help="the program")
+    parser.add_argument("folder", help="with captures and their truth")
+    parser.add_argument("--wrong", action="store_true", help="print what was wrong")
+    parser.add_argument("--markdown", action="store_true", help="the table for a README")
+    args = parser.parse_args()
+    paths = sorted(glob.glob(os.path.join(args.folder, "*.truth.json")))
+    if not paths:
+        parser.error(f"no truth in {args.folder}")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda path: Result(args.culprit, path), paths))
+    if args.wrong:
+        for result in results:
+            result.explain()
+    print_table(results, args.markdown)
+    print_summary(results)
+    print_errors(results)
+    problems = [f"{r.truth['capture']}: {problem}" for r in results for problem in r.problems]
+    print("\n".join(problems), file=sys.stderr, end="\n" if problems else "")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
