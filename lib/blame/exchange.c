@@ -26,6 +26,7 @@ struct finder {
 	struct aside aside;
 	bool short_end;         /* the server's newest segment was not full: its last for now */
 	bool client_fin;
+	uint32_t client_fin_seg;
 	bool server_fin;
 };
 
@@ -97,6 +98,13 @@ static int client_data(struct finder *finder, uint32_t i)
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
 	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
 	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
+	if (now != NULL && !answered(now) && now->kind != CU_TXN_GREETING && seg->ack > finder->highest[CU_S2C]) {
+		/* It acknowledges an answer that the capture missed. */
+		now->response_start = finder->highest[CU_S2C];
+		now->response_end = finder->highest[CU_S2C] = seg->ack;
+		now->outcome = CU_OUTCOME_ANSWERED;
+		finder->short_end = true;
+	}
 	bool begins = now == NULL || now->kind == CU_TXN_GREETING ||
 	              (answered(now) && (handshaken || is_new_request(finder, seg)));
 	if (begins) {
@@ -344,11 +352,15 @@ static int take(struct finder *finder, uint32_t i)
 	if (seg->flags & CU_TCP_FIN) {
 		bool first = !finder->client_fin && !finder->server_fin;
 		if (seg->dir == CU_S2C) {
-			/* No answer can come any more. */
+			/* No answer can come any more; a client that had closed before did not wait for one. */
+			if (finder->client_fin) {
+				end_open(finder, finder->client_fin_seg, CU_OUTCOME_ABANDONED);
+			}
 			end_open(finder, i, CU_OUTCOME_UNANSWERED);
 			finder->server_fin = true;
-		} else {
+		} else if (!finder->client_fin) {
 			finder->client_fin = true;
+			finder->client_fin_seg = i;
 		}
 		if (first) {
 			struct cu_exchange *open = current(finder);

@@ -12,11 +12,10 @@
 /* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
 #define DELAYED_ACK_NS (15 * CU_NS_PER_MS)
 
-/* What one wait was charged to. */
-struct charges {
+/* Waits for ACKs between segments that were not full, of the message at hand. */
+struct small_waits {
 	unsigned n;
-	int64_t ns[2];
-	enum cu_cause cause[2];
+	int64_t transfer_ns, delayed_ns;
 };
 
 /* One transaction being charged. */
@@ -24,8 +23,7 @@ struct account {
 	const struct cu_case *known;
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
-	struct charges first_small; /* the first of the waits below, should it prove to be no exception */
-	unsigned n_small; /* waits between small segments of the message at hand */
+	struct small_waits small;
 	bool inferred; /* a loss that was not seen, only concluded */
 };
 
@@ -66,17 +64,6 @@ static void charge(struct account *account, enum cu_cause cause, int64_t from, i
 		entry->first_frame = frame_of(account, first_seg);
 		entry->last_frame = frame_of(account, last_seg);
 	}
-}
-
-/* What was charged to the first small wait goes to another cause after all. */
-static void recharge(struct account *account, enum cu_cause cause)
-{
-	struct charges *charges = &account->first_small;
-	for (unsigned i = 0; i < charges->n; i++) {
-		account->transaction->ledger[charges->cause[i]].ns -= charges->ns[i];
-		account->transaction->ledger[cause].ns += charges->ns[i];
-	}
-	charges->n = 0;
 }
 
 /* Causes of the side that sends in a direction, and of the one that receives. */
@@ -286,36 +273,17 @@ static void charge_wait(struct account *account, const struct wait *wait)
 	int64_t acked_then = s > 1 ? delivery->step[s - 2].ack : 0;
 	bool clocked = trigger != NULL && acked_then < sent_before && trigger->time_ns + rtt >= from &&
 	               until - (trigger->time_ns + rtt) <= slack;
-	/*
-	 * A sender that had more would fill its segments. One small segment that
-	 * waits for an ACK is Nagle's (RFC 896); small ones again and again are
-	 * what an application makes that writes a little at a time.
-	 */
-	bool small = wait->before->end - wait->before->start < mss && trace->segment[last].len < mss;
-	if (clocked && small && account->n_small++ > 0) {
-		recharge(account, pause_of(wait->dir));
-		charge(account, pause_of(wait->dir), from, until, first, last);
-		return;
-	}
 	if (clocked) {
-		struct charges charged = {.n = 0};
 		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
 		int64_t in_flight = sent_before - acked_then;
-		int64_t arrived_ns = wait->before->arrive_ns;
-		int64_t held = trigger->time_ns - arrived_ns - receiver_rtt(account, wait->dir);
-		if (in_flight < 2 * mss && held > DELAYED_ACK_NS) {
-			held = min_ns(held, until - from);
-			charged.cause[charged.n] = delayed_ack_of_receiver(wait->dir);
-			charged.ns[charged.n++] = held;
-			charge(account, delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
-			from += held;
-			first = trigger->seg;
-		}
-		charged.cause[charged.n] = CU_NETWORK_TRANSFER;
-		charged.ns[charged.n++] = until - from;
-		charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
-		if (small) {
-			account->first_small = charged;
+		int64_t held = trigger->time_ns - wait->before->arrive_ns - receiver_rtt(account, wait->dir);
+		held = in_flight < 2 * mss && held > DELAYED_ACK_NS ? min_ns(held, until - from) : 0;
+		charge(account, delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
+		charge(account, CU_NETWORK_TRANSFER, from + held, until, held > 0 ? trigger->seg : first, last);
+		if (wait->before->end - wait->before->start < mss && trace->segment[last].len < mss) {
+			account->small.n++;
+			account->small.delayed_ns += held;
+			account->small.transfer_ns += until - from - held;
 		}
 		return;
 	}
@@ -351,6 +319,18 @@ static bool mtu_reported(const struct account *account, int dir, int64_t from, i
 	return false;
 }
 
+/* Whether any segment as large was ever acknowledged in its first copy. */
+static bool any_passed(const struct cu_delivery *delivery, const struct cu_trace *trace, uint32_t len)
+{
+	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+	for (size_t p = 0; p < delivery->n_pieces && delivery->piece[p].end <= acked; p++) {
+		if (trace->segment[delivery->piece[p].arrive_seg].len >= len) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* A loss that only a large segment suffers: what came through at last was smaller. */
 static enum cu_cause loss_cause(const struct account *account, int dir, const struct cu_piece *piece)
 {
@@ -359,10 +339,35 @@ static enum cu_cause loss_cause(const struct account *account, int dir, const st
 	const struct cu_trace_segment *came = &trace->segment[piece->arrive_seg];
 	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < sent->len && piece->n_copies > 2 && sent->len >= trace->mss[dir];
 	bool large = sent->len > 536;
-	if (large && (shrunk || mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
+	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && !any_passed(&account->known->delivery[dir], trace, sent->len);
+	if (large && (shrunk || vanish || mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
 		return CU_NETWORK_MTU;
 	}
 	return CU_NETWORK_LOSS;
+}
+
+/*
+ * A sender that had more would fill its segments. A small one that waits for
+ * an ACK is Nagle's (RFC 896), and the ACK may be a delayed one; but small
+ * ones again and again, with ACKs that come at once, are an application's that
+ * writes a little at a time.
+ */
+static void settle_small_waits(struct account *account, int dir)
+{
+	enum { HABIT = 2, DELAYED_SHARE = 4 };
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
+	const struct small_waits *small = &account->small;
+	struct cu_ledger_entry *pause = &ledger[pause_of(dir)];
+	if (small->n < HABIT || small->delayed_ns > (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE) {
+		return;
+	}
+	if (pause->first_frame == 0) {
+		pause->first_frame = ledger[CU_NETWORK_TRANSFER].first_frame;
+		pause->last_frame = ledger[CU_NETWORK_TRANSFER].last_frame;
+	}
+	pause->ns += small->transfer_ns + small->delayed_ns;
+	ledger[CU_NETWORK_TRANSFER].ns -= small->transfer_ns;
+	ledger[delayed_ack_of_receiver(dir)].ns -= small->delayed_ns;
 }
 
 /*
@@ -376,8 +381,7 @@ static int64_t charge_delivery(struct account *account, int dir, int64_t start, 
 	struct cu_transaction *transaction = account->transaction;
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
-	account->n_small = 0;
-	account->first_small.n = 0;
+	account->small = (struct small_waits){0};
 
 	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end; p++) {
 		const struct cu_piece *piece = &delivery->piece[p];
@@ -403,6 +407,7 @@ static int64_t charge_delivery(struct account *account, int dir, int64_t start, 
 			before = piece;
 		}
 	}
+	settle_small_waits(account, dir);
 	return now;
 }
 
@@ -588,8 +593,13 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 		if (lost) {
 			account->inferred = true;
 			add_loss_side(transaction, CU_LOSS_BEFORE);
+		} else if (known->path->vantage != CU_VANTAGE_SERVER && trace->segment[response.first_seg].ip_id == 0) {
+			/* Without identification a lost answer looks like a slow one, where the time is a timer's. */
+			account->inferred = is_timeout(silence_ns, 1, known->path->client_rtt_ns + known->path->server_rtt_ns);
 		}
-		charge_turnaround(account, lost ? CU_NETWORK_LOSS : CU_SERVER_THINK, complete_ns, max_ns(complete_ns, spoke_ns),
+		bool unseen = known->delivery[CU_S2C].piece[cu_delivery_find(&known->delivery[CU_S2C], exchange->response_start)].loss ==
+		              CU_LOSS_CAPTURE;
+		charge_turnaround(account, lost ? CU_NETWORK_LOSS : unseen ? CU_UNKNOWN_CAPTURE : CU_SERVER_THINK, complete_ns, max_ns(complete_ns, spoke_ns),
 		                  2 * transaction->server_distance_ns, request.last_seg, response.first_seg);
 		transaction->first_byte_ns = max_ns(complete_ns, spoke_ns) - request.first_ns + 2 * transaction->client_distance_ns;
 		charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, max_ns(complete_ns, spoke_ns),
@@ -716,7 +726,9 @@ static bool fill_connect(struct account *account, const struct cu_exchange *exch
 	transaction->ack_delay_ns = max_ns(0, answer.first_ns - syn.used_ns);
 	int64_t used_ns = min_ns(syn.used_ns, answer.first_ns);
 	charge_client_distance(account, syn.first_seg, answer.used_seg);
-	charge(account, CU_NETWORK_CONNECT, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
+	/* A SYN seen next to its server arrived: what did not answer is a full backlog. */
+	enum cu_cause unanswered = path->vantage == CU_VANTAGE_SERVER ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
+	charge(account, unanswered, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
 	/* An answer that comes as late as a timer makes it is a second one: the first was lost out of sight. */
 	int64_t late_ns = answer.first_ns - used_ns - 2 * transaction->server_distance_ns;
 	bool lost = is_syn_timeout(late_ns, path->server_rtt_ns + path->client_rtt_ns);
@@ -786,7 +798,11 @@ static bool fill_close(struct account *account, const struct cu_exchange *exchan
 	transaction->request.n_bytes = 0; /* a FIN is no byte of anybody's */
 	charge(account, CU_NETWORK_RTT, 0, 2 * near_ns, fin.first_seg, step->seg);
 	charge(account, CU_NETWORK_LOSS, fin.first_ns, arrived_ns, fin.first_seg, fin.last_seg);
-	charge_turnaround(account, delayed_ack_of_receiver(dir), arrived_ns, step->time_ns, far_rtt_ns, fin.last_seg, step->seg);
+	/* An ACK may be delayed by half a second at most (RFC 9293 3.8.6.3): a later one is another, the first was lost. */
+	bool lost = step->time_ns - arrived_ns - far_rtt_ns > CU_NS_PER_S / 2 || fin.arrived_ns > step->time_ns ||
+	            transaction->request.n_retransmitted > 0;
+	charge_turnaround(account, lost ? CU_NETWORK_LOSS : delayed_ack_of_receiver(dir), arrived_ns, step->time_ns, far_rtt_ns,
+	                  fin.last_seg, step->seg);
 	return true;
 }
 
