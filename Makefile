@@ -31,7 +31,9 @@ endif
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wvla -Wundef \
 	-Wwrite-strings $(if $(WERROR),-Werror)
-all_cppflags = -I. -D_GNU_SOURCE -DCU_VERSION='"$(VERSION)"' -DCU_LIBEXECDIR='"$(libexecdir)"' $(CPPFLAGS)
+all_cppflags = -I. -D_GNU_SOURCE -DCU_VERSION='"$(VERSION)"' $(CPPFLAGS)
+# Of one file only, so that another PREFIX does not compile everything again.
+cppflags_culprit = -DCU_LIBEXECDIR='"$(libexecdir)"'
 all_cflags = -std=c17 -fPIE $(WARNINGS) $(flags_$(BUILD)) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CFLAGS)
 all_ldflags = -pie -Wl,-z,relro,-z,now $(flags_$(BUILD)) $(LDFLAGS)
 libs = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
@@ -81,8 +83,9 @@ $(library): $(lib_objects)
 $(B)/%.o: %.c $(B)/flags
 	mkdir -p $(@D)
 	$(call say,CC   $<)
-	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+	$(CC) $(all_cppflags) $(cppflags_$(*F)) $(all_cflags) -MMD -MP -c -o $@ $<
 
+$(B)/cmd/culprit/culprit.o: $(B)/paths
 $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
 	$(call say,CC   $<)
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
@@ -91,11 +94,12 @@ $(B)/gen/rules_default.c: rules/default.yaml lib/rules/embed.sh
 	mkdir -p $(@D)
 	sh lib/rules/embed.sh rules/default.yaml > $@
 
-# Rewritten, and so newer than every object, only when the compiler or a flag is another.
+# Rewritten, and so newer than the objects, only when the compiler or a flag is another.
+stamp = mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' > $@.new; cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 $(B)/flags: FORCE
-	mkdir -p $(@D)
-	{ $(CC) --version | head -n 1; echo '$(subst ','\'',$(CC) $(all_cppflags) $(all_cflags) $(all_ldflags))'; } > $@.new
-	cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+	$(call stamp,$(shell $(CC) --version | head -n 1) $(CC) $(all_cppflags) $(all_cflags) $(all_ldflags))
+$(B)/paths: FORCE
+	$(call stamp,$(libexecdir))
 
 $(B)/share/man/man1/culprit%: ; mkdir -p $(@D) && cp $< $@
 $(B)/share/man/man5/%: ; mkdir -p $(@D) && cp $< $@
@@ -130,9 +134,12 @@ check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what the
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check
 
-fuzz: ## fuzz each parser for FUZZ_SECONDS (60) from its corpus
+fuzz: ## fuzz each parser for FUZZ_SECONDS (60), from its corpus
 	$(MAKE) BUILD=fuzz fuzz-build
-	sh tests/fuzz/run build/fuzz $${FUZZ_SECONDS:-60}
+	for name in $(patsubst fuzz_%,%,$(notdir $(fuzzers))); do mkdir -p build/fuzz/corpus/$$name; \
+		build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/$$name- \
+			build/fuzz/corpus/$$name tests/corpus/$$name || exit 1; done
+FUZZ_SECONDS = 60
 .PHONY: fuzz-build
 fuzz-build: $(fuzzers)
 

@@ -44,7 +44,7 @@ void prog_progress(uint64_t done_bytes, uint64_t total_bytes, uint64_t n_items, 
 	        rate);
 	if (done_bytes > 0 && total_bytes >= done_bytes) {
 		double share = (double)done_bytes / (double)total_bytes;
-		cu_format_duration(left, (int64_t)(seconds * (1 / share - 1)) * CU_NS_PER_S);
+		cu_format_duration(left, (int64_t)(seconds * (1 / share - 1) + 0.5) * CU_NS_PER_S);
 		fprintf(stderr, ", %.0f %%, %s left", 100 * share, left);
 	}
 	fflush(stderr);

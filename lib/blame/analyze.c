@@ -17,6 +17,11 @@ struct analyzer {
 	struct cu_exchanges exchanges;
 	struct cu_buf buf;
 	bool began; /* a header was written */
+	/* A connection whose chunks did not come before it, as flowify writes them, but follow, as analyze does. */
+	bool held;
+	struct cu_connection held_connection;
+	struct cu_buf held_record;
+	bool keep; /* the connection at hand has no timeline any more: what was said of it before stays */
 };
 
 static int put(struct analyzer *analyzer, enum cu_record_kind kind)
@@ -216,7 +221,8 @@ static int write_transactions(struct analyzer *analyzer, const struct cu_path *p
 }
 
 /* The chunks of a connection are all there: judge it. */
-static int finish_connection(struct analyzer *analyzer, const struct cu_record *record, const struct cu_connection *connection)
+static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
+                             const struct cu_connection *connection)
 {
 	struct cu_trace *trace = &analyzer->trace;
 	struct cu_cursor chunks = cu_store_get(&analyzer->store, connection->stream);
@@ -224,7 +230,7 @@ static int finish_connection(struct analyzer *analyzer, const struct cu_record *
 	size_t len;
 	struct cu_path path;
 
-	int err = cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, record->data, record->len);
+	int err = cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, record, record_len);
 	cu_trace_begin(trace, connection);
 	while (err == 0 && cu_store_next(&chunks, &data, &len)) {
 		struct cu_chunk chunk;
@@ -257,6 +263,45 @@ static int finish_connection(struct analyzer *analyzer, const struct cu_record *
 	return err != 0 ? err : write_transactions(analyzer, &path);
 }
 
+static int reject_timeline(int err, struct cu_reader *reader)
+{
+	return err == CU_ERR_FORMAT ? cu_reader_reject(reader, "the connection's timeline is damaged") : err;
+}
+
+/* The held connection has all its chunks, or none. */
+static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
+{
+	if (!analyzer->held) {
+		return 0;
+	}
+	analyzer->held = false;
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, analyzer->held_connection.stream);
+	if (cu_cursor_left(&chunks) == 0) {
+		analyzer->keep = true;
+		return cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, analyzer->held_record.data, analyzer->held_record.len);
+	}
+	int err = finish_connection(analyzer, analyzer->held_record.data, analyzer->held_record.len, &analyzer->held_connection);
+	return reject_timeline(err, reader);
+}
+
+static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
+{
+	struct cu_connection connection;
+	if (cu_connection_decode(record->data, record->len, &connection) != 0) {
+		return cu_reader_reject(reader, "is no connection record");
+	}
+	analyzer->keep = false;
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, connection.stream);
+	if (cu_cursor_left(&chunks) > 0) {
+		return reject_timeline(finish_connection(analyzer, record->data, record->len, &connection), reader);
+	}
+	analyzer->held = true;
+	analyzer->held_connection = connection;
+	cu_buf_clear(&analyzer->held_record);
+	cu_buf_add(&analyzer->held_record, record->data, record->len);
+	return analyzer->held_record.failed ? CU_ERR_NOMEM : 0;
+}
+
 static int take_record(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
 {
 	if (record->kind == CU_RECORD_CHUNK) {
@@ -266,17 +311,18 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 		}
 		return cu_store_add(&analyzer->store, chunk.stream, record->data, record->len);
 	}
-	if (record->kind == CU_RECORD_CONNECTION) {
-		struct cu_connection connection;
-		if (cu_connection_decode(record->data, record->len, &connection) != 0) {
-			return cu_reader_reject(reader, "is no connection record");
-		}
-		int err = finish_connection(analyzer, record, &connection);
-		return err == CU_ERR_FORMAT ? cu_reader_reject(reader, "the connection's timeline is damaged") : err;
+	int err = finish_held(analyzer, reader);
+	if (err != 0) {
+		return err;
 	}
-	/* What an earlier analysis said is said anew. */
-	bool stale = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP || record->kind == CU_RECORD_MARKS ||
-	             record->kind == CU_RECORD_TRANSACTION || record->kind == CU_RECORD_VERDICT || record->kind == CU_RECORD_FINDING;
+	if (record->kind == CU_RECORD_CONNECTION) {
+		return take_connection(analyzer, reader, record);
+	}
+	/* What an earlier analysis said is said anew, by whom it was said. */
+	bool mine = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP || record->kind == CU_RECORD_MARKS ||
+	            record->kind == CU_RECORD_TRANSACTION;
+	bool verdict = record->kind == CU_RECORD_VERDICT || record->kind == CU_RECORD_FINDING;
+	bool stale = verdict || (mine && !analyzer->keep);
 	return stale ? 0 : cu_writer_add(analyzer->writer, record->kind, record->data, record->len);
 }
 
@@ -287,10 +333,13 @@ static int run(struct analyzer *analyzer, struct cu_reader *reader)
 		int item = cu_reader_next(reader, &record);
 		int err = 0;
 		if (item <= 0) {
-			return item;
+			err = finish_held(analyzer, reader);
+			return item < 0 ? item : err;
 		}
 		if (item == CU_STREAM_RECORD) {
 			err = take_record(analyzer, reader, &record);
+		} else if (item == CU_STREAM_TRAILER) {
+			err = finish_held(analyzer, reader);
 		} else if (item == CU_STREAM_HEADER) {
 			err = analyzer->began ? cu_writer_finish(analyzer->writer) : 0;
 			analyzer->began = true;
@@ -330,5 +379,6 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	cu_delivery_release(&analyzer.delivery[1]);
 	cu_exchanges_release(&analyzer.exchanges);
 	cu_buf_release(&analyzer.buf);
+	cu_buf_release(&analyzer.held_record);
 	return first;
 }

@@ -122,7 +122,7 @@ static int fill_batch(struct flowify *f)
 	return 1;
 }
 
-/* Names the inputs; what is known of them before their first packet, and after it. */
+/* Names the inputs. */
 static int write_header(struct flowify *f)
 {
 	size_t n = cu_capture_n_files(f->capture);

@@ -41,7 +41,7 @@ struct cu_flow_side {
 	uint64_t n_bytes;
 	uint32_t next_seq; /* one past the highest sequence number sent */
 	uint32_t base_seq; /* what a SYN of the same incarnation must carry: see track.c */
-	uint32_t fin_end;  /* the acknowledgement that covers the FIN */
+	uint32_t fin_end;  /* the acknowledgement that covers the FIN; of a RST its sequence number */
 	uint32_t isn;
 	struct cu_syn_options syn;
 	uint8_t ttl;
@@ -59,17 +59,18 @@ struct cu_flow {
 	uint64_t last_frame;
 	struct cu_spool pending; /* encoded segments not yet written */
 	uint16_t last_file;
-	uint8_t role;         /* enum cu_role_source */
-	uint8_t list;         /* CU_LIST_OPEN or CU_LIST_FINISHED */
-	uint8_t turn;         /* CU_C2S, CU_S2C: who sent data last; 2: nobody yet */
-	bool client_is_lower; /* which end of the key */
-	bool turn_hinted : 1; /* a hint was kept of that turn */
+	uint8_t role;           /* enum cu_role_source */
+	uint8_t list;           /* CU_LIST_OPEN or CU_LIST_FINISHED */
+	uint8_t turn;           /* CU_C2S, CU_S2C: who sent data last; 2: nobody yet */
+	bool client_is_lower;   /* which end of the key */
+	bool turn_hinted : 1;   /* a hint was kept of that turn */
 	bool tls : 1;           /* a TLS hello was seen */
 	bool tls_handshake : 1; /* and no application data since at the start of a turn */
-	bool reset : 1;         /* a RST was seen */
+	bool reset : 1;         /* a RST was seen, and nothing that belies it */
+	unsigned reset_dir : 1; /* of that RST */
 	bool was_flushed : 1;   /* a chunk was written: directions are settled */
 	bool continued : 1;
-	uint16_t n_pending;   /* segments in pending */
+	uint16_t n_pending; /* segments in pending */
 	uint16_t first_file;
 	uint32_t n_fragments;
 	struct cu_timeline_state state;

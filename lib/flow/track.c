@@ -21,7 +21,7 @@ enum {
 	SLOT_BYTES = 4 * sizeof(struct cu_flow_slot), /* of a connection, when the slots have just grown */
 };
 
-/* Longer than the usual last retransmissions of a FIN; perf figures: half the time of keeping all. */
+/* Longer than most segments come late; keeping all for good took half as long again and twenty times the memory. */
 #define LINGER_NS (3 * CU_NS_PER_S)
 
 /* For hashes that must not depend on the run. */
@@ -239,7 +239,11 @@ static void enlist_again(struct cu_track *track, struct cu_flow *flow, enum cu_l
 static int examine(struct cu_track *track, enum cu_list_id list, int64_t now_ns, int64_t turn_ns, int64_t silence_ns)
 {
 	struct cu_flow *flow = cu_list_head(&track->table, list);
-	if (flow == NULL || elapsed_ns(flow->listed_ns, now_ns) <= turn_ns) {
+	if (flow == NULL) {
+		return 0;
+	}
+	int64_t age_ns = elapsed_ns(flow->listed_ns, now_ns); /* below zero: the clock was wrong then, or is now */
+	if (age_ns >= 0 && age_ns <= turn_ns) {
 		return 0;
 	}
 	if (elapsed_ns(flow->last_ns, now_ns) <= silence_ns) {
@@ -488,8 +492,13 @@ static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 		side->ttl = segment->ttl;
 	}
 	if ((segment->flags & CU_TCP_RST) != 0) {
-		flow->reset = flow->reset || !both_fins(flow);
-		return; /* its sequence number may be any (RFC 9293 section 3.10.7.1) */
+		/* its sequence number may be any (RFC 9293 section 3.10.7.1): it counts for nothing else */
+		if (!flow->reset && !both_fins(flow)) {
+			flow->reset = true;
+			flow->reset_dir = segment->dir & 1;
+			side->fin_end = (side->marks & CU_SIDE_FIN) != 0 ? side->fin_end : segment->seq;
+		}
+		return;
 	}
 	bool is_first_syn = (side->marks & CU_SIDE_SYN) == 0 || (is_syn_ack(segment) && side->n_bytes == 0);
 	if ((segment->flags & CU_TCP_SYN) != 0 && is_first_syn) {
@@ -506,6 +515,24 @@ static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 		side->marks |= CU_SIDE_FIN;
 		side->fin_end = segment->seq + segment->len + 1;
 	}
+}
+
+/*
+ * A finished connection that goes on: its SYN is sent again after a RST, as
+ * Windows does, or the sender of the RST sends data beyond it.
+ */
+static void revive(struct cu_track *track, struct cu_flow *flow, const struct cu_segment *segment)
+{
+	const struct cu_flow_side *side = &flow->side[segment->dir];
+	bool went_on = flow->reset && flow->reset_dir == segment->dir && segment->len > 0 &&
+	               (segment->flags & CU_TCP_RST) == 0 && seq_diff(segment->seq, side->fin_end) >= 0;
+	if (!is_syn(segment) && !went_on) {
+		return;
+	}
+	flow->reset = false;
+	flow->side[0].marks &= (uint8_t) ~(CU_SIDE_FIN | CU_SIDE_FIN_ACKED);
+	flow->side[1].marks &= (uint8_t) ~(CU_SIDE_FIN | CU_SIDE_FIN_ACKED);
+	enlist_again(track, flow, CU_LIST_OPEN, segment->time_ns);
 }
 
 static bool both_fins_acked(const struct cu_flow *flow)
@@ -599,6 +626,9 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 	if (segment->len > 0 && !wants_hint(flow, segment)) {
 		segment->hint.kind = CU_HINT_NONE;
 	}
+	if (flow->list == CU_LIST_FINISHED) {
+		revive(track, flow, segment);
+	}
 	bool is_over = note_segment(flow, sighting);
 	if (sighting->first_fragment) {
 		remember_fragmented(track, &sighting->key, flow);
@@ -665,7 +695,6 @@ int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n
 }
 
 /* ---- The end ---- */
-
 
 static int compare_streams(const void *a, const void *b)
 {

@@ -98,8 +98,8 @@ union cu_packet_content {
 /*
  * Decodes one frame of len bytes on the wire, caplen of them at data, with
  * the given LINKTYPE_ number. content is filled in for CU_PACKET_TCP and
- * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only tcp.key's addresses and ids, tcp.ip_id and
- * tcp.payload_len are.
+ * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only tcp.key's addresses and
+ * ids, tcp.ip_id and tcp.payload_len are.
  */
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
                                      union cu_packet_content *content);

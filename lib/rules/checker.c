@@ -212,12 +212,7 @@ static bool adopt(struct cu_scope *scope, struct cu_expr *number, enum cu_type t
 	}
 	switch (type) {
 	case CU_TYPE_COUNT:
-		break;
 	case CU_TYPE_RATIO:
-		if (number->number > 1 && number->bare) {
-			WARN(scope, number, "a ratio of %g is %g %%; %g%% is meant?", number->number, number->number * 100,
-			     number->number);
-		}
 		break;
 	case CU_TYPE_PORT:
 		if (number->number != floor(number->number) || number->number < 0 || number->number > UINT16_MAX) {
@@ -237,6 +232,15 @@ static bool adopt(struct cu_scope *scope, struct cu_expr *number, enum cu_type t
 	}
 	number->type = type;
 	return true;
+}
+
+/* certainty > 80: a field that is a share of one is hardly above 1. */
+static void warn_of_percent(struct cu_scope *scope, const struct cu_expr *field, const struct cu_expr *number)
+{
+	bool is_ratio = field->kind == CU_EXPR_FIELD && field->type == CU_TYPE_RATIO;
+	if (is_ratio && number->kind == CU_EXPR_NUMBER && number->bare && number->number > 1) {
+		WARN(scope, number, "a ratio of %g is %g %%; %g%% is meant?", number->number, number->number * 100, number->number);
+	}
 }
 
 /* How to write a plain number as type; "" when there is no way. */
@@ -261,6 +265,8 @@ static const char *unit_advice(enum cu_type type)
 static bool unify(struct cu_scope *scope, struct cu_expr *whole, const char *verb, const char *joint, struct cu_expr *a,
                   struct cu_expr *b)
 {
+	warn_of_percent(scope, a, b);
+	warn_of_percent(scope, b, a);
 	if (a->type == b->type || adopt(scope, a, b->type) || adopt(scope, b, a->type)) {
 		if (is_error(a) || is_error(b)) {
 			broken(whole);

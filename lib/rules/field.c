@@ -385,10 +385,12 @@ void cu_format_number(struct cu_buf *buf, enum cu_type type, const struct cu_nam
 	case CU_TYPE_BYTES:
 		cu_buf_add_cstr(buf, cu_format_size(text, (uint64_t)to_integer(number)));
 		break;
-	case CU_TYPE_RATIO:
-		add_significant(buf, number * 100);
-		cu_buf_add_cstr(buf, " %");
+	case CU_TYPE_RATIO: { /* "83 %", but "8 round trips" */
+		const double many = 2;
+		add_significant(buf, number < many ? number * 100 : number);
+		cu_buf_add_cstr(buf, number < many ? " %" : "");
 		break;
+	}
 	case CU_TYPE_RATE:
 		add_rate(buf, number);
 		break;

@@ -286,9 +286,283 @@ static bool bound_rule(struct cu_index *index, const struct cu_program *program,
 
 /* ---- stretches ---- */
 
-static enum axis_kind sorted_kind; /* of the cuts that qsort has; see cut_axis */
-
-static int compare_for_sort(const void *a, const void *b)
+static int compare_for_sort(const void *a, const void *b, void *kind)
 {
-	return compare_keys(sorted_kind, a, b);
+	return compare_keys(*(const enum axis_kind *)kind, a, b);
+}
+
+/* Sorts the ends of the bounds into cuts. */
+static bool cut_axis(struct axis *axis)
+{
+	size_t n = 0;
+	axis->cuts = malloc(2 * axis->n_bounds * sizeof(*axis->cuts));
+	if (!axis->cuts) {
+		return false;
+	}
+	for (size_t i = 0; i < axis->n_bounds; i++) {
+		const struct bound *bound = &axis->bounds[i];
+		if (!bound->no_low) {
+			axis->cuts[n++] = bound->low;
+		}
+		if (!bound->no_high) {
+			axis->cuts[n++] = bound->high;
+		}
+	}
+	qsort_r(axis->cuts, n, sizeof(*axis->cuts), compare_for_sort, &axis->kind);
+	axis->n_cuts = n > 0;
+	for (size_t i = 1; i < n; i++) {
+		if (compare_keys(axis->kind, &axis->cuts[i], &axis->cuts[axis->n_cuts - 1]) != 0) {
+			axis->cuts[axis->n_cuts++] = axis->cuts[i];
+		}
+	}
+	axis->numbers = malloc((axis->n_cuts + 1) * sizeof(*axis->numbers));
+	for (size_t i = 0; axis->numbers && i < axis->n_cuts; i++) {
+		axis->numbers[i] = axis->cuts[i].number;
+	}
+	return axis->numbers != NULL;
+}
+
+/* The stretches of an axis, in order: missing, below the first cut, at it, between, ..., above the last. */
+static size_t n_stretches(const struct axis *axis)
+{
+	return 2 * axis->n_cuts + 2;
+}
+
+/* The stretch of a value: at a cut or between two. */
+static size_t stretch_of(const struct axis *axis, const struct key *key)
+{
+	size_t low = 0, high = axis->n_cuts;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (compare_keys(axis->kind, &axis->cuts[middle], key) < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	bool at_cut = low < axis->n_cuts && compare_keys(axis->kind, &axis->cuts[low], key) == 0;
+	return 1 + 2 * low + at_cut;
+}
+
+static size_t stretch_of_number(const struct axis *axis, double number)
+{
+	size_t low = 0, n = axis->n_cuts;
+	while (n > 0) {
+		size_t half = n / 2;
+		bool right = axis->numbers[low + half] < number;
+		low = right ? low + half + 1 : low;
+		n = right ? n - half - 1 : half;
+	}
+	bool at_cut = low < axis->n_cuts && !(axis->numbers[low] > number);
+	return 1 + 2 * low + at_cut;
+}
+
+/* Marks the stretches that bounds of one part allow, one or the other. */
+static void mark_part(const struct axis *axis, const struct bound *bounds, size_t n, uint8_t *marks)
+{
+	memset(marks, 0, n_stretches(axis));
+	for (size_t i = 0; i < n; i++) {
+		size_t from = bounds[i].no_low ? 1 : stretch_of(axis, &bounds[i].low) + bounds[i].above_low;
+		size_t to = bounds[i].no_high ? n_stretches(axis) - 1 : stretch_of(axis, &bounds[i].high) - bounds[i].below_high;
+		if (from <= to) {
+			memset(marks + from, 1, to - from + 1);
+		}
+	}
+}
+
+/* Where the bounds of a rule, from first on, leave it possible; returns the first bound behind them. */
+static size_t mark_rule(const struct axis *axis, size_t first, uint8_t *allowed, uint8_t *marks, bool *possible)
+{
+	size_t n = n_stretches(axis), at = first;
+	uint32_t rule = axis->bounds[first].rule;
+	memset(allowed, 1, n);
+	while (at < axis->n_bounds && axis->bounds[at].rule == rule) {
+		size_t begin = at;
+		while (at < axis->n_bounds && axis->bounds[at].rule == rule && axis->bounds[at].part == axis->bounds[begin].part) {
+			at++;
+		}
+		mark_part(axis, &axis->bounds[begin], at - begin, marks);
+		for (size_t i = 0; i < n; i++) {
+			allowed[i] &= marks[i];
+		}
+	}
+	*possible = memchr(allowed, 1, n) != NULL;
+	return at;
+}
+
+/* Fills in the bits of an axis when they are worth their room; always finds what is impossible. */
+static bool fill_axis(struct cu_index *index, struct axis *axis, bool *impossible)
+{
+	enum { WORTH_PERCENT = 2 }; /* of the rules bounded here: else looking up costs more than it saves */
+	size_t n = n_stretches(axis), n_words = n * index->n_words;
+	uint8_t *allowed = malloc(2 * n);
+	if (!allowed) {
+		return false;
+	}
+	bool worth = axis->n_rules * 100 >= index->n_rules * WORTH_PERCENT && index->n_bits + n_words * 64 <= STRETCH_BITS_CAP;
+	axis->bits = worth ? malloc(n_words * sizeof(*axis->bits)) : NULL;
+	if (axis->bits) {
+		memset(axis->bits, 0xff, n_words * sizeof(*axis->bits));
+		index->n_bits += n_words * 64;
+	}
+	for (size_t at = 0; at < axis->n_bounds;) {
+		uint32_t rule = axis->bounds[at].rule;
+		bool possible;
+		at = mark_rule(axis, at, allowed, allowed + n, &possible);
+		impossible[rule] = impossible[rule] || !possible;
+		for (size_t i = 0; axis->bits && i < n; i++) {
+			if (!allowed[i]) {
+				axis->bits[i * index->n_words + rule / 64] &= ~(UINT64_C(1) << rule % 64);
+			}
+		}
+	}
+	free(allowed);
+	return axis->bits || !worth;
+}
+
+static int by_rules(const void *a, const void *b)
+{
+	const struct axis *x = a, *y = b;
+	return (x->n_rules < y->n_rules) - (x->n_rules > y->n_rules);
+}
+
+static bool make_addr_keys(struct cu_index *index, const struct cu_program *program)
+{
+	index->addr_keys = calloc(2 * program->n_networks + 1, sizeof(*index->addr_keys));
+	for (size_t i = 0; index->addr_keys && i < program->n_networks; i++) {
+		const struct cu_network *network = &program->networks[i];
+		uint8_t *low = index->addr_keys[2 * i], *high = index->addr_keys[2 * i + 1];
+		low[0] = high[0] = network->addr.family;
+		for (unsigned byte = 0; byte < sizeof(network->addr.bytes); byte++) {
+			unsigned bits = network->prefix > byte * 8 ? network->prefix - byte * 8 : 0;
+			uint8_t mask = (uint8_t)(bits >= 8 ? 0xff : 0xff00 >> bits);
+			bool is_used = network->addr.family == 6 || byte < 4;
+			low[1 + byte] = network->addr.bytes[byte] & mask;
+			high[1 + byte] = is_used ? (uint8_t)(low[1 + byte] | (uint8_t)~mask) : 0;
+		}
+	}
+	return index->addr_keys != NULL;
+}
+
+void cu_index_free(struct cu_index *index)
+{
+	if (!index) {
+		return;
+	}
+	for (size_t i = 0; i < index->n_axes; i++) {
+		free(index->axes[i].bounds);
+		free(index->axes[i].cuts);
+		free(index->axes[i].numbers);
+		free(index->axes[i].bits);
+	}
+	free(index->axes);
+	free(index->found);
+	free(index->addr_keys);
+	free(index);
+}
+
+static bool build(struct cu_index *index, const struct cu_program *program, const int32_t *steps, bool *impossible)
+{
+	for (size_t rule = 0; rule < index->n_rules; rule++) {
+		if (!bound_rule(index, program, (uint32_t)rule, steps[rule])) {
+			return false;
+		}
+	}
+	for (size_t i = 0; i < index->n_axes; i++) {
+		struct axis *axis = &index->axes[i];
+		for (size_t b = 0; b < axis->n_bounds; b++) {
+			axis->n_rules += b == 0 || axis->bounds[b].rule != axis->bounds[b - 1].rule;
+		}
+	}
+	if (index->n_axes > 0) {
+		qsort(index->axes, index->n_axes, sizeof(*index->axes), by_rules);
+	}
+	for (size_t i = 0; i < index->n_axes; i++) {
+		if (!cut_axis(&index->axes[i]) || !fill_axis(index, &index->axes[i], impossible)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+struct cu_index *cu_index_new(const struct cu_program *program, const int32_t *steps, size_t n_rules, bool *impossible)
+{
+	struct cu_index *index = calloc(1, sizeof(*index));
+	if (!index) {
+		return NULL;
+	}
+	index->n_rules = n_rules;
+	index->n_words = (n_rules + 63) / 64;
+	index->found = calloc(index->n_words + 1, sizeof(*index->found));
+	if (!index->found || !make_addr_keys(index, program) || !build(index, program, steps, impossible)) {
+		cu_index_free(index);
+		return NULL;
+	}
+	return index;
+}
+
+/* ---- looking up ---- */
+
+enum { STRETCH_UNKNOWN = -1 };
+
+static ptrdiff_t find_stretch(const struct axis *axis, struct cu_program *program, const struct cu_view *view)
+{
+	switch (axis->kind) {
+	case AXIS_NUMBER: {
+		double number = cu_program_number(program, axis->left, view);
+		return isnan(number) ? 0 : (ptrdiff_t)stretch_of_number(axis, number);
+	}
+	case AXIS_RATIO: {
+		double divisor = cu_field_number(cu_field_at(axis->field), view);
+		double number = cu_program_number(program, axis->left, view);
+		if (isnan(divisor) || isnan(number)) {
+			return 0;
+		}
+		return divisor > 0 ? (ptrdiff_t)stretch_of_number(axis, number / divisor) : STRETCH_UNKNOWN;
+	}
+	case AXIS_TEXT: {
+		struct cu_text text = cu_field_text(cu_field_at(axis->field), view);
+		struct key key = {.data = text.data, .len = text.len};
+		return text.len > 0 ? (ptrdiff_t)stretch_of(axis, &key) : 0;
+	}
+	case AXIS_ADDR:
+	default: {
+		const struct cu_addr *addr = cu_field_addr(cu_field_at(axis->field), view);
+		uint8_t bytes[ADDR_KEY_LEN];
+		if (!addr) {
+			return 0;
+		}
+		bytes[0] = addr->family;
+		memcpy(bytes + 1, addr->bytes, sizeof(addr->bytes));
+		struct key key = {.data = bytes, .len = sizeof(bytes)};
+		return (ptrdiff_t)stretch_of(axis, &key);
+	}
+	}
+}
+
+const uint64_t *cu_index_find(struct cu_index *index, struct cu_program *program, const struct cu_view *view)
+{
+	size_t n_words = index->n_words, n_left = index->n_rules;
+	memset(index->found, 0xff, n_words * sizeof(*index->found));
+	if (index->n_rules % 64 != 0) {
+		index->found[n_words - 1] = (UINT64_C(1) << index->n_rules % 64) - 1;
+	}
+	for (size_t i = 0; i < index->n_axes && n_left > ENOUGH; i++) {
+		const struct axis *axis = &index->axes[i];
+		ptrdiff_t stretch = axis->bits ? find_stretch(axis, program, view) : STRETCH_UNKNOWN;
+		if (stretch == STRETCH_UNKNOWN) {
+			continue;
+		}
+		const uint64_t *bits = axis->bits + (size_t)stretch * n_words;
+		for (size_t w = 0; w < n_words; w++) {
+			index->found[w] &= bits[w];
+		}
+		n_left = 0; /* counted as far as it matters */
+		for (size_t w = 0; w < n_words && n_left <= ENOUGH; w++) {
+			for (uint64_t left = index->found[w]; left != 0 && n_left <= ENOUGH; left &= left - 1) {
+				n_left++;
+			}
+		}
+	}
+	return index->found;
 }

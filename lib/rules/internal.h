@@ -5,6 +5,7 @@
 #define CU_RULES_INTERNAL_H
 
 #include "lib/rules/expr.h"
+#include "lib/rules/index.h"
 #include "lib/rules/program.h"
 #include "lib/rules/rules.h"
 #include "lib/rules/service.h"
@@ -74,7 +75,7 @@ struct cu_rules {
 
 	struct cu_rule **rules;       /* in order of definition; after finish, as they are tried */
 	size_t n_rules, cap_rules;
-	size_t n_active;              /* of rules: those that are compiled */
+	size_t n_active;              /* of rules: those that are compiled, which come first */
 	struct cu_macro_def {
 		struct cu_macro macro;
 		struct cu_fragment *condition;
@@ -96,6 +97,7 @@ struct cu_rules {
 		unsigned long device, inode;
 	} opened[CU_INCLUDE_DEPTH_CAP];
 
+	struct cu_index *index;       /* of the active rules; NULL when they are few */
 	struct cu_wording *wordings;  /* of the ledger's own verdicts, by number in ledger.c */
 	bool finished;
 

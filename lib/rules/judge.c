@@ -244,6 +244,18 @@ bool cu_is_judged(const struct cu_transaction *transaction, int64_t slow_over_ns
 
 const struct cu_rule *cu_match(struct cu_rules *rules)
 {
+	if (rules->index) {
+		const uint64_t *possible = cu_index_find(rules->index, &rules->program, &rules->view);
+		for (size_t word = 0; word * 64 < rules->n_active; word++) {
+			for (uint64_t bits = possible[word]; bits != 0; bits &= bits - 1) {
+				const struct cu_rule *rule = rules->rules[word * 64 + (size_t)__builtin_ctzll(bits)];
+				if (cu_program_test(&rules->program, rule->step, &rules->view)) {
+					return rule;
+				}
+			}
+		}
+		return NULL;
+	}
 	for (size_t i = 0; i < rules->n_active; i++) {
 		if (cu_program_test(&rules->program, rules->rules[i]->step, &rules->view)) {
 			return rules->rules[i];

@@ -225,6 +225,10 @@ static bool parse_items(struct parser *parser, struct cu_expr **items, struct cu
 			advance(parser);
 			return !parser->failed;
 		}
+		if (parser->token.kind == CU_TOKEN_MINUS && item->kind == CU_EXPR_NAME && !parser->failed) {
+			parser->failed = true;
+			cu_yaml_error_at(parser->diag, parser->scalar, parser->token.start, 1, "a text that has a - in it needs quotes");
+		}
 		if (parser->token.kind != CU_TOKEN_COMMA) {
 			expected(parser, "',' or ')'");
 			return false;

@@ -22,6 +22,7 @@ void cu_rules_free(struct cu_rules *rules)
 	if (!rules) {
 		return;
 	}
+	cu_index_free(rules->index);
 	cu_program_release(&rules->program);
 	cu_names_release(&rules->rule_names);
 	cu_names_release(&rules->macro_names);
@@ -251,6 +252,35 @@ static void warn_of_shadowed(struct cu_rules *rules)
 	free(first);
 }
 
+/* Makes the index, and warns of rules that it shows to be impossible. */
+static bool make_index(struct cu_rules *rules)
+{
+	enum { FEW_RULES = 16 }; /* as quickly asked as looked up */
+	size_t n = rules->n_active;
+	int32_t *steps = malloc((n + 1) * sizeof(*steps));
+	bool *impossible = calloc(n + 1, sizeof(*impossible));
+	bool good = steps && impossible;
+	for (size_t i = 0; good && i < n; i++) {
+		steps[i] = rules->rules[i]->step;
+	}
+	rules->index = good ? cu_index_new(&rules->program, steps, n, impossible) : NULL;
+	for (size_t i = 0; rules->index && i < n; i++) {
+		const struct cu_rule *rule = rules->rules[i];
+		if (impossible[i]) {
+			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
+			                "'%s' can never match: parts of its condition exclude each other", rule->name);
+		}
+	}
+	good = rules->index != NULL;
+	if (n <= FEW_RULES) {
+		cu_index_free(rules->index);
+		rules->index = NULL;
+	}
+	free(steps);
+	free(impossible);
+	return good;
+}
+
 static void warn_of_unused(struct cu_rules *rules)
 {
 	for (size_t i = 0; i < rules->n_macros; i++) {
@@ -301,6 +331,9 @@ int cu_rules_finish(struct cu_rules *rules)
 		rules->n_active++;
 	}
 	warn_of_shadowed(rules);
+	if (rules->program.failed || !make_index(rules)) {
+		return CU_ERR_NOMEM;
+	}
 	if (rules->diag.n_errors == 0) {
 		warn_of_unused(rules);
 	}

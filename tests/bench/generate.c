@@ -1,13 +1,14 @@
 /*
  * generate: writes large captures of headers, the same bytes every time.
  *
- *     generate http|short|bulk PACKETS > FILE.pcap
+ *     generate http|short|bulk|open PACKETS > FILE.pcap
  *
  * http   keep-alive connections with requests and answers of some segments,
  *        a few hundred open at once, some over IPv6
  * short  connect, one request, one answer, close: about twelve packets each,
  *        15,000 new ones a second; some are reset or refused
  * bulk   eight long transfers
+ * open   a million connections at once, none of which ends soon
  *
  * Ethernet, time stamps option, snap length 128, 0.2 % sent twice. Sequence
  * numbers, acknowledgements, windows and times are plausible, not simulated:
@@ -20,21 +21,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SNAPLEN = 128, MSS = 1448, FLOWS_CAP = 4096, BURST = 6 };
+enum { SNAPLEN = 128, MSS = 1448, FLOWS_CAP = 1000000, BURST = 6 };
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
 
 struct mode {
 	const char *name;
-	uint32_t n_flows;   /* open at once */
-	uint32_t requests;  /* mean of a connection */
-	uint32_t segments;  /* mean of an answer */
-	uint64_t step_ns;   /* mean between packets */
+	uint32_t n_flows;  /* open at once */
+	uint32_t requests; /* mean of a connection */
+	uint32_t segments; /* mean of an answer */
+	uint64_t step_ns;  /* mean between packets */
 	bool may_fail;
 };
 
 static const struct mode modes[] = {
 	{"http", 400, 12, 6, 12000, false},
 	{"short", 2000, 1, 2, 1000, true},
+	{"open", FLOWS_CAP, 100, 6, 12000, false},
 	{"bulk", 8, 1, 1000000000, 12000, false},
 };
 
@@ -238,7 +240,8 @@ static void advance(struct flow *flow, const struct mode *mode)
 			break;
 		}
 		flow->segments--;
-		send_segment(flow, 1, flow->segments > 0 ? ACK : PSH | ACK, flow->segments > 0 ? MSS : 1 + random_below(MSS));
+		send_segment(flow, 1, flow->segments > 0 ? ACK : PSH | ACK,
+		             flow->segments > 0 ? MSS : 1 + random_below(MSS));
 		flow->unacked++;
 		break;
 	case STAGE_FIN:
@@ -271,7 +274,7 @@ int main(int argc, char **argv)
 	}
 	uint64_t n_packets = mode != NULL ? strtoull(argv[2], NULL, 10) : 0;
 	if (n_packets == 0) {
-		fprintf(stderr, "usage: generate http|short|bulk PACKETS > FILE.pcap\n");
+		fprintf(stderr, "usage: generate http|short|bulk|open PACKETS > FILE.pcap\n");
 		return 2;
 	}
 	static char buffer[1 << 20];

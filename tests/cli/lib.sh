@@ -13,6 +13,8 @@
 # t NAME COMMAND...       runs a command in a new empty directory, with files
 #                         that put made; COMMAND may be one string of shell;
 #                         status 124 after 100 s
+# must NAME COMMAND...    the same for what has to exit with 0: UPDATE=1 will
+#                         not take anything else for right
 # put FILE ...            copies or names files for the cases that follow
 # skip NAME REASON        counts a case as skipped
 # have COMMAND            whether there is such a program
@@ -44,7 +46,17 @@ t() {
     t_status=$?
     normalise <"$state/out"
     normalise <"$state/err" | sed 's/^/! /'
-    echo "[$t_status]"
+    if [ -n "${t_must-}" ] && [ $t_status -ne 0 ]; then
+        echo "[must be 0, is $t_status]"
+    else
+        echo "[$t_status]"
+    fi
+}
+
+must() {
+    t_must=1
+    t "$@"
+    t_must=
 }
 
 put() {

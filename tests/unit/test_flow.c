@@ -29,12 +29,16 @@ struct frame {
 };
 
 /* Most cases are between a client and a server. */
-#define C2S(ms_, flags_, seq_, ack_, len_) \
-	{.ms = (ms_), .src = 1, .dst = 2, .src_port = 40000, .dst_port = 80, .flags = (flags_), .seq = (seq_), \
-	 .ack = (ack_), .len = (len_)}
-#define S2C(ms_, flags_, seq_, ack_, len_) \
-	{.ms = (ms_), .src = 2, .dst = 1, .src_port = 80, .dst_port = 40000, .flags = (flags_), .seq = (seq_), \
-	 .ack = (ack_), .len = (len_)}
+#define C2S(ms_, flags_, seq_, ack_, len_)                                                                            \
+	{                                                                                                             \
+		.ms = (ms_), .src = 1, .dst = 2, .src_port = 40000, .dst_port = 80, .flags = (flags_), .seq = (seq_), \
+		.ack = (ack_), .len = (len_)                                                                          \
+	}
+#define S2C(ms_, flags_, seq_, ack_, len_)                                                                            \
+	{                                                                                                             \
+		.ms = (ms_), .src = 2, .dst = 1, .src_port = 80, .dst_port = 40000, .flags = (flags_), .seq = (seq_), \
+		.ack = (ack_), .len = (len_)                                                                          \
+	}
 #define HANDSHAKE C2S(0, SYN, 100, 0, 0), S2C(10, SYN | ACK, 500, 101, 0), C2S(20, ACK, 101, 501, 0)
 
 static void put16(uint8_t *p, uint32_t v)
@@ -172,7 +176,7 @@ static void read_chunk(struct result *result, const struct cu_record *record)
 	while ((rc = cu_timeline_decode(&state, &chunk.segments, &segment)) > 0) {
 		assert_in_range(segment.frame, 1, result->n_frames - 1);
 		struct seen *seen = &result->frames[segment.frame];
-		assert_false(seen->is_seen);
+		assert_true(!seen->is_seen || seen->segment.file != segment.file);
 		*seen = (struct seen){.is_seen = true, .stream = chunk.stream, .segment = segment};
 		n++;
 	}
@@ -188,8 +192,8 @@ static void read_connection(struct result *result, const struct cu_record *recor
 		result->connections = realloc(result->connections, result->cap * sizeof(*result->connections));
 		assert_non_null(result->connections);
 	}
-	assert_int_equal(
-		cu_connection_decode(record->data, record->len, &result->connections[result->n_connections]), 0);
+	assert_int_equal(cu_connection_decode(record->data, record->len, &result->connections[result->n_connections]),
+	                 0);
 	result->n_connections++;
 }
 
@@ -227,17 +231,22 @@ static void read_stream(struct result *result)
 	cu_reader_close(reader);
 }
 
-/* Runs over a capture of at most n_frames frames. */
-static struct result run(FILE *pcap, const struct cu_flowify_config *config, size_t n_frames)
+/* Runs over captures of at most n_frames frames each. */
+static struct result run_all(FILE *const *pcaps, size_t n_pcaps, const struct cu_flowify_config *config,
+                             size_t n_frames)
 {
-	assert_int_equal(fflush(pcap), 0);
-	rewind(pcap);
-	char path[32];
-	path_of(pcap, path);
-	const char *paths[] = {path};
+	char text[2][32];
+	const char *paths[2];
+	assert_in_range(n_pcaps, 1, 2);
+	for (size_t i = 0; i < n_pcaps; i++) {
+		assert_int_equal(fflush(pcaps[i]), 0);
+		rewind(pcaps[i]);
+		path_of(pcaps[i], text[i]);
+		paths[i] = text[i];
+	}
 	struct cu_capture *capture;
 	struct cu_fault fault = {0};
-	const struct cu_capture_config inputs = {.paths = paths, .n_paths = 1};
+	const struct cu_capture_config inputs = {.paths = paths, .n_paths = n_pcaps};
 	assert_int_equal(cu_capture_open(&capture, &inputs, &fault), 0);
 	struct result result = {.stream = tmpfile(), .n_frames = n_frames + 1};
 	assert_non_null(result.stream);
@@ -250,9 +259,16 @@ static struct result run(FILE *pcap, const struct cu_flowify_config *config, siz
 	assert_null(cu_capture_fault(capture, 0));
 	cu_writer_close(writer);
 	cu_capture_close(capture);
-	fclose(pcap);
+	for (size_t i = 0; i < n_pcaps; i++) {
+		fclose(pcaps[i]);
+	}
 	read_stream(&result);
 	return result;
+}
+
+static struct result run(FILE *pcap, const struct cu_flowify_config *config, size_t n_frames)
+{
+	return run_all(&pcap, 1, config, n_frames);
 }
 
 static void release(struct result *result)
@@ -305,48 +321,91 @@ static void test_flowify_numbers_streams(void **state)
 	} cases[] = {
 		{"same SYN again", {C2S(0, SYN, 100, 0, 0), C2S(1000, SYN, 100, 0, 0)}, "00", {CU_END_OPEN}},
 		{"same SYN after a RST",
-	         {C2S(0, SYN, 100, 0, 0), S2C(1, RST | ACK, 0, 101, 0), C2S(2, SYN, 100, 0, 0)}, "000", {CU_END_RESET}},
-		{"same SYN after FIN", {HANDSHAKE, S2C(30, FIN | ACK, 501, 101, 0), C2S(40, SYN, 100, 0, 0)}, "00000", {CU_END_OPEN}},
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, RST | ACK, 0, 101, 0), C2S(2, SYN, 100, 0, 0)},
+	         "000",
+	         {CU_END_OPEN}},
+		{"refused twice",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, RST | ACK, 0, 101, 0), C2S(500, SYN, 100, 0, 0),
+	          S2C(501, RST | ACK, 0, 101, 0)},
+	         "0000",
+	         {CU_END_RESET}},
+		{"its sender goes on after a RST",
+	         {HANDSHAKE, S2C(30, RST, 501, 0, 0), C2S(40, ACK, 101, 501, 9), S2C(50, ACK, 501, 110, 9)},
+	         "000000",
+	         {CU_END_OPEN}},
+		{"data before a RST comes after it",
+	         {HANDSHAKE, S2C(30, RST, 701, 0, 0), S2C(40, ACK, 501, 101, 200)},
+	         "00000",
+	         {CU_END_RESET}},
+		{"same SYN after FIN",
+	         {HANDSHAKE, S2C(30, FIN | ACK, 501, 101, 0), C2S(40, SYN, 100, 0, 0)},
+	         "00000",
+	         {CU_END_OPEN}},
 		{"other SYN in the middle",
-	         {HANDSHAKE, C2S(30, SYN, 200, 0, 0), C2S(40, ACK, 101, 501, 0), S2C(50, ACK, 501, 101, 0)}, "000111",
+	         {HANDSHAKE, C2S(30, SYN, 200, 0, 0), C2S(40, ACK, 101, 501, 0), S2C(50, ACK, 501, 101, 0)},
+	         "000111",
 	         {CU_END_REUSED, CU_END_OPEN}},
-		{"three SYNs", {C2S(0, SYN, 100, 0, 0), C2S(1, SYN, 200, 0, 0), C2S(2, SYN, 100, 0, 0)}, "012",
+		{"three SYNs",
+	         {C2S(0, SYN, 100, 0, 0), C2S(1, SYN, 200, 0, 0), C2S(2, SYN, 100, 0, 0)},
+	         "012",
 	         {CU_END_REUSED, CU_END_REUSED, CU_END_OPEN}},
-		{"reuse after RST", {HANDSHAKE, C2S(30, RST, 101, 0, 0), C2S(40, SYN, 900, 0, 0)}, "00001",
+		{"reuse after RST",
+	         {HANDSHAKE, C2S(30, RST, 101, 0, 0), C2S(40, SYN, 900, 0, 0)},
+	         "00001",
 	         {CU_END_RESET, CU_END_OPEN}},
 		{"reuse after FIN both ways",
-	         {HANDSHAKE, C2S(30, FIN | ACK, 101, 501, 0), S2C(40, FIN | ACK, 501, 102, 0), C2S(50, ACK, 102, 502, 0),
-	          C2S(60, SYN, 900, 0, 0)},
-	         "0000001", {CU_END_CLOSED, CU_END_OPEN}},
+	         {HANDSHAKE, C2S(30, FIN | ACK, 101, 501, 0), S2C(40, FIN | ACK, 501, 102, 0),
+	          C2S(50, ACK, 102, 502, 0), C2S(60, SYN, 900, 0, 0)},
+	         "0000001",
+	         {CU_END_CLOSED, CU_END_OPEN}},
 		{"late segments after RST",
-	         {HANDSHAKE, S2C(30, RST, 501, 0, 0), C2S(4000, ACK | PSH, 101, 501, 10), S2C(9000, RST, 501, 0, 0)}, "000000",
+	         {HANDSHAKE, S2C(30, RST, 501, 0, 0), C2S(4000, ACK | PSH, 101, 501, 10), S2C(9000, RST, 501, 0, 0)},
+	         "000000",
 	         {CU_END_RESET}},
 		{"simultaneous open",
-	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN, 500, 0, 0), C2S(2, SYN | ACK, 100, 501, 0), S2C(3, SYN | ACK, 500, 101, 0),
-	          C2S(4, ACK, 101, 501, 0)},
-	         "00000", {CU_END_OPEN}},
-		{"simultaneous open, then reuse", {C2S(0, SYN, 100, 0, 0), S2C(1, SYN, 500, 0, 0), S2C(2, SYN, 600, 0, 0)}, "001",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN, 500, 0, 0), C2S(2, SYN | ACK, 100, 501, 0),
+	          S2C(3, SYN | ACK, 500, 101, 0), C2S(4, ACK, 101, 501, 0)},
+	         "00000",
+	         {CU_END_OPEN}},
+		{"simultaneous open, then reuse",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN, 500, 0, 0), S2C(2, SYN, 600, 0, 0)},
+	         "001",
 	         {CU_END_REUSED, CU_END_OPEN}},
 		{"SYNs after the middle",
-	         {C2S(0, ACK, 1000, 2000, 0), C2S(1, SYN, 999, 0, 0), S2C(2, SYN, 1999, 0, 0), S2C(3, SYN, 1998, 0, 0)}, "0001",
+	         {C2S(0, ACK, 1000, 2000, 0), C2S(1, SYN, 999, 0, 0), S2C(2, SYN, 1999, 0, 0), S2C(3, SYN, 1998, 0, 0)},
+	         "0001",
 	         {CU_END_REUSED, CU_END_OPEN}},
-		{"SYN at a known number", {C2S(0, ACK, 1000, 2000, 0), C2S(1, SYN, 1000, 0, 0)}, "01", {CU_END_REUSED, CU_END_OPEN}},
+		{"SYN at a known number",
+	         {C2S(0, ACK, 1000, 2000, 0), C2S(1, SYN, 1000, 0, 0)},
+	         "01",
+	         {CU_END_REUSED, CU_END_OPEN}},
 		{"SYN-ACK with another number",
 	         {HANDSHAKE, S2C(30, SYN | ACK, 700, 101, 0), C2S(40, ACK, 101, 701, 0), S2C(50, SYN, 700, 0, 0),
 	          S2C(60, SYN, 701, 0, 0)},
-	         "0000001", {CU_END_REUSED, CU_END_OPEN}},
-		{"SYN-ACK first", {S2C(0, SYN | ACK, 500, 101, 0), C2S(1, SYN, 100, 0, 0), C2S(2, ACK, 101, 501, 0)}, "000",
-	         {CU_END_OPEN}},
-		{"SYN-ACK first, of another", {S2C(0, SYN | ACK, 500, 101, 0), C2S(1, SYN, 101, 0, 0)}, "01",
+	         "0000001",
 	         {CU_END_REUSED, CU_END_OPEN}},
-		{"SYN the other way", {HANDSHAKE, S2C(30, FIN | ACK, 501, 101, 0), S2C(40, SYN, 9000, 0, 0), C2S(50, ACK, 101, 502, 0)},
-	         "000011", {CU_END_REUSED, CU_END_OPEN}},
+		{"SYN-ACK first",
+	         {S2C(0, SYN | ACK, 500, 101, 0), C2S(1, SYN, 100, 0, 0), C2S(2, ACK, 101, 501, 0)},
+	         "000",
+	         {CU_END_OPEN}},
+		{"SYN-ACK first, of another",
+	         {S2C(0, SYN | ACK, 500, 101, 0), C2S(1, SYN, 101, 0, 0)},
+	         "01",
+	         {CU_END_REUSED, CU_END_OPEN}},
+		{"SYN the other way",
+	         {HANDSHAKE, S2C(30, FIN | ACK, 501, 101, 0), S2C(40, SYN, 9000, 0, 0), C2S(50, ACK, 101, 502, 0)},
+	         "000011",
+	         {CU_END_REUSED, CU_END_OPEN}},
 		{"sequence numbers wrap",
-	         {C2S(0, SYN, 0xffffffff, 0, 0), S2C(1, SYN | ACK, 0xfffffff0, 0, 0), C2S(2, ACK | PSH, 0, 0xfffffff1, 100),
-	          S2C(3, ACK | PSH, 0xfffffff1, 100, 100), C2S(4, FIN | ACK, 100, 0x55, 0), S2C(5, FIN | ACK, 0x55, 101, 0),
-	          C2S(6, ACK, 101, 0x56, 0), C2S(7, SYN, 5, 0, 0)},
-	         "00000001", {CU_END_CLOSED, CU_END_OPEN}},
-		{"no flags at all", {C2S(0, 0, 100, 0, 0), C2S(1, SYN, 100, 0, 0), C2S(2, SYN, 99, 0, 0), S2C(3, RST, 50, 0, 0)}, "0122",
+	         {C2S(0, SYN, 0xffffffff, 0, 0), S2C(1, SYN | ACK, 0xfffffff0, 0, 0),
+	          C2S(2, ACK | PSH, 0, 0xfffffff1, 100), S2C(3, ACK | PSH, 0xfffffff1, 100, 100),
+	          C2S(4, FIN | ACK, 100, 0x55, 0), S2C(5, FIN | ACK, 0x55, 101, 0), C2S(6, ACK, 101, 0x56, 0),
+	          C2S(7, SYN, 5, 0, 0)},
+	         "00000001",
+	         {CU_END_CLOSED, CU_END_OPEN}},
+		{"no flags at all",
+	         {C2S(0, 0, 100, 0, 0), C2S(1, SYN, 100, 0, 0), C2S(2, SYN, 99, 0, 0), S2C(3, RST, 50, 0, 0)},
+	         "0122",
 	         {CU_END_REUSED, CU_END_REUSED, CU_END_RESET}},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -412,12 +471,21 @@ static void test_flowify_finds_client(void **state)
 		{"SYN-ACK from the upper port", {C2S(0, SYN | ACK, 500, 101, 0)}, 80, CU_ROLE_SYN_ACK},
 		{"server speaks first", {S2C(0, ACK, 500, 101, 9)}, 40000, CU_ROLE_GUESSED},
 		{"client speaks first", {C2S(0, ACK, 500, 101, 9)}, 40000, CU_ROLE_GUESSED},
-		{"a guess put right by a SYN", {C2S(0, ACK, 101, 501, 9), S2C(1, ACK, 501, 110, 5), S2C(2, SYN, 500, 0, 0)}, 80,
+		{"a guess put right by a SYN",
+	         {C2S(0, ACK, 101, 501, 9), S2C(1, ACK, 501, 110, 5), S2C(2, SYN, 500, 0, 0)},
+	         80,
 	         CU_ROLE_SYN},
-		{"a guess put right by a SYN-ACK", {S2C(0, ACK, 501, 101, 5), C2S(1, SYN | ACK, 100, 501, 0)}, 80, CU_ROLE_SYN_ACK},
-		{"a guess confirmed", {C2S(0, ACK, 101, 501, 9), S2C(1, SYN | ACK, 500, 101, 0), C2S(2, SYN, 100, 0, 0)}, 40000,
+		{"a guess put right by a SYN-ACK",
+	         {S2C(0, ACK, 501, 101, 5), C2S(1, SYN | ACK, 100, 501, 0)},
+	         80,
+	         CU_ROLE_SYN_ACK},
+		{"a guess confirmed",
+	         {C2S(0, ACK, 101, 501, 9), S2C(1, SYN | ACK, 500, 101, 0), C2S(2, SYN, 100, 0, 0)},
+	         40000,
 	         CU_ROLE_SYN},
-		{"simultaneous open", {C2S(0, SYN, 100, 0, 0), S2C(1, SYN, 500, 0, 0), C2S(2, SYN | ACK, 100, 501, 0)}, 40000,
+		{"simultaneous open",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN, 500, 0, 0), C2S(2, SYN | ACK, 100, 501, 0)},
+	         40000,
 	         CU_ROLE_SYN},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -440,8 +508,11 @@ static void test_flowify_finds_client(void **state)
 static void test_flowify_fills_connection(void **state)
 {
 	(void)state;
-	static const struct frame frames[] = {
-		HANDSHAKE, C2S(30, ACK | PSH, 101, 501, 50), S2C(80, ACK | PSH, 501, 151, 700), C2S(85, ACK, 151, 1201, 0), {0}};
+	static const struct frame frames[] = {HANDSHAKE,
+	                                      C2S(30, ACK | PSH, 101, 501, 50),
+	                                      S2C(80, ACK | PSH, 501, 151, 700),
+	                                      C2S(85, ACK, 151, 1201, 0),
+	                                      {0}};
 	struct result result = run_frames(frames, &defaults);
 	assert_int_equal(result.n_connections, 1);
 	const struct cu_connection *connection = &result.connections[0];
@@ -472,14 +543,61 @@ static void test_flowify_fills_connection(void **state)
 	release(&result);
 }
 
+/* Rotated captures are one, and a connection that goes on in the next file is one. */
+static void test_flowify_across_files(void **state)
+{
+	(void)state;
+	FILE *pcaps[2] = {new_pcap(), new_pcap()};
+	const struct frame frames[] = {HANDSHAKE, C2S(30, ACK | PSH, 101, 501, 50), S2C(80, ACK | PSH, 501, 151, 700)};
+	for (size_t i = 0; i < 5; i++) {
+		put_frame(pcaps[i / 3], &frames[i]);
+	}
+	struct result result = run_all(pcaps, 2, &defaults, 3);
+	assert_int_equal(result.n_connections, 1);
+	assert_int_equal(result.totals.n_tcp, 5);
+	const struct cu_connection *connection = &result.connections[0];
+	assert_int_equal(connection->first_file, 0);
+	assert_int_equal(connection->first_frame, 1);
+	assert_int_equal(connection->last_file, 1);
+	assert_int_equal(connection->last_frame, 2);
+	assert_int_equal(connection->side[CU_C2S].n_segments, 3);
+	assert_int_equal(result.frames[1].segment.file, 1);
+	assert_int_equal(result.frames[3].segment.file, 0);
+	release(&result);
+}
+
+/* Data in a SYN (RFC 7413) begins behind the SYN's own number. */
+static void test_flowify_fast_open(void **state)
+{
+	(void)state;
+	static const char get[] = "GET /a HTTP/1.1\r\n";
+	struct frame frames[] = {C2S(0, SYN, 100, 0, 50),
+	                         S2C(10, SYN | ACK, 500, 151, 0),
+	                         C2S(20, ACK, 101, 501, 50),
+	                         C2S(30, ACK, 151, 501, 10),
+	                         {0}};
+	frames[0].payload = frames[2].payload = get;
+	struct result result = run_frames(frames, &defaults);
+	assert_int_equal(result.n_connections, 1);
+	assert_int_equal(result.connections[0].side[CU_C2S].n_bytes, 110);
+	assert_int_equal(result.connections[0].side[CU_C2S].isn, 100);
+	assert_int_equal(result.frames[1].segment.hint.kind, CU_HINT_HTTP_REQUEST);
+	/* sent again, and not asked for again */
+	assert_int_equal(result.frames[3].segment.hint.kind, CU_HINT_NONE);
+	release(&result);
+}
+
 /* ---- Leaving ---- */
 
 static void test_flowify_idle(void **state)
 {
 	(void)state;
 	enum { MINUTE = 60000 };
-	static const struct frame frames[] = {HANDSHAKE, C2S(9 * MINUTE, ACK, 101, 501, 1), C2S(20 * MINUTE, ACK, 102, 501, 1),
-	                                      S2C(20 * MINUTE, ACK, 501, 103, 0), {0}};
+	static const struct frame frames[] = {HANDSHAKE,
+	                                      C2S(9 * MINUTE, ACK, 101, 501, 1),
+	                                      C2S(20 * MINUTE, ACK, 102, 501, 1),
+	                                      S2C(20 * MINUTE, ACK, 501, 103, 0),
+	                                      {0}};
 	const struct cu_flowify_config config = {.idle_timeout_ns = 10 * 60 * CU_NS_PER_S};
 	struct result result = run_frames(frames, &config);
 	assert_int_equal(result.n_connections, 2);
@@ -521,9 +639,13 @@ static void test_flowify_idle_without_packets(void **state)
 static void test_flowify_times_step_back(void **state)
 {
 	(void)state;
-	static const struct frame frames[] = {C2S(0, SYN, 100, 0, 0), S2C(40000000, SYN | ACK, 500, 101, 0),
-	                                      C2S(20, ACK, 101, 501, 0), C2S(30, ACK, 101, 501, 5), {0}};
-	struct result result = run_frames(frames, &(struct cu_flowify_config){.idle_timeout_ns = 100 * 60 * CU_NS_PER_S});
+	static const struct frame frames[] = {C2S(0, SYN, 100, 0, 0),
+	                                      S2C(40000000, SYN | ACK, 500, 101, 0),
+	                                      C2S(20, ACK, 101, 501, 0),
+	                                      C2S(30, ACK, 101, 501, 5),
+	                                      {0}};
+	struct result result =
+		run_frames(frames, &(struct cu_flowify_config){.idle_timeout_ns = 100 * 60 * CU_NS_PER_S});
 	/* the one wrong stamp ends the connection, but those after it do not again */
 	assert_int_equal(result.n_connections, 2);
 	assert_int_equal(result.frames[2].stream, 1);
@@ -658,6 +780,27 @@ static void test_flowify_finished_leave(void **state)
 	release(&result);
 }
 
+/* A clock that was wrong once does not keep others from leaving. */
+static void test_flowify_leave_after_wrong_time(void **state)
+{
+	(void)state;
+	FILE *pcap = new_pcap();
+	put_frame(pcap, &(struct frame)C2S(1000000000, SYN, 100, 0, 0));
+	struct frame other = C2S(0, SYN, 100, 0, 0);
+	enum { N = 200 };
+	for (int i = 0; i < N; i++) {
+		other.src_port = (uint16_t)(20000 + i);
+		other.ms = i * 60000;
+		put_frame(pcap, &other);
+	}
+	struct result result = run(pcap, &(struct cu_flowify_config){.idle_timeout_ns = 600 * CU_NS_PER_S}, N + 1);
+	assert_int_equal(result.n_connections, N + 1);
+	assert_int_equal(connection_of(&result, 1)->end, CU_END_IDLE);
+	assert_int_equal(connection_of(&result, 100)->end, CU_END_IDLE);
+	assert_int_equal(connection_of(&result, N)->end, CU_END_OPEN);
+	release(&result);
+}
+
 /* ---- ICMP, fragments ---- */
 
 static void test_flowify_icmp(void **state)
@@ -778,7 +921,8 @@ static void test_flowify_hints_first_of_turn(void **state)
 		struct result result = run_frames(cases[i].frames, &defaults);
 		for (size_t k = 1; k < result.n_frames; k++) {
 			if (result.frames[k].segment.hint.kind != cases[i].kinds[k - 1]) {
-				fail_msg("%s: frame %zu has hint %u", cases[i].name, k, result.frames[k].segment.hint.kind);
+				fail_msg("%s: frame %zu has hint %u", cases[i].name, k,
+				         result.frames[k].segment.hint.kind);
 			}
 		}
 		release(&result);
@@ -865,7 +1009,8 @@ static void test_flowify_reports_full_disk_and_progress(void **state)
 		assert_int_equal(cu_capture_open(&capture, &inputs, &fault), 0);
 		FILE *out = i == 0 ? fopen("/dev/null", "w") : full;
 		struct cu_writer *writer;
-		assert_int_equal(cu_writer_open(&writer, fileno(out), &(struct cu_writer_config){.no_compress = true}), 0);
+		assert_int_equal(cu_writer_open(&writer, fileno(out), &(struct cu_writer_config){.no_compress = true}),
+		                 0);
 		struct cu_totals totals;
 		int n_progress = 0;
 		int rc = cu_flowify(capture, writer, NULL, &totals, count_progress, &n_progress);
@@ -887,6 +1032,8 @@ int main(void)
 		cmocka_unit_test(test_flowify_vlan_separates),
 		cmocka_unit_test(test_flowify_finds_client),
 		cmocka_unit_test(test_flowify_fills_connection),
+		cmocka_unit_test(test_flowify_across_files),
+		cmocka_unit_test(test_flowify_fast_open),
 		cmocka_unit_test(test_flowify_idle),
 		cmocka_unit_test(test_flowify_idle_without_packets),
 		cmocka_unit_test(test_flowify_times_step_back),
@@ -895,6 +1042,7 @@ int main(void)
 		cmocka_unit_test(test_flowify_many_open_stay),
 		cmocka_unit_test(test_flowify_memory_bounds_timelines),
 		cmocka_unit_test(test_flowify_finished_leave),
+		cmocka_unit_test(test_flowify_leave_after_wrong_time),
 		cmocka_unit_test(test_flowify_icmp),
 		cmocka_unit_test(test_flowify_fragments),
 		cmocka_unit_test(test_flowify_hints_first_of_turn),

@@ -227,9 +227,12 @@ static void test_spool_grow_keeps_content(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_key_make_both_directions), cmocka_unit_test(test_key_make_ends_equal),
-		cmocka_unit_test(test_key_make_ids),             cmocka_unit_test(test_table_add_find_remove),
-		cmocka_unit_test(test_table_remove_colliding),   cmocka_unit_test(test_list_remove_anywhere),
+		cmocka_unit_test(test_key_make_both_directions),
+		cmocka_unit_test(test_key_make_ends_equal),
+		cmocka_unit_test(test_key_make_ids),
+		cmocka_unit_test(test_table_add_find_remove),
+		cmocka_unit_test(test_table_remove_colliding),
+		cmocka_unit_test(test_list_remove_anywhere),
 		cmocka_unit_test(test_spool_grow_keeps_content),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

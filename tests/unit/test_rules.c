@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -724,12 +725,19 @@ static void test_explain_says_what_was_false(void **state)
 	cu_rules_free(rules);
 }
 
-static char *read_whole(const char *path)
+/* A file of the source tree, where the tests are told it is. */
+static const char *source_path(const char *name)
 {
-	FILE *f = fopen(path, "rb");
-	if (!f) {
-		return NULL;
-	}
+	static char path[1024];
+	const char *top = getenv("top");
+	snprintf(path, sizeof(path), "%s/%s", top ? top : ".", name);
+	return path;
+}
+
+static char *read_whole(const char *name)
+{
+	FILE *f = fopen(source_path(name), "rb");
+	assert_non_null(f);
 	static char data[1 << 18];
 	size_t n = fread(data, 1, sizeof(data) - 1, f);
 	data[n] = '\0';
@@ -741,9 +749,6 @@ static void test_default_rules_are_the_file(void **state)
 {
 	(void)state;
 	const char *file = read_whole("rules/default.yaml");
-	if (!file) {
-		skip();
-	}
 	assert_string_equal(cu_rules_default, file);
 	assert_int_equal(cu_rules_default_len, strlen(file));
 }
@@ -756,11 +761,7 @@ static void test_default_rules_have_a_test_each(void **state)
 	size_t n_failed;
 	struct cu_rules *rules = cu_rules_new();
 	assert_int_equal(cu_rules_add_default(rules), 0);
-	if (access("rules/tests/default.yaml", R_OK) != 0) {
-		cu_rules_free(rules);
-		skip();
-	}
-	assert_int_equal(cu_rules_add_file(rules, "rules/tests/default.yaml", &fault), 0);
+	assert_int_equal(cu_rules_add_file(rules, source_path("rules/tests/default.yaml"), &fault), 0);
 	assert_int_equal(cu_rules_finish(rules), 0);
 	assert_int_equal(cu_rules_n_warnings(rules), 0);
 	assert_int_equal(cu_rules_run_tests(rules, &buf, &n_failed), 0);
@@ -806,14 +807,188 @@ static void test_default_rules_cover_every_cause(void **state)
 	cu_rules_free(rules);
 }
 
+/* Runs the tests of a file or directory on top of the default rules; how many there were. */
+static size_t run_shipped(const char *path)
+{
+	struct cu_fault fault = {0};
+	struct cu_buf buf = {0};
+	size_t n_failed = 0;
+	struct cu_rules *rules = cu_rules_new();
+	assert_int_equal(cu_rules_add_default(rules), 0);
+	int error = cu_rules_add_file(rules, path, &fault);
+	int finished = cu_rules_finish(rules);
+	if (error == 0 && finished == 0) {
+		assert_int_equal(cu_rules_run_tests(rules, &buf, &n_failed), 0);
+	}
+	if (error != 0 || finished != 0 || n_failed > 0 || cu_rules_n_warnings(rules) > 0) {
+		print_messages(rules);
+		print_error("%s: %s%s", path, fault.text, cu_buf_cstr(&buf));
+		fail();
+	}
+	size_t n = cu_rules_counts(rules).n_tests;
+	cu_buf_release(&buf);
+	cu_rules_free(rules);
+	return n;
+}
+
+static int is_yaml(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+	return len > 5 && strcmp(entry->d_name + len - 5, ".yaml") == 0;
+}
+
+static void test_shipped_files_pass_their_tests(void **state)
+{
+	(void)state;
+	static const char *const folders[] = {"rules/services", "rules/examples"};
+	for (size_t i = 0; i < COUNT(folders); i++) {
+		struct dirent **entries;
+		int n = scandir(source_path(folders[i]), &entries, is_yaml, alphasort);
+		assert_true(n >= 6);
+		for (int j = 0; j < n; j++) {
+			char path[1600];
+			snprintf(path, sizeof(path), "%s/%s", source_path(folders[i]), entries[j]->d_name);
+			assert_true(run_shipped(path) > 0);
+			free(entries[j]);
+		}
+		free(entries);
+	}
+	assert_true(run_shipped(source_path("rules/services")) > 20); /* all together */
+}
+
+/* ---- many rules ---- */
+
+static unsigned random_below(unsigned *state, unsigned n)
+{
+	*state = *state * 1103515245 + 12345; /* ISO C's example of rand() */
+	return (*state >> 16) % n;
+}
+
+static void random_condition(unsigned *seed, char *condition, size_t cap)
+{
+	static const char *const parts[] = {
+		"server.port == %u", "server.port in (%u, 10-12)", "server.port > %u", "server.port <= %u", "total > %us", "total < %u00ms",
+		"server.think > %u%% of total", "server.think >= %u%% of total", "server.think < %u%% of total", "server.think == %u%% of total",
+		"network.loss > total", "network.loss > 2 * rtt", "rtt < %ums", "rtt in (%ums-20ms)", "server.ip in (10.0.%u.0/24)",
+		"server.ip == 10.0.%u.1", "server.ip in (10.0.0.0/%u, 2001:db8::/32)", "name ~ \"GET /%u*\"", "name == \"GET /%u\"",
+		"name startswith \"GET /%u\"", "name in (\"GET /%u\", x)", "kind == request", "kind in (connect, close)", "not server.port == %u",
+		"(tls or server.port == %u)", "not has(rtt)", "cause == server.think", "name ~ (\"*%u\", \"POST\")", "rtt * 2 > %ums",
+		"certainty >= %u%%", "name != \"GET /%u\"", "server.ip not in (10.0.%u.0/24)",
+	};
+	size_t at = 0;
+	for (unsigned n = 1 + random_below(seed, 3); n > 0; n--) {
+		unsigned value = random_below(seed, 14);
+		const char *part = parts[random_below(seed, COUNT(parts))];
+		const char *mark = strstr(part, "%u");
+		char head[128] = "";
+		snprintf(head, sizeof(head), "%.*s", mark ? (int)(mark - part) : (int)strlen(part), part);
+		at += (size_t)snprintf(condition + at, cap - at, "%s", head);
+		for (const char *p = mark; p && *p; p++) { /* the format by hand: it is data */
+			if (p[0] == '%' && p[1] == 'u') {
+				at += (size_t)snprintf(condition + at, cap - at, "%u", value);
+				p++;
+			} else if (p[0] == '%') {
+				at += (size_t)snprintf(condition + at, cap - at, "%%");
+				p++;
+			} else {
+				at += (size_t)snprintf(condition + at, cap - at, "%c", *p);
+			}
+		}
+		at += (size_t)snprintf(condition + at, cap - at, "%s", n == 1 ? "" : random_below(seed, 8) ? " and " : " or ");
+	}
+}
+
+static void random_world(unsigned *seed, struct world *w, char name[static 32])
+{
+	char ip[32];
+	world_init(w);
+	snprintf(ip, sizeof(ip), "10.0.%u.%u", random_below(seed, 14), random_below(seed, 3));
+	w->connection.server = addr(random_below(seed, 10) ? ip : "2001:db8::1");
+	w->connection.server_port = (uint16_t)random_below(seed, 14);
+	snprintf(name, 32, random_below(seed, 2) ? "GET /%u" : "GET /%u/x", random_below(seed, 14));
+	w->transaction.name = random_below(seed, 10) ? text(name) : (struct cu_text){NULL, 0};
+	w->transaction.total_ns = 2000 * MS + random_below(seed, 10) * S;
+	w->transaction.ledger[CU_SERVER_THINK].ns = w->transaction.total_ns / 100 * random_below(seed, 14);
+	w->transaction.ledger[CU_NETWORK_LOSS].ns = random_below(seed, 2) * 30 * MS;
+	w->transaction.certainty = (uint8_t)random_below(seed, 14);
+	w->analysis.rtt_ns = random_below(seed, 14) * MS;
+	w->facts.connection = random_below(seed, 20) ? &w->connection : NULL;
+}
+
+/* With many rules an index says which to ask: the first match is that of asking each. */
+static void test_many_rules_match_as_each_alone(void **state)
+{
+	(void)state;
+	enum { N_RULES = 150, N_WORLDS = 400 };
+	static struct cu_rules *alone[N_RULES];
+	struct cu_buf yaml = {0};
+	unsigned seed = 42;
+	for (unsigned i = 0; i < N_RULES; i++) {
+		char condition[512], one[640];
+		random_condition(&seed, condition, sizeof(condition));
+		snprintf(one, sizeof(one), "- rule: r%u\n  condition: |\n    %s\n", i, condition);
+		cu_buf_add_cstr(&yaml, one);
+		alone[i] = load(one, NULL, NULL);
+	}
+	struct cu_rules *all = load(cu_buf_cstr(&yaml), NULL, NULL);
+	size_t n_matched = 0;
+	for (unsigned n = 0; n < N_WORLDS; n++) {
+		struct world w;
+		struct cu_verdict verdict;
+		char request[32], expected[16] = "";
+		random_world(&seed, &w, request);
+		for (unsigned i = 0; i < N_RULES && !expected[0]; i++) {
+			judge(alone[i], &w, &verdict);
+			if (verdict.rule.len > 0) {
+				snprintf(expected, sizeof(expected), "r%u", i);
+			}
+		}
+		judge(all, &w, &verdict);
+		assert_text(verdict.rule, expected);
+		n_matched += expected[0] != '\0';
+	}
+	assert_in_range(n_matched, N_WORLDS / 4, N_WORLDS);
+	for (unsigned i = 0; i < N_RULES; i++) {
+		cu_rules_free(alone[i]);
+	}
+	cu_rules_free(all);
+	cu_buf_release(&yaml);
+}
+
+static void test_impossible_rules_are_warned_of(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *condition;
+		size_t n_warnings;
+	} cases[] = {
+		{"server.port == 80 and server.port == 443", 1}, {"total > 5s and rtt > 1s and total < 2s", 1},
+		{"server.ip in (10.0.0.0/8) and server.ip == 192.0.2.1", 1}, {"kind == request and kind in (connect, close)", 1},
+		{"service == http and service == https", 1}, {"name startswith \"GET\" and name startswith \"POST\"", 1},
+		{"server.think > 80% of total and server.think < 20% of total", 1},
+		{"server.port in (80, 443) and server.port > 400", 0}, {"total > 1s and total <= 2s", 0}, {"total >= 1s and total <= 1s", 0},
+		{"name startswith \"GET\" and name ~ \"GET /x*\"", 0}, {"server.ip in (10.0.0.0/8) and server.ip in (10.1.0.0/16)", 0},
+		{"server.think >= 50% of total and server.think <= 50% of total", 0},
+		{"not server.port == 80 and not server.port == 443", 0}, {"server.port == 80 or server.port == 443", 0},
+	};
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char yaml[256];
+		snprintf(yaml, sizeof(yaml), "- rule: r\n  condition: |\n    %s\n", cases[i].condition);
+		struct cu_rules *rules = load(yaml, NULL, NULL);
+		if (cu_rules_n_warnings(rules) != cases[i].n_warnings) {
+			print_messages(rules);
+			print_error("%s\n", cases[i].condition);
+			fail();
+		}
+		cu_rules_free(rules);
+	}
+}
+
 static void test_fields_are_those_of_the_manual(void **state)
 {
 	(void)state;
 	const char *page = read_whole("lib/rules/rules.5");
 	struct cu_buf list = {0};
-	if (!page) {
-		skip();
-	}
 	cu_fields_mdoc(&list);
 	if (!strstr(page, cu_buf_cstr(&list))) {
 		print_error("lib/rules/rules.5 has another list of fields than the table; it should be:\n%s", cu_buf_cstr(&list));
@@ -1219,6 +1394,9 @@ int main(void)
 		cmocka_unit_test(test_default_rules_are_the_file),
 		cmocka_unit_test(test_default_rules_have_a_test_each),
 		cmocka_unit_test(test_default_rules_cover_every_cause),
+		cmocka_unit_test(test_shipped_files_pass_their_tests),
+		cmocka_unit_test(test_many_rules_match_as_each_alone),
+		cmocka_unit_test(test_impossible_rules_are_warned_of),
 		cmocka_unit_test(test_fields_are_those_of_the_manual),
 		cmocka_unit_test(test_fields_have_unique_names_and_sentences),
 		cmocka_unit_test(test_judge_allocates_nothing),
