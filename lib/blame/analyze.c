@@ -204,7 +204,10 @@ static int write_marks(struct analyzer *analyzer)
 
 static int write_transactions(struct analyzer *analyzer, const struct cu_path *path)
 {
-	struct cu_case known = {.trace = &analyzer->trace, .path = path, .delivery = analyzer->delivery};
+	struct cu_case known = {.trace = &analyzer->trace,
+	                        .path = path,
+	                        .delivery = analyzer->delivery,
+	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks};
 	uint64_t number = 0;
 	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
 	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {

@@ -186,6 +186,18 @@ static int server_data(struct finder *finder, uint32_t i)
 		return err;
 	}
 	struct cu_exchange *now = current(finder);
+	if (seg->ack > finder->highest[CU_C2S]) {
+		/* It acknowledges a request, or the end of one, that the capture missed. */
+		bool waiting = now != NULL && !answered(now) && now->kind == CU_TXN_REQUEST;
+		if (!waiting) {
+			now = begin(finder, CU_TXN_REQUEST, i);
+			if (now == NULL) {
+				return CU_ERR_NOMEM;
+			}
+			now->request_start = finder->highest[CU_C2S];
+		}
+		now->request_end = finder->highest[CU_C2S] = seg->ack;
+	}
 	if (now == NULL) {
 		/* The server speaks first. Without a handshake the request may just not have been captured. */
 		if (last_of(finder) == NULL || last_of(finder)->kind != CU_TXN_CONNECT) {

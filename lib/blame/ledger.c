@@ -527,6 +527,9 @@ static uint8_t certainty_of(const struct account *account)
 	if (account->inferred) {
 		certainty -= 25;
 	}
+	if (known->capture_lacks) {
+		certainty -= 25;
+	}
 	if (account->transaction->ledger[CU_UNKNOWN_CAPTURE].ns > account->transaction->total_ns / 10) {
 		certainty -= 30;
 	}

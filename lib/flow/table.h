@@ -67,8 +67,8 @@ struct cu_flow {
 	bool tls : 1;           /* a TLS hello was seen */
 	bool tls_handshake : 1; /* and no application data since at the start of a turn */
 	bool reset : 1;         /* a RST was seen, and nothing that belies it */
-	unsigned reset_dir : 1; /* of that RST */
-	bool was_flushed : 1;   /* a chunk was written: directions are settled */
+	bool reset_by_server : 1;
+	bool was_flushed : 1; /* a chunk was written: directions are settled */
 	bool continued : 1;
 	uint16_t n_pending; /* segments in pending */
 	uint16_t first_file;

@@ -495,7 +495,7 @@ static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 		/* its sequence number may be any (RFC 9293 section 3.10.7.1): it counts for nothing else */
 		if (!flow->reset && !both_fins(flow)) {
 			flow->reset = true;
-			flow->reset_dir = segment->dir & 1;
+			flow->reset_by_server = segment->dir == CU_S2C;
 			side->fin_end = (side->marks & CU_SIDE_FIN) != 0 ? side->fin_end : segment->seq;
 		}
 		return;
@@ -524,7 +524,7 @@ static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 static void revive(struct cu_track *track, struct cu_flow *flow, const struct cu_segment *segment)
 {
 	const struct cu_flow_side *side = &flow->side[segment->dir];
-	bool went_on = flow->reset && flow->reset_dir == segment->dir && segment->len > 0 &&
+	bool went_on = flow->reset && flow->reset_by_server == (segment->dir == CU_S2C) && segment->len > 0 &&
 	               (segment->flags & CU_TCP_RST) == 0 && seq_diff(segment->seq, side->fin_end) >= 0;
 	if (!is_syn(segment) && !went_on) {
 		return;

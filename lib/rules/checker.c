@@ -78,7 +78,8 @@ static struct cu_expr *unknown_name(struct cu_scope *scope, struct cu_expr *expr
 {
 	const char *near = suggest(scope, expr->text.data, expr->text.len);
 	if (is_text(expr, "yes") || is_text(expr, "no")) {
-		return WRONG(scope, expr, "'%s' is no condition; write %s", expr->text.data, is_text(expr, "yes") ? "true" : "false");
+		return WRONG(scope, expr, "'%s' is no condition; write %s", expr->text.data,
+		             is_text(expr, "yes") ? "true" : "false");
 	}
 	if (near) {
 		return WRONG(scope, expr, "unknown field '%s'; did you mean '%s'?", expr->text.data, near);
@@ -160,8 +161,8 @@ static struct cu_expr *check_value_of(struct cu_scope *scope, struct cu_expr *ex
 			cu_nearest_try(&nearest, names->name(i));
 		}
 		if (nearest.name) {
-			return WRONG(scope, expr, "'%.*s' is not %s; did you mean '%s'?", (int)expr->text.len, expr->text.data, names->what,
-			             nearest.name);
+			return WRONG(scope, expr, "'%.*s' is not %s; did you mean '%s'?", (int)expr->text.len,
+			             expr->text.data, names->what, nearest.name);
 		}
 		char known[240];
 		size_t at = 0;
@@ -177,7 +178,8 @@ static struct cu_expr *check_value_of(struct cu_scope *scope, struct cu_expr *ex
 			at += len;
 		}
 		known[at] = '\0';
-		return WRONG(scope, expr, "'%.*s' is not %s; expected one of %s", (int)expr->text.len, expr->text.data, names->what, known);
+		return WRONG(scope, expr, "'%.*s' is not %s; expected one of %s", (int)expr->text.len, expr->text.data,
+		             names->what, known);
 	}
 	expr = check(scope, expr);
 	if (!is_error(expr) && !(expr->type == CU_TYPE_ENUM && expr->names == names)) {
@@ -239,7 +241,8 @@ static void warn_of_percent(struct cu_scope *scope, const struct cu_expr *field,
 {
 	bool is_ratio = field->kind == CU_EXPR_FIELD && field->type == CU_TYPE_RATIO;
 	if (is_ratio && number->kind == CU_EXPR_NUMBER && number->bare && number->number > 1) {
-		WARN(scope, number, "a ratio of %g is %g %%; %g%% is meant?", number->number, number->number * 100, number->number);
+		WARN(scope, number, "a ratio of %g is %g %%; %g%% is meant?", number->number, number->number * 100,
+		     number->number);
 	}
 }
 
@@ -279,8 +282,9 @@ static bool unify(struct cu_scope *scope, struct cu_expr *whole, const char *ver
 	    (b->type == CU_TYPE_NUMBER && (a->type == CU_TYPE_COUNT || a->type == CU_TYPE_RATIO))) {
 		return true;
 	}
-	const char *advice = a->type == CU_TYPE_NUMBER ? unit_advice(b->type)
-	                     : b->type == CU_TYPE_NUMBER ? unit_advice(a->type) : "";
+	const char *advice = a->type == CU_TYPE_NUMBER   ? unit_advice(b->type)
+	                     : b->type == CU_TYPE_NUMBER ? unit_advice(a->type)
+	                                                 : "";
 	if (whole->kind == CU_EXPR_COMPARE && (a->type == CU_TYPE_NETWORK || b->type == CU_TYPE_NETWORK)) {
 		advice = "; write 'in' to ask whether an address is in a network";
 	}
@@ -343,7 +347,8 @@ static struct cu_expr *compare_bools(struct cu_scope *scope, struct cu_expr *exp
 
 static bool is_constant(const struct cu_expr *expr)
 {
-	return expr->kind == CU_EXPR_NUMBER || expr->kind == CU_EXPR_TEXT || expr->kind == CU_EXPR_NETWORK || expr->kind == CU_EXPR_BOOL;
+	return expr->kind == CU_EXPR_NUMBER || expr->kind == CU_EXPR_TEXT || expr->kind == CU_EXPR_NETWORK ||
+	       expr->kind == CU_EXPR_BOOL;
 }
 
 static struct cu_expr *check_comparison(struct cu_scope *scope, struct cu_expr *expr)
@@ -439,8 +444,9 @@ static enum cu_type product_type(enum cu_token_kind op, enum cu_type a, enum cu_
 		return CU_TYPE_TIME;
 	}
 	if (scalar_a && scalar_b) {
-		return a == CU_TYPE_NUMBER && b == CU_TYPE_NUMBER ? CU_TYPE_NUMBER : a == CU_TYPE_COUNT && b == CU_TYPE_NUMBER ? CU_TYPE_COUNT
-		                                                                                                                : CU_TYPE_RATIO;
+		return a == CU_TYPE_NUMBER && b == CU_TYPE_NUMBER  ? CU_TYPE_NUMBER
+		       : a == CU_TYPE_COUNT && b == CU_TYPE_NUMBER ? CU_TYPE_COUNT
+		                                                   : CU_TYPE_RATIO;
 	}
 	return CU_TYPE_NONE;
 }
@@ -474,7 +480,8 @@ static struct cu_expr *check_arithmetic(struct cu_scope *scope, struct cu_expr *
 			expr->type = CU_TYPE_INSTANT;
 		} else if (a->type == CU_TYPE_INSTANT && b->type == CU_TYPE_INSTANT && !plus) {
 			expr->type = CU_TYPE_TIME;
-		} else if (!(plus ? unify(scope, expr, "adds", "to", a, b) : unify(scope, expr, "subtracts", "from", b, a))) {
+		} else if (!(plus ? unify(scope, expr, "adds", "to", a, b)
+		                  : unify(scope, expr, "subtracts", "from", b, a))) {
 			return expr;
 		} else if (!cu_type_is_numeric(a->type) || a->type == CU_TYPE_INSTANT || a->type == CU_TYPE_PORT) {
 			return WRONG(scope, expr, "calculates with %s", cu_type_name(a->type));
@@ -484,12 +491,13 @@ static struct cu_expr *check_arithmetic(struct cu_scope *scope, struct cu_expr *
 	} else {
 		expr->type = product_type(expr->op, a->type, b->type);
 		if (expr->type == CU_TYPE_NONE && expr->op == CU_TOKEN_OF) {
-			return WRONG(scope, expr, "takes %s of %s; 'of' takes a percentage of a quantity, as in 50%% of total",
+			return WRONG(scope, expr,
+			             "takes %s of %s; 'of' takes a percentage of a quantity, as in 50%% of total",
 			             cu_type_name(a->type), cu_type_name(b->type));
 		}
 		if (expr->type == CU_TYPE_NONE) {
-			return WRONG(scope, expr, "%s %s by %s", expr->op == CU_TOKEN_TIMES ? "multiplies" : "divides", cu_type_name(a->type),
-			             cu_type_name(b->type));
+			return WRONG(scope, expr, "%s %s by %s", expr->op == CU_TOKEN_TIMES ? "multiplies" : "divides",
+			             cu_type_name(a->type), cu_type_name(b->type));
 		}
 		if (expr->op == CU_TOKEN_DIVIDE && b->kind == CU_EXPR_NUMBER && b->number == 0) {
 			return WRONG(scope, expr, "divides by zero");
@@ -557,8 +565,8 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 		}
 		if (!cu_addr_equal(&masked, &item->addr)) {
 			char text[CU_TEXT_CAP];
-			WARN(scope, item, "the address has bits behind its prefix; the network is %s/%u", cu_format_addr(text, &masked),
-			     item->prefix);
+			WARN(scope, item, "the address has bits behind its prefix; the network is %s/%u",
+			     cu_format_addr(text, &masked), item->prefix);
 			item->addr = masked;
 		}
 		return true;
@@ -566,7 +574,8 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 	if (item->type != left->type && !adopt(scope, item, left->type)) {
 		WRONG(scope, item, "compares %s with %s%s", cu_type_name(left->type), cu_type_name(item->type),
 		      item->type == CU_TYPE_NUMBER ? unit_advice(left->type)
-		      : left->type == CU_TYPE_TEXT ? "; put it in quotes" : "");
+		      : left->type == CU_TYPE_TEXT ? "; put it in quotes"
+		                                   : "");
 		return false;
 	}
 	return !is_error(item);
@@ -583,7 +592,8 @@ static void flatten(struct item_context *context, const struct cu_expr *items)
 		if (list) {
 			list->used = true;
 			if (list->visiting || context->depth == LIST_DEPTH_CAP) {
-				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len, "list '%s' is made of itself", list->name);
+				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
+				                 "list '%s' is made of itself", list->name);
 				context->wrong = true;
 				return;
 			}
@@ -596,7 +606,8 @@ static void flatten(struct item_context *context, const struct cu_expr *items)
 		}
 		if (++context->n > LIST_ITEM_CAP) {
 			if (context->n == LIST_ITEM_CAP + 1) {
-				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len, "a list of more than %d items", LIST_ITEM_CAP);
+				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
+				                 "a list of more than %d items", LIST_ITEM_CAP);
 			}
 			context->wrong = true;
 			return;
@@ -636,7 +647,8 @@ static struct cu_expr *check_in(struct cu_scope *scope, struct cu_expr *expr)
 	}
 	enum cu_type type = expr->a->type;
 	if (type == CU_TYPE_BOOL || type == CU_TYPE_ENDPOINT || type == CU_TYPE_NETWORK || is_constant(expr->a)) {
-		return WRONG(scope, expr, "looks for %s in a list", is_constant(expr->a) ? "a constant" : cu_type_name(type));
+		return WRONG(scope, expr, "looks for %s in a list",
+		             is_constant(expr->a) ? "a constant" : cu_type_name(type));
 	}
 	struct cu_expr *flat = NULL;
 	struct item_context context = {.scope = scope, .left = expr->a, .tail = &flat};
@@ -660,7 +672,8 @@ static struct cu_expr *check_match(struct cu_scope *scope, struct cu_expr *expr)
 		return broken(expr);
 	}
 	if (expr->a->type != CU_TYPE_TEXT || is_constant(expr->a)) {
-		return WRONG(scope, expr, "matches %s; only fields of text are matched, such as name and service", cu_type_name(expr->a->type));
+		return WRONG(scope, expr, "matches %s; only fields of text are matched, such as name and service",
+		             cu_type_name(expr->a->type));
 	}
 	struct cu_expr *flat = NULL;
 	struct item_context context = {.scope = scope, .left = expr->a, .tail = &flat};
@@ -703,17 +716,21 @@ static struct cu_expr *check_call(struct cu_scope *scope, struct cu_expr *expr)
 		}
 		constant = constant && checked->kind == CU_EXPR_NUMBER;
 		if (expr->function == CU_FUNCTION_COUNT && checked->type != CU_TYPE_BOOL) {
-			return WRONG(scope, expr, "count() counts conditions that are true; it was given %s", cu_type_name(checked->type));
+			return WRONG(scope, expr, "count() counts conditions that are true; it was given %s",
+			             cu_type_name(checked->type));
 		}
-		if (expr->function != CU_FUNCTION_COUNT && (!cu_type_is_numeric(checked->type) || checked->type == CU_TYPE_PORT)) {
+		if (expr->function != CU_FUNCTION_COUNT &&
+		    (!cu_type_is_numeric(checked->type) || checked->type == CU_TYPE_PORT)) {
 			return WRONG(scope, expr, "%s() of %s", name, cu_type_name(checked->type));
 		}
-		if (expr->function != CU_FUNCTION_COUNT && n > 0 && !unify(scope, expr, "compares", "with", expr->items, checked)) {
+		if (expr->function != CU_FUNCTION_COUNT && n > 0 &&
+		    !unify(scope, expr, "compares", "with", expr->items, checked)) {
 			return expr;
 		}
 	}
 	if ((expr->function == CU_FUNCTION_ABS && n != 1) || (expr->function < CU_FUNCTION_ABS && n < 2)) {
-		return WRONG(scope, expr, "%s() takes %s", name, expr->function == CU_FUNCTION_ABS ? "one value" : "two values or more");
+		return WRONG(scope, expr, "%s() takes %s", name,
+		             expr->function == CU_FUNCTION_ABS ? "one value" : "two values or more");
 	}
 	if (expr->function == CU_FUNCTION_COUNT) {
 		expr->type = CU_TYPE_COUNT;
@@ -723,7 +740,8 @@ static struct cu_expr *check_call(struct cu_scope *scope, struct cu_expr *expr)
 	if (constant) {
 		double result = expr->items->number;
 		for (const struct cu_expr *item = expr->items->next; item; item = item->next) {
-			result = expr->function == CU_FUNCTION_MIN ? fmin(result, item->number) : fmax(result, item->number);
+			result = expr->function == CU_FUNCTION_MIN ? fmin(result, item->number)
+			                                           : fmax(result, item->number);
 		}
 		return become_number(expr, expr->type, expr->function == CU_FUNCTION_ABS ? fabs(result) : result);
 	}
@@ -769,7 +787,8 @@ static struct cu_expr *check(struct cu_scope *scope, struct cu_expr *expr)
 		if (!expr->a || is_error(expr->a)) {
 			return broken(expr);
 		}
-		if (!cu_type_is_numeric(expr->a->type) || expr->a->type == CU_TYPE_PORT || expr->a->type == CU_TYPE_INSTANT) {
+		if (!cu_type_is_numeric(expr->a->type) || expr->a->type == CU_TYPE_PORT ||
+		    expr->a->type == CU_TYPE_INSTANT) {
 			return WRONG(scope, expr, "'-' before %s", cu_type_name(expr->a->type));
 		}
 		expr->type = expr->a->type;
@@ -813,7 +832,9 @@ struct cu_expr *cu_expr_check_condition(struct cu_scope *scope, struct cu_expr *
 	expr = check(scope, expr);
 	if (expr && !is_error(expr) && expr->type != CU_TYPE_BOOL) {
 		return WRONG(scope, expr, "this is %s where a condition is expected%s", cu_type_name(expr->type),
-		             expr->kind == CU_EXPR_FIELD && cu_type_is_numeric(expr->type) ? "; compare it with something" : "");
+		             expr->kind == CU_EXPR_FIELD && cu_type_is_numeric(expr->type)
+		                     ? "; compare it with something"
+		                     : "");
 	}
 	return expr;
 }

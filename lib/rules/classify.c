@@ -63,8 +63,10 @@ static int take_facts(struct surroundings *at, struct cu_reader *reader, const s
 
 static struct cu_facts facts_of(const struct surroundings *at)
 {
-	return (struct cu_facts){.transaction = &at->transaction, .connection = at->has_connection ? &at->connection : NULL,
-	                         .analysis = at->has_analysis ? &at->analysis : NULL, .tls = at->tls};
+	return (struct cu_facts){.transaction = &at->transaction,
+	                         .connection = at->has_connection ? &at->connection : NULL,
+	                         .analysis = at->has_analysis ? &at->analysis : NULL,
+	                         .tls = at->tls};
 }
 
 /* The connection is over: it counts for its endpoints. */
@@ -87,8 +89,9 @@ static int write_verdict(struct classifier *classifier)
 	struct cu_verdict verdict;
 	cu_rules_judge(classifier->rules, &facts, &verdict);
 	at->tls = at->tls || at->transaction.kind == CU_TXN_TLS_HANDSHAKE;
-	at->prohibited = at->prohibited || (at->transaction.kind == CU_TXN_CONNECT && at->transaction.outcome == CU_OUTCOME_REFUSED &&
-	                                    verdict.cause == CU_NETWORK_CONNECT);
+	at->prohibited = at->prohibited ||
+	                 (at->transaction.kind == CU_TXN_CONNECT && at->transaction.outcome == CU_OUTCOME_REFUSED &&
+	                  verdict.cause == CU_NETWORK_CONNECT);
 	counts->n_transactions++;
 	counts->n_slow += verdict.slow;
 	counts->n_by_rule += verdict.rule.len > 0;
@@ -176,7 +179,8 @@ static int finish(struct classifier *classifier)
 int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer, struct cu_rules *rules,
                 struct cu_classify_counts *counts)
 {
-	struct classifier classifier = {.writer = writer, .rules = rules, .counts = counts, .findings = cu_findings_new()};
+	struct classifier classifier = {
+		.writer = writer, .rules = rules, .counts = counts, .findings = cu_findings_new()};
 	int first = classifier.findings ? 0 : CU_ERR_NOMEM;
 	*counts = (struct cu_classify_counts){0};
 	for (size_t r = 0; r < n_readers && classifier.findings; r++) {
@@ -207,12 +211,13 @@ bool cu_explain_parse(const char *text, struct cu_explain_config *config)
 	memcpy(stream, text, (size_t)(colon - text));
 	stream[colon - text] = '\0';
 	config->one = true;
-	return cu_parse_u64(stream, UINT64_MAX, &config->stream) && cu_parse_u64(colon + 1, UINT64_MAX, &config->number);
+	return cu_parse_u64(stream, UINT64_MAX, &config->stream) &&
+	       cu_parse_u64(colon + 1, UINT64_MAX, &config->number);
 }
 
 int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
-                        const struct cu_explain_config *config, int (*take)(void *context, const char *text, size_t len),
-                        void *context)
+                        const struct cu_explain_config *config,
+                        int (*take)(void *context, const char *text, size_t len), void *context)
 {
 	struct surroundings at = {0};
 	struct cu_buf buf = {0};
@@ -232,7 +237,8 @@ int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, stru
 			const struct cu_transaction *transaction = &at.transaction;
 			struct cu_facts facts = facts_of(&at);
 			struct cu_verdict verdict;
-			bool wanted = config->one && transaction->stream == config->stream && transaction->number == config->number;
+			bool wanted = config->one && transaction->stream == config->stream &&
+			              transaction->number == config->number;
 			if (!config->one) {
 				cu_rules_judge(rules, &facts, &verdict);
 				wanted = verdict.slow || verdict.blame != CU_PARTY_NONE || verdict.rule.len > 0;

@@ -29,7 +29,7 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 
 /* Which transactions to explain. */
 struct cu_explain_config {
-	bool one;                 /* only that of the two numbers; else all that are judged */
+	bool one; /* only that of the two numbers; else all that are judged */
 	uint64_t stream, number;
 };
 
@@ -39,8 +39,8 @@ struct cu_explain_config {
  * was not 0.
  */
 int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
-                        const struct cu_explain_config *config, int (*take)(void *context, const char *text, size_t len),
-                        void *context);
+                        const struct cu_explain_config *config,
+                        int (*take)(void *context, const char *text, size_t len), void *context);
 
 /* Parses "4:1", stream and transaction. False when it is no such thing. */
 bool cu_explain_parse(const char *text, struct cu_explain_config *config);

@@ -170,7 +170,8 @@ void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct c
 	diag->messages[diag->n_messages++] = message;
 }
 
-void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format, ...)
+void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
+                   ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -178,7 +179,8 @@ void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t 
 	va_end(args);
 }
 
-void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format, ...)
+void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
+                  ...)
 {
 	va_list args;
 	va_start(args, format);

@@ -18,12 +18,12 @@ enum { CU_MESSAGE_CAP = 100 }; /* messages kept of a set of rules */
 
 /* A text that rules were read from. */
 struct cu_source {
-	const char *name;  /* "mine.yaml" */
+	const char *name; /* "mine.yaml" */
 	const char *text;
 	size_t len;
 	const size_t *lines; /* where each line begins; at least one */
 	size_t n_lines;
-	unsigned order;      /* in which it was read */
+	unsigned order; /* in which it was read */
 };
 
 struct cu_rules_message {
@@ -34,7 +34,7 @@ struct cu_rules_message {
 	const char *text;      /* one sentence without full stop */
 	const char *source;    /* the line itself, without its end; not zero-terminated */
 	size_t source_len;
-	unsigned order;        /* of its source */
+	unsigned order; /* of its source */
 };
 
 /* {0} but for the heap is empty. */
@@ -61,10 +61,10 @@ size_t cu_source_line(const struct cu_source *source, size_t offset);
 const char *cu_source_line_text(const struct cu_source *source, size_t line, size_t *len);
 
 /* Adds a message about len bytes at a byte offset of source. */
-void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
-void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
+                   ...) __attribute__((format(printf, 5, 6)));
+void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
+                  ...) __attribute__((format(printf, 5, 6)));
 void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_source *source, size_t offset,
                  size_t len, const char *format, va_list args) __attribute__((format(printf, 6, 0)));
 

@@ -29,7 +29,8 @@ static void add_source(struct cu_buf *buf, const struct cu_expr *expr)
 static bool is_true(struct cu_rules *rules, const struct cu_expr *expr)
 {
 	int32_t step = cu_program_add_condition(&rules->program, expr);
-	return step != CU_STEP_BROKEN && cu_program_finish(&rules->program) && cu_program_test(&rules->program, step, &rules->view);
+	return step != CU_STEP_BROKEN && cu_program_finish(&rules->program) &&
+	       cu_program_test(&rules->program, step, &rules->view);
 }
 
 /* "total is 1.20 s", once for each field of the part. */
@@ -134,14 +135,16 @@ int cu_rules_explain(struct cu_rules *rules, const struct cu_facts *facts, struc
 		if (matches) {
 			size_t left = rules->n_active - i - 1;
 			if (left > 0) {
-				cu_buf_printf(buf, "           the first match wins: %zu rule%s not asked\n", left, left == 1 ? " was" : "s were");
+				cu_buf_printf(buf, "           the first match wins: %zu rule%s not asked\n", left,
+				              left == 1 ? " was" : "s were");
 			}
 			break;
 		}
 	}
 	bool ignored = !verdict.slow && verdict.rule.len > 0 && verdict.blame == CU_PARTY_NONE;
-	cu_buf_printf(buf, "  verdict  %s, %s, confidence %s%s\n", cu_party_name(verdict.blame), cu_cause_name(verdict.cause),
-	              cu_confidence_name(verdict.confidence), ignored ? " (ignored)" : "");
+	cu_buf_printf(buf, "  verdict  %s, %s, confidence %s%s\n", cu_party_name(verdict.blame),
+	              cu_cause_name(verdict.cause), cu_confidence_name(verdict.confidence),
+	              ignored ? " (ignored)" : "");
 	add_text(buf, "why", verdict.why);
 	add_text(buf, "advice", verdict.advice);
 	return buf->failed || rules->program.failed ? CU_ERR_NOMEM : 0;

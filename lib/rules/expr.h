@@ -12,8 +12,8 @@
 #include "lib/rules/yaml.h"
 
 enum {
-	CU_EXPR_DEPTH_CAP = 64,    /* parentheses and operators within one another */
-	CU_EXPR_NODE_CAP = 4096,   /* of one condition */
+	CU_EXPR_DEPTH_CAP = 64,  /* parentheses and operators within one another */
+	CU_EXPR_NODE_CAP = 4096, /* of one condition */
 };
 
 enum cu_expr_kind {
@@ -29,13 +29,14 @@ enum cu_expr_kind {
 	CU_EXPR_RANGE,     /* a to b: in a list */
 	CU_EXPR_NOT,       /* a */
 	CU_EXPR_MINUS,     /* a */
-	CU_EXPR_AND, CU_EXPR_OR, /* a, b */
-	CU_EXPR_COMPARE,   /* a op b: op is CU_TOKEN_LT .. NE */
+	CU_EXPR_AND,
+	CU_EXPR_OR,         /* a, b */
+	CU_EXPR_COMPARE,    /* a op b: op is CU_TOKEN_LT .. NE */
 	CU_EXPR_ARITHMETIC, /* a op b: CU_TOKEN_PLUS .. DIVIDE, OF */
-	CU_EXPR_IN,        /* a in b */
-	CU_EXPR_MATCH,     /* a op b: CU_TOKEN_GLOB, CONTAINS, STARTS, ENDS */
-	CU_EXPR_HAS,       /* a */
-	CU_EXPR_CALL,      /* function of items */
+	CU_EXPR_IN,         /* a in b */
+	CU_EXPR_MATCH,      /* a op b: CU_TOKEN_GLOB, CONTAINS, STARTS, ENDS */
+	CU_EXPR_HAS,        /* a */
+	CU_EXPR_CALL,       /* function of items */
 };
 
 enum cu_function { CU_FUNCTION_MIN, CU_FUNCTION_MAX, CU_FUNCTION_ABS, CU_FUNCTION_COUNT };
@@ -54,7 +55,7 @@ struct cu_expr {
 	struct cu_text text;
 	struct cu_addr addr;
 	uint8_t prefix;
-	bool bare;                    /* a number written without unit */
+	bool bare; /* a number written without unit */
 	const struct cu_field *field;
 	const struct cu_names *names; /* of an enumeration */
 	struct cu_macro *macro;
@@ -83,7 +84,7 @@ struct cu_macro {
 	const struct cu_yaml *where; /* its name in the file */
 	struct cu_expr *expr;        /* NULL when it is wrong */
 	enum { CU_MACRO_UNCHECKED, CU_MACRO_CHECKING, CU_MACRO_CHECKED } state;
-	unsigned depth;              /* of macros within it */
+	unsigned depth; /* of macros within it */
 	bool used;
 };
 

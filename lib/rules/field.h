@@ -16,21 +16,21 @@
 
 /* Types of fields and expressions; the numeric ones are units. */
 enum cu_type {
-	CU_TYPE_NONE = 0,  /* an error in it was reported */
+	CU_TYPE_NONE = 0, /* an error in it was reported */
 	CU_TYPE_BOOL,
-	CU_TYPE_TIME,      /* a duration: nanoseconds */
+	CU_TYPE_TIME, /* a duration: nanoseconds */
 	CU_TYPE_BYTES,
 	CU_TYPE_COUNT,
-	CU_TYPE_RATIO,     /* 1 is 100 % */
-	CU_TYPE_RATE,      /* bytes a nanosecond, so that bytes by time are one */
-	CU_TYPE_NUMBER,    /* a literal without a unit */
-	CU_TYPE_INSTANT,   /* nanoseconds since 1970-01-01 UTC */
+	CU_TYPE_RATIO,   /* 1 is 100 % */
+	CU_TYPE_RATE,    /* bytes a nanosecond, so that bytes by time are one */
+	CU_TYPE_NUMBER,  /* a literal without a unit */
+	CU_TYPE_INSTANT, /* nanoseconds since 1970-01-01 UTC */
 	CU_TYPE_PORT,
 	CU_TYPE_ENUM,
 	CU_TYPE_TEXT,
 	CU_TYPE_ADDRESS,
-	CU_TYPE_NETWORK,   /* 10.0.0.0/8: a constant */
-	CU_TYPE_ENDPOINT,  /* address and port: in texts only */
+	CU_TYPE_NETWORK,  /* 10.0.0.0/8: a constant */
+	CU_TYPE_ENDPOINT, /* address and port: in texts only */
 	CU_N_TYPES,
 };
 
@@ -53,25 +53,42 @@ int cu_names_find(const struct cu_names *names, const char *name, size_t len);
 
 /* What is worked out of the records, once for each transaction that is judged. */
 struct cu_derived {
-	struct cu_text service;      /* borrowed from the rules; empty: not known */
+	struct cu_text service; /* borrowed from the rules; empty: not known */
 	int64_t slow_over_ns;
-	int64_t excess_ns;           /* total less network.rtt */
-	int64_t ack_delay_ns;        /* -1 none */
+	int64_t excess_ns;    /* total less network.rtt */
+	int64_t ack_delay_ns; /* -1 none */
 	int64_t party_ns[CU_N_PARTIES];
-	double certainty;            /* 0 to 1 */
-	double response_rate;        /* bytes a nanosecond from first byte to last; NaN none */
+	double certainty;             /* 0 to 1 */
+	double response_rate;         /* bytes a nanosecond from first byte to last; NaN none */
 	uint64_t events[CU_N_EVENTS]; /* of the kept ones, with their counts */
 	int64_t connection_ns, connection_bytes, connection_segments; /* -1: no connection record */
 	int64_t retransmitted, gaps, gap_bytes;                       /* -1: no analysis record */
-	uint8_t blame, cause, confidence; /* what the ledger says */
-	uint8_t party_of_reset;           /* who sent the RST; CU_PARTY_NONE when none did */
+	uint8_t blame, cause, confidence;                             /* what the ledger says */
+	uint8_t party_of_reset; /* who sent the RST; CU_PARTY_NONE when none did */
 	bool acked, http, tls, prohibited;
 };
 
 /* Where values are. */
-enum cu_field_base { CU_FIELD_TRANSACTION = 0, CU_FIELD_CONNECTION, CU_FIELD_ANALYSIS, CU_FIELD_DERIVED, CU_N_FIELD_BASES };
-enum cu_field_access { CU_ACCESS_I64, CU_ACCESS_U64, CU_ACCESS_U32, CU_ACCESS_U16, CU_ACCESS_U8, CU_ACCESS_BOOL, CU_ACCESS_BIT,
-	CU_ACCESS_F64, CU_ACCESS_TEXT, CU_ACCESS_ADDR, CU_ACCESS_ENDPOINT };
+enum cu_field_base {
+	CU_FIELD_TRANSACTION = 0,
+	CU_FIELD_CONNECTION,
+	CU_FIELD_ANALYSIS,
+	CU_FIELD_DERIVED,
+	CU_N_FIELD_BASES
+};
+enum cu_field_access {
+	CU_ACCESS_I64,
+	CU_ACCESS_U64,
+	CU_ACCESS_U32,
+	CU_ACCESS_U16,
+	CU_ACCESS_U8,
+	CU_ACCESS_BOOL,
+	CU_ACCESS_BIT,
+	CU_ACCESS_F64,
+	CU_ACCESS_TEXT,
+	CU_ACCESS_ADDR,
+	CU_ACCESS_ENDPOINT
+};
 
 /* The records a transaction is judged by; NULL where there is none. */
 struct cu_view {
@@ -80,14 +97,14 @@ struct cu_view {
 
 struct cu_field {
 	const char *name;
-	uint8_t type;    /* enum cu_type */
-	uint8_t base;    /* enum cu_field_base */
-	uint8_t access;  /* enum cu_field_access */
-	uint8_t bit;     /* for CU_ACCESS_BIT */
-	uint8_t missing; /* which value means "none": 0 no value does, 'z' zero, 'n' a negative one */
-	uint16_t offset; /* in the base */
+	uint8_t type;                 /* enum cu_type */
+	uint8_t base;                 /* enum cu_field_base */
+	uint8_t access;               /* enum cu_field_access */
+	uint8_t bit;                  /* for CU_ACCESS_BIT */
+	uint8_t missing;              /* which value means "none": 0 no value does, 'z' zero, 'n' a negative one */
+	uint16_t offset;              /* in the base */
 	const struct cu_names *names; /* of an enumeration */
-	const char *meaning; /* a sentence without full stop */
+	const char *meaning;          /* a sentence without full stop */
 };
 
 size_t cu_field_count(void);

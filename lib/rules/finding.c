@@ -21,12 +21,12 @@ enum bad { BAD_REFUSED, BAD_UNANSWERED, BAD_RESET, N_BAD };
 
 struct endpoint {
 	struct cu_addr addr;
-	uint16_t port;       /* 0: a client */
+	uint16_t port; /* 0: a client */
 	bool used;
-	uint64_t n;          /* connections */
+	uint64_t n; /* connections */
 	uint64_t n_prohibited;
 	struct span bad[N_BAD]; /* of a client: [0] is what it tried in vain */
-	uint64_t *sketch;    /* of a client: which endpoints, as linear counting (Whang and others 1990) */
+	uint64_t *sketch;       /* of a client: which endpoints, as linear counting (Whang and others 1990) */
 };
 
 struct table {
@@ -46,7 +46,8 @@ struct cu_findings *cu_findings_new(void)
 	struct cu_findings *findings = calloc(1, sizeof(*findings));
 	if (findings) {
 		findings->servers = (struct table){.most = CU_FINDING_SERVERS, .seed = cu_hash_seed_random()};
-		findings->clients = (struct table){.most = CU_FINDING_CLIENTS, .seed = cu_hash_seed_random(), .has_sketch = true};
+		findings->clients =
+			(struct table){.most = CU_FINDING_CLIENTS, .seed = cu_hash_seed_random(), .has_sketch = true};
 	}
 	return findings;
 }
@@ -86,7 +87,8 @@ static uint64_t hash_endpoint(struct cu_hash_seed seed, const struct cu_addr *ad
 static struct endpoint *slot_of(const struct table *table, const struct cu_addr *addr, uint16_t port)
 {
 	size_t at = hash_endpoint(table->seed, addr, port) & (table->n_slots - 1);
-	while (table->slots[at].used && !(table->slots[at].port == port && cu_addr_equal(&table->slots[at].addr, addr))) {
+	while (table->slots[at].used &&
+	       !(table->slots[at].port == port && cu_addr_equal(&table->slots[at].addr, addr))) {
 		at = (at + 1) & (table->n_slots - 1);
 	}
 	return &table->slots[at];
@@ -169,8 +171,8 @@ static void count(struct span *span, const struct cu_connection *connection)
 	span->n++;
 }
 
-int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection, const struct cu_analysis *analysis,
-                    bool prohibited)
+int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection,
+                    const struct cu_analysis *analysis, bool prohibited)
 {
 	if (connection->continued || !(analysis->completeness & CU_SEEN_SYN)) {
 		return 0; /* how it began is not known */
@@ -287,9 +289,13 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 	const struct span *span = &endpoint->bad[candidate->kind == N_BAD ? 0 : candidate->kind];
 	bool all = span->n == endpoint->n;
 	struct cu_buf *why = &findings->why, *advice = &findings->advice;
-	struct cu_finding finding = {
-		.addr = endpoint->addr, .port = endpoint->port, .count = candidate->count, .first_frame = span->first_frame,
-		.last_frame = span->last_frame, .start_ns = span->start_ns, .end_ns = span->end_ns};
+	struct cu_finding finding = {.addr = endpoint->addr,
+	                             .port = endpoint->port,
+	                             .count = candidate->count,
+	                             .first_frame = span->first_frame,
+	                             .last_frame = span->last_frame,
+	                             .start_ns = span->start_ns,
+	                             .end_ns = span->end_ns};
 	const char *kind = candidate->kind == N_BAD ? "scan" : limits[candidate->kind].kind;
 	char addr[CU_TEXT_CAP];
 	cu_format_addr(addr, &endpoint->addr);
@@ -301,9 +307,12 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 		bool prohibited = endpoint->n_prohibited * 2 > span->n;
 		finding.blame = prohibited ? CU_PARTY_NETWORK : CU_PARTY_SERVER;
 		finding.confidence = all ? CU_CONFIDENCE_HIGH : CU_CONFIDENCE_MEDIUM;
-		cu_buf_printf(why, "%llu of %llu connections were refused%s", n, of, prohibited ? " by an ICMP error" : "");
-		cu_buf_printf(advice, prohibited ? "look for a firewall that prohibits port %u of %s"
-		                                 : "check that a service listens on port %u of %s", endpoint->port, addr);
+		cu_buf_printf(why, "%llu of %llu connections were refused%s", n, of,
+		              prohibited ? " by an ICMP error" : "");
+		cu_buf_printf(advice,
+		              prohibited ? "look for a firewall that prohibits port %u of %s"
+		                         : "check that a service listens on port %u of %s",
+		              endpoint->port, addr);
 		break;
 	}
 	case BAD_UNANSWERED:
@@ -316,14 +325,16 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 		finding.blame = CU_PARTY_SERVER;
 		finding.confidence = CU_CONFIDENCE_MEDIUM;
 		cu_buf_printf(why, "%llu of %llu connections were reset by the server", n, of);
-		cu_buf_printf(advice, "look for crashes and timeouts of the service at port %u of %s", endpoint->port, addr);
+		cu_buf_printf(advice, "look for crashes and timeouts of the service at port %u of %s", endpoint->port,
+		              addr);
 		break;
 	default:
 		finding.blame = CU_PARTY_CLIENT;
 		finding.confidence = candidate->count >= 4 * CU_SCAN_LEAST ? CU_CONFIDENCE_HIGH : CU_CONFIDENCE_MEDIUM;
 		cu_buf_printf(why, "tried about %llu different endpoints in vain, in %llu of its %llu connections",
 		              (unsigned long long)candidate->count, n, of);
-		cu_buf_printf(advice, "find out what %s looks for: a scanner, or a list of servers that is out of date", addr);
+		cu_buf_printf(advice, "find out what %s looks for: a scanner, or a list of servers that is out of date",
+		              addr);
 		break;
 	}
 	finding.kind = (struct cu_text){kind, (uint32_t)strlen(kind)};
@@ -332,7 +343,8 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 	return finding;
 }
 
-int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, const struct cu_finding *finding), void *context)
+int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, const struct cu_finding *finding),
+                     void *context)
 {
 	size_t most = findings->servers.n * N_BAD + findings->clients.n;
 	if (most == 0) {

@@ -18,7 +18,7 @@
 enum {
 	CU_FINDING_SERVERS = 32768, /* endpoints remembered */
 	CU_FINDING_CLIENTS = 8192,
-	CU_FINDING_CAP = 1000,      /* findings written */
+	CU_FINDING_CAP = 1000, /* findings written */
 };
 
 /*
@@ -27,10 +27,14 @@ enum {
  * of a thousand is none to report.
  */
 enum {
-	CU_REFUSED_LEAST = 3, CU_REFUSED_PERCENT = 50,
-	CU_UNANSWERED_LEAST = 3, CU_UNANSWERED_PERCENT = 50,
-	CU_RESETS_LEAST = 5, CU_RESETS_PERCENT = 20,
-	CU_SCAN_LEAST = 16, CU_SCAN_PERCENT = 80, /* different endpoints tried in vain */
+	CU_REFUSED_LEAST = 3,
+	CU_REFUSED_PERCENT = 50,
+	CU_UNANSWERED_LEAST = 3,
+	CU_UNANSWERED_PERCENT = 50,
+	CU_RESETS_LEAST = 5,
+	CU_RESETS_PERCENT = 20,
+	CU_SCAN_LEAST = 16,
+	CU_SCAN_PERCENT = 80, /* different endpoints tried in vain */
 };
 
 struct cu_findings;
@@ -40,14 +44,15 @@ struct cu_findings *cu_findings_new(void);
 void cu_findings_free(struct cu_findings *findings);
 
 /* Counts a connection that is over. prohibited: an ICMP error refused it. 0 or CU_ERR_NOMEM. */
-int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection, const struct cu_analysis *analysis,
-                    bool prohibited);
+int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection,
+                    const struct cu_analysis *analysis, bool prohibited);
 
 /*
  * Works out the findings: most counts first within each kind. take is called
  * with each; its texts are borrowed for the call. 0, CU_ERR_NOMEM, or what
  * take returned when that was not 0.
  */
-int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, const struct cu_finding *finding), void *context);
+int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, const struct cu_finding *finding),
+                     void *context);
 
 #endif

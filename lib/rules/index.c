@@ -5,9 +5,9 @@
 #include <string.h>
 
 enum {
-	ADDR_KEY_LEN = 17,           /* family, then the address's bytes */
-	STRETCH_BITS_CAP = 1 << 28,  /* stretches x rules of an index: 32 MiB */
-	ENOUGH = 4,                  /* candidates that are as well asked as looked up again */
+	ADDR_KEY_LEN = 17,          /* family, then the address's bytes */
+	STRETCH_BITS_CAP = 1 << 28, /* stretches x rules of an index: 32 MiB */
+	ENOUGH = 4,                 /* candidates that are as well asked as looked up again */
 };
 
 /* Rounding of a quotient against that of a product. */
@@ -32,32 +32,32 @@ struct key {
 struct bound {
 	uint32_t rule, part;
 	struct key low, high;
-	bool no_low, no_high;     /* unbounded there */
+	bool no_low, no_high;       /* unbounded there */
 	bool above_low, below_high; /* that end itself is not allowed */
 };
 
 struct axis {
 	enum axis_kind kind;
-	struct cu_code_ref left;  /* AXIS_NUMBER, AXIS_RATIO */
-	uint16_t field;           /* AXIS_TEXT, AXIS_ADDR; the divisor of AXIS_RATIO */
+	struct cu_code_ref left; /* AXIS_NUMBER, AXIS_RATIO */
+	uint16_t field;          /* AXIS_TEXT, AXIS_ADDR; the divisor of AXIS_RATIO */
 	struct bound *bounds;
 	size_t n_bounds, cap_bounds;
-	struct key *cuts;         /* sorted, unique */
-	double *numbers;          /* the same of a numeric axis, side by side */
+	struct key *cuts; /* sorted, unique */
+	double *numbers;  /* the same of a numeric axis, side by side */
 	size_t n_cuts;
 	/*
 	 * Bits of the stretches, n_words each: that of a missing value, then
 	 * below the first cut, at it, between it and the second, ...
 	 */
 	uint64_t *bits;
-	size_t n_rules;           /* that are bounded here */
+	size_t n_rules; /* that are bounded here */
 };
 
 struct cu_index {
 	struct axis *axes;
 	size_t n_axes, cap_axes;
 	size_t n_rules, n_words;
-	size_t n_bits;            /* of all axes */
+	size_t n_bits; /* of all axes */
 	uint64_t *found;
 	uint8_t (*addr_keys)[ADDR_KEY_LEN]; /* first and last address of each network of the program */
 };
@@ -83,7 +83,8 @@ static int compare_keys(enum axis_kind kind, const struct key *a, const struct k
 
 static bool same_left(const struct cu_program *program, struct cu_code_ref a, struct cu_code_ref b)
 {
-	return a.n == b.n && memcmp(&program->code[a.first], &program->code[b.first], a.n * sizeof(*program->code)) == 0;
+	return a.n == b.n &&
+	       memcmp(&program->code[a.first], &program->code[b.first], a.n * sizeof(*program->code)) == 0;
 }
 
 /* The axis of the kind, a new one if need be; NULL when memory ran out. */
@@ -91,7 +92,8 @@ static struct axis *find_axis(struct cu_index *index, const struct cu_program *p
 {
 	for (size_t i = 0; i < index->n_axes; i++) {
 		struct axis *axis = &index->axes[i];
-		if (axis->kind == like->kind && axis->field == like->field && same_left(program, axis->left, like->left)) {
+		if (axis->kind == like->kind && axis->field == like->field &&
+		    same_left(program, axis->left, like->left)) {
 			return axis;
 		}
 	}
@@ -153,7 +155,8 @@ static struct bound of_comparison(uint32_t op, double number, double slack)
 	return bound;
 }
 
-static bool bound_numbers(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom, struct bound base)
+static bool bound_numbers(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+                          struct bound base)
 {
 	struct axis like = {.kind = AXIS_NUMBER, .left = atom->left};
 	double number;
@@ -195,7 +198,8 @@ static size_t glob_prefix(struct cu_text pattern)
 	return n;
 }
 
-static bool bound_texts(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom, struct bound base)
+static bool bound_texts(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+                        struct bound base)
 {
 	struct axis like = {.kind = AXIS_TEXT, .field = atom->field};
 	bool glob = atom->op == CU_ATOM_TEXT_GLOB;
@@ -216,7 +220,8 @@ static bool bound_texts(struct cu_index *index, const struct cu_program *program
 	return axis != NULL;
 }
 
-static bool bound_addrs(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom, struct bound base)
+static bool bound_addrs(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+                        struct bound base)
 {
 	struct axis like = {.kind = AXIS_ADDR, .field = atom->field};
 	struct axis *axis = find_axis(index, program, &like);
@@ -231,7 +236,8 @@ static bool bound_addrs(struct cu_index *index, const struct cu_program *program
 }
 
 /* Bounds from an atom that has to be true; none for those that bound nothing. */
-static bool bound_atom(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom, struct bound base)
+static bool bound_atom(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+                       struct bound base)
 {
 	switch ((enum cu_atom_op)atom->op) {
 	case CU_ATOM_LT:
@@ -363,7 +369,8 @@ static void mark_part(const struct axis *axis, const struct bound *bounds, size_
 	memset(marks, 0, n_stretches(axis));
 	for (size_t i = 0; i < n; i++) {
 		size_t from = bounds[i].no_low ? 1 : stretch_of(axis, &bounds[i].low) + bounds[i].above_low;
-		size_t to = bounds[i].no_high ? n_stretches(axis) - 1 : stretch_of(axis, &bounds[i].high) - bounds[i].below_high;
+		size_t to = bounds[i].no_high ? n_stretches(axis) - 1
+		                              : stretch_of(axis, &bounds[i].high) - bounds[i].below_high;
 		if (from <= to) {
 			memset(marks + from, 1, to - from + 1);
 		}
@@ -378,7 +385,8 @@ static size_t mark_rule(const struct axis *axis, size_t first, uint8_t *allowed,
 	memset(allowed, 1, n);
 	while (at < axis->n_bounds && axis->bounds[at].rule == rule) {
 		size_t begin = at;
-		while (at < axis->n_bounds && axis->bounds[at].rule == rule && axis->bounds[at].part == axis->bounds[begin].part) {
+		while (at < axis->n_bounds && axis->bounds[at].rule == rule &&
+		       axis->bounds[at].part == axis->bounds[begin].part) {
 			at++;
 		}
 		mark_part(axis, &axis->bounds[begin], at - begin, marks);
@@ -399,7 +407,8 @@ static bool fill_axis(struct cu_index *index, struct axis *axis, bool *impossibl
 	if (!allowed) {
 		return false;
 	}
-	bool worth = axis->n_rules * 100 >= index->n_rules * WORTH_PERCENT && index->n_bits + n_words * 64 <= STRETCH_BITS_CAP;
+	bool worth = axis->n_rules * 100 >= index->n_rules * WORTH_PERCENT &&
+	             index->n_bits + n_words * 64 <= STRETCH_BITS_CAP;
 	axis->bits = worth ? malloc(n_words * sizeof(*axis->bits)) : NULL;
 	if (axis->bits) {
 		memset(axis->bits, 0xff, n_words * sizeof(*axis->bits));

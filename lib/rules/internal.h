@@ -15,9 +15,9 @@ enum { CU_SERVICE_CACHE = 256 }; /* endpoints whose service is remembered: a pow
 
 /* A text of a condition or list, and what was appended to it later. */
 struct cu_fragment {
-	const struct cu_yaml *node;  /* a scalar; a list's items: a sequence */
-	enum cu_token_kind join;     /* CU_TOKEN_AND or OR with what is before; END for the first */
-	size_t skip;                 /* bytes of that word */
+	const struct cu_yaml *node; /* a scalar; a list's items: a sequence */
+	enum cu_token_kind join;    /* CU_TOKEN_AND or OR with what is before; END for the first */
+	size_t skip;                /* bytes of that word */
 	struct cu_fragment *next;
 };
 
@@ -25,10 +25,10 @@ enum cu_rule_kind { CU_RULE_BLAMES, CU_RULE_IGNORES };
 
 struct cu_rule {
 	const char *name;
-	const struct cu_yaml *where;  /* its name in the file */
+	const struct cu_yaml *where; /* its name in the file */
 	enum cu_rule_kind kind;
-	unsigned layer;               /* higher ones are tried first */
-	size_t order;                 /* within the layer */
+	unsigned layer; /* higher ones are tried first */
+	size_t order;   /* within the layer */
 	struct cu_fragment *condition;
 	const struct cu_yaml *output, *advice, *blame, *cause, *confidence;
 	bool enabled;
@@ -45,7 +45,7 @@ struct cu_names_table {
 	struct cu_name_slot {
 		const char *name;
 		void *value;
-	} *slots;
+	} * slots;
 	size_t n_slots, n;
 };
 
@@ -54,7 +54,7 @@ struct cu_test {
 	const char *name;
 	const struct cu_yaml *node; /* the mapping */
 	const struct cu_yaml *given, *expect;
-	struct cu_scene *scene;     /* made by cu_test_compile */
+	struct cu_scene *scene; /* made by cu_test_compile */
 	struct cu_test *next;
 };
 
@@ -73,32 +73,32 @@ struct cu_rules {
 	struct cu_program program;
 	struct cu_services services;
 
-	struct cu_rule **rules;       /* in order of definition; after finish, as they are tried */
+	struct cu_rule **rules; /* in order of definition; after finish, as they are tried */
 	size_t n_rules, cap_rules;
-	size_t n_active;              /* of rules: those that are compiled, which come first */
+	size_t n_active; /* of rules: those that are compiled, which come first */
 	struct cu_macro_def {
 		struct cu_macro macro;
 		struct cu_fragment *condition;
 		unsigned source_order;
-	} **macros;
+	} * *macros;
 	size_t n_macros, cap_macros;
 	struct cu_list_def {
 		struct cu_list list;
 		struct cu_fragment *items;
 		unsigned source_order;
-	} **lists;
+	} * *lists;
 	size_t n_lists, cap_lists;
 	struct cu_names_table rule_names, macro_names, list_names, service_names;
 	struct cu_test *tests, **tests_tail;
 	size_t n_tests;
 
 	unsigned n_sources, n_layers, include_depth;
-	struct cu_opened {        /* files being read, to find those that include themselves */
+	struct cu_opened { /* files being read, to find those that include themselves */
 		unsigned long device, inode;
 	} opened[CU_INCLUDE_DEPTH_CAP];
 
-	struct cu_index *index;       /* of the active rules; NULL when they are few */
-	struct cu_wording *wordings;  /* of the ledger's own verdicts, by number in ledger.c */
+	struct cu_index *index;      /* of the active rules; NULL when they are few */
+	struct cu_wording *wordings; /* of the ledger's own verdicts, by number in ledger.c */
 	bool finished;
 
 	/* for judging */

@@ -38,7 +38,8 @@ static void derive_events(const struct cu_transaction *transaction, struct cu_de
 		}
 		icmp = icmp || event->kind == CU_EVENT_ICMP;
 	}
-	derived->prohibited = icmp && transaction->outcome == CU_OUTCOME_REFUSED && derived->events[CU_EVENT_RESET] == 0;
+	derived->prohibited =
+		icmp && transaction->outcome == CU_OUTCOME_REFUSED && derived->events[CU_EVENT_RESET] == 0;
 }
 
 static void derive_connection(const struct cu_facts *facts, struct cu_derived *derived)
@@ -50,10 +51,12 @@ static void derive_connection(const struct cu_facts *facts, struct cu_derived *d
 	if (connection) {
 		derived->connection_ns = connection->end_ns - connection->start_ns;
 		derived->connection_bytes = (int64_t)(connection->side[0].n_bytes + connection->side[1].n_bytes);
-		derived->connection_segments = (int64_t)(connection->side[0].n_segments + connection->side[1].n_segments);
+		derived->connection_segments =
+			(int64_t)(connection->side[0].n_segments + connection->side[1].n_segments);
 	}
 	if (analysis) {
-		derived->retransmitted = (int64_t)(analysis->side[0].n_retransmitted + analysis->side[1].n_retransmitted);
+		derived->retransmitted =
+			(int64_t)(analysis->side[0].n_retransmitted + analysis->side[1].n_retransmitted);
 		derived->gaps = (int64_t)(analysis->side[0].n_gaps + analysis->side[1].n_gaps);
 		derived->gap_bytes = (int64_t)(analysis->side[0].n_gap_bytes + analysis->side[1].n_gap_bytes);
 	}
@@ -87,8 +90,8 @@ void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
 	const struct cu_connection *connection = facts->connection;
 	struct cu_derived *derived = &rules->derived;
 	*derived = (struct cu_derived){.tls = facts->tls || transaction->kind == CU_TXN_TLS_HANDSHAKE};
-	const struct cu_service_at *at =
-		service_at(rules, connection ? &connection->server : &nowhere, connection ? connection->server_port : 0);
+	const struct cu_service_at *at = service_at(rules, connection ? &connection->server : &nowhere,
+	                                            connection ? connection->server_port : 0);
 	unsigned kind = transaction->kind < CU_SLOW_KINDS ? transaction->kind : CU_TXN_NONE;
 	derived->service = at->name;
 	derived->slow_over_ns = at->slow.ns[kind];
@@ -311,9 +314,11 @@ void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct
 	const struct cu_transaction *transaction = facts->transaction;
 	cu_derive(rules, facts);
 	cu_buf_clear(&rules->text);
-	*verdict = (struct cu_verdict){.stream = transaction->stream, .number = transaction->number,
+	*verdict = (struct cu_verdict){.stream = transaction->stream,
+	                               .number = transaction->number,
 	                               .slow = transaction->total_ns > rules->derived.slow_over_ns,
-	                               .slow_over_ns = rules->derived.slow_over_ns, .service = rules->derived.service};
+	                               .slow_over_ns = rules->derived.slow_over_ns,
+	                               .service = rules->derived.service};
 	if (!cu_is_judged(transaction, rules->derived.slow_over_ns)) {
 		return;
 	}
@@ -338,5 +343,6 @@ void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct
 		cu_program_begin(&rules->program);
 		wording = cu_wording_find(rules);
 	}
-	render(rules, rule && rule->why ? rule->why : wording->why, rule && rule->advice_parts ? rule->advice_parts : wording->advice, verdict);
+	render(rules, rule && rule->why ? rule->why : wording->why,
+	       rule && rule->advice_parts ? rule->advice_parts : wording->advice, verdict);
 }

@@ -29,7 +29,8 @@ static uint64_t hash_name(const char *name, size_t len)
 static struct cu_name_slot *find_slot(const struct cu_names_table *table, const char *name, size_t len)
 {
 	size_t at = hash_name(name, len) & (table->n_slots - 1);
-	while (table->slots[at].name && !(strlen(table->slots[at].name) == len && memcmp(table->slots[at].name, name, len) == 0)) {
+	while (table->slots[at].name &&
+	       !(strlen(table->slots[at].name) == len && memcmp(table->slots[at].name, name, len) == 0)) {
 		at = (at + 1) & (table->n_slots - 1);
 	}
 	return &table->slots[at];
@@ -50,7 +51,8 @@ bool cu_names_put(struct cu_names_table *table, const char *name, void *value)
 		}
 		for (size_t i = 0; i < table->n_slots; i++) {
 			if (table->slots[i].name) {
-				*find_slot(&grown, table->slots[i].name, strlen(table->slots[i].name)) = table->slots[i];
+				*find_slot(&grown, table->slots[i].name, strlen(table->slots[i].name)) =
+					table->slots[i];
 				grown.n++;
 			}
 		}
@@ -76,8 +78,8 @@ enum item_kind { ITEM_RULE, ITEM_IGNORE, ITEM_MACRO, ITEM_LIST, ITEM_INCLUDE, IT
 
 /* The keys of each kind of item; the first is what tells the kind. */
 static const char *const item_keys[N_ITEM_KINDS][14] = {
-	[ITEM_RULE] = {"rule", "condition", "blame", "cause", "confidence", "output", "advice", "enabled", "append", "override",
-	               "description", "tags"},
+	[ITEM_RULE] = {"rule", "condition", "blame", "cause", "confidence", "output", "advice", "enabled", "append",
+                       "override", "description", "tags"},
 	[ITEM_IGNORE] = {"ignore", "condition", "enabled", "append", "override", "description", "tags"},
 	[ITEM_MACRO] = {"macro", "condition", "append", "override", "description"},
 	[ITEM_LIST] = {"list", "items", "append", "override", "description"},
@@ -86,14 +88,14 @@ static const char *const item_keys[N_ITEM_KINDS][14] = {
 	[ITEM_SETTINGS] = {"slow", "services", "description"},
 };
 
-static const char *const kind_words[N_ITEM_KINDS] = {
-	"a rule", "an ignore", "a macro", "a list", "an include", "tests", "settings"};
+static const char *const kind_words[N_ITEM_KINDS] = {"a rule",     "an ignore", "a macro", "a list",
+                                                     "an include", "tests",     "settings"};
 
 /* State of one file being read. */
 struct file {
 	struct cu_rules *rules;
 	const struct cu_source *source;
-	const char *path;   /* where it lies; NULL for a text */
+	const char *path; /* where it lies; NULL for a text */
 	unsigned layer;
 	size_t n_items;
 };
@@ -107,7 +109,8 @@ static bool out_of_memory(struct cu_rules *rules)
 static bool want_scalar(struct file *file, const struct cu_yaml *node, const char *what)
 {
 	if (node->kind != CU_YAML_SCALAR) {
-		cu_yaml_error(&file->rules->diag, node, "expected %s, found %s", what, node->kind == CU_YAML_SEQUENCE ? "a list" : "a mapping");
+		cu_yaml_error(&file->rules->diag, node, "expected %s, found %s", what,
+		              node->kind == CU_YAML_SEQUENCE ? "a list" : "a mapping");
 		return false;
 	}
 	if (node->len == 0) {
@@ -146,7 +149,8 @@ static bool take_duration(struct file *file, const struct cu_yaml *node, int64_t
 		return false;
 	}
 	if (!cu_parse_duration(node->text, ns) || *ns <= 0) {
-		cu_yaml_error(&file->rules->diag, node, "'%s' is no duration above zero; write it as 200ms, 1s or 2m", node->text);
+		cu_yaml_error(&file->rules->diag, node, "'%s' is no duration above zero; write it as 200ms, 1s or 2m",
+		              node->text);
 		return false;
 	}
 	return true;
@@ -166,11 +170,13 @@ static bool take_name(struct file *file, const struct cu_yaml *node, bool identi
 		good = good && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_');
 	}
 	if (!good) {
-		cu_yaml_error(&file->rules->diag, node, "'%s' cannot be used in conditions; names are of letters, digits and _", node->text);
+		cu_yaml_error(&file->rules->diag, node,
+		              "'%s' cannot be used in conditions; names are of letters, digits and _", node->text);
 		return false;
 	}
-	const char *taken = cu_field_find(node->text, node->len)           ? "a field"
-	                    : cu_is_keyword(node->text, node->len)         ? "a word of the language" : NULL;
+	const char *taken = cu_field_find(node->text, node->len)   ? "a field"
+	                    : cu_is_keyword(node->text, node->len) ? "a word of the language"
+	                                                           : NULL;
 	for (size_t i = 0; cu_function_name(i); i++) {
 		taken = cu_yaml_is(node, cu_function_name(i)) ? "a function" : taken;
 	}
@@ -185,7 +191,8 @@ static bool take_name(struct file *file, const struct cu_yaml *node, bool identi
 static enum item_kind kind_of(const struct cu_yaml *item)
 {
 	for (size_t kind = 0; kind < N_ITEM_KINDS; kind++) {
-		if (cu_yaml_find(item, item_keys[kind][0]) || (kind == ITEM_SETTINGS && cu_yaml_find(item, "services"))) {
+		if (cu_yaml_find(item, item_keys[kind][0]) ||
+		    (kind == ITEM_SETTINGS && cu_yaml_find(item, "services"))) {
 			return (enum item_kind)kind;
 		}
 	}
@@ -204,8 +211,9 @@ static void unknown_kind(struct file *file, const struct cu_yaml *item)
 	if (nearest.name) {
 		cu_yaml_error(&file->rules->diag, key, "unknown key '%s'; did you mean '%s'?", key->text, nearest.name);
 	} else {
-		cu_yaml_error(&file->rules->diag, key,
-		              "an item is a rule, macro, list, ignore, include, tests, slow or services; this is none of them");
+		cu_yaml_error(
+			&file->rules->diag, key,
+			"an item is a rule, macro, list, ignore, include, tests, slow or services; this is none of them");
 	}
 }
 
@@ -225,10 +233,11 @@ static void check_keys(struct file *file, const struct cu_yaml *item, enum item_
 			cu_nearest_try(&nearest, *key);
 		}
 		if (nearest.name) {
-			cu_yaml_error(&file->rules->diag, child->key, "%s has no key '%s'; did you mean '%s'?", kind_words[kind],
-			              child->key->text, nearest.name);
+			cu_yaml_error(&file->rules->diag, child->key, "%s has no key '%s'; did you mean '%s'?",
+			              kind_words[kind], child->key->text, nearest.name);
 		} else {
-			cu_yaml_error(&file->rules->diag, child->key, "%s has no key '%s'", kind_words[kind], child->key->text);
+			cu_yaml_error(&file->rules->diag, child->key, "%s has no key '%s'", kind_words[kind],
+			              child->key->text);
 		}
 	}
 }
@@ -237,7 +246,8 @@ static void check_keys(struct file *file, const struct cu_yaml *item, enum item_
 enum change { CHANGE_REPLACE, CHANGE_APPEND };
 
 /* What the override mapping and append say; *any tells whether there is either. */
-static bool take_changes(struct file *file, const struct cu_yaml *item, const char *part, enum change *change, bool *any)
+static bool take_changes(struct file *file, const struct cu_yaml *item, const char *part, enum change *change,
+                         bool *any)
 {
 	const struct cu_yaml *append = cu_yaml_find(item, "append"), *override = cu_yaml_find(item, "override");
 	bool good = true, appends = false;
@@ -258,12 +268,14 @@ static bool take_changes(struct file *file, const struct cu_yaml *item, const ch
 	for (const struct cu_yaml *child = override->child; child; child = child->next) {
 		bool is_part = cu_yaml_is(child->key, part);
 		if (!cu_yaml_find(item, child->key->text)) {
-			cu_yaml_error(&file->rules->diag, child->key, "override names '%s', which is not given here", child->key->text);
+			cu_yaml_error(&file->rules->diag, child->key, "override names '%s', which is not given here",
+			              child->key->text);
 			good = false;
 		} else if (cu_yaml_is(child, "append") && is_part) {
 			*change = CHANGE_APPEND;
 		} else if (cu_yaml_is(child, "append")) {
-			cu_yaml_error(&file->rules->diag, child, "'%s' cannot be appended to; write replace", child->key->text);
+			cu_yaml_error(&file->rules->diag, child, "'%s' cannot be appended to; write replace",
+			              child->key->text);
 			good = false;
 		} else if (!cu_yaml_is(child, "replace")) {
 			cu_yaml_error(&file->rules->diag, child, "expected append or replace");
@@ -274,8 +286,8 @@ static bool take_changes(struct file *file, const struct cu_yaml *item, const ch
 }
 
 /* Makes node the content of *fragments, or appends it. */
-static bool change_fragments(struct file *file, struct cu_fragment **fragments, const struct cu_yaml *node, enum change change,
-                             bool is_condition)
+static bool change_fragments(struct file *file, struct cu_fragment **fragments, const struct cu_yaml *node,
+                             enum change change, bool is_condition)
 {
 	struct cu_fragment *fragment = cu_heap_get(&file->rules->heap, sizeof(*fragment));
 	if (!fragment) {
@@ -291,7 +303,8 @@ static bool change_fragments(struct file *file, struct cu_fragment **fragments, 
 		struct cu_token token;
 		cu_lexer_next(&lexer, &token);
 		if (token.kind != CU_TOKEN_AND && token.kind != CU_TOKEN_OR) {
-			cu_yaml_error_at(&file->rules->diag, node, 0, 1, "what is appended to a condition begins with 'and' or 'or'");
+			cu_yaml_error_at(&file->rules->diag, node, 0, 1,
+			                 "what is appended to a condition begins with 'and' or 'or'");
 			return false;
 		}
 		fragment->join = token.kind;
@@ -319,10 +332,12 @@ static unsigned line_of(const struct cu_yaml *node)
  * Whether a second definition is all right: not in one file, unless it says
  * that it changes the first.
  */
-static bool check_again(struct file *file, const struct cu_yaml *name, const struct cu_yaml *before, bool changes, const char *what)
+static bool check_again(struct file *file, const struct cu_yaml *name, const struct cu_yaml *before, bool changes,
+                        const char *what)
 {
 	if (before->source == name->source && !changes) {
-		cu_yaml_error(&file->rules->diag, name, "%s '%s' is defined twice; the first is on line %u", what, name->text, line_of(before));
+		cu_yaml_error(&file->rules->diag, name, "%s '%s' is defined twice; the first is on line %u", what,
+		              name->text, line_of(before));
 		return false;
 	}
 	return true;
@@ -409,7 +424,8 @@ static void take_rule(struct file *file, const struct cu_yaml *item, enum item_k
 	if (kind != ITEM_RULE) {
 		return;
 	}
-	const struct cu_yaml **const texts[] = {&rule->output, &rule->advice, &rule->blame, &rule->cause, &rule->confidence};
+	const struct cu_yaml **const texts[] = {&rule->output, &rule->advice, &rule->blame, &rule->cause,
+	                                        &rule->confidence};
 	static const char *const keys[] = {"output", "advice", "blame", "cause", "confidence"};
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		const struct cu_yaml *text = take_text(file, item, keys[i]);
@@ -444,7 +460,8 @@ static void take_macro(struct file *file, const struct cu_yaml *item)
 			return;
 		}
 		macro = cu_heap_get(&rules->heap, sizeof(*macro));
-		if (!macro || !cu_grow((void **)&rules->macros, &rules->cap_macros, rules->n_macros, sizeof(*rules->macros)) ||
+		if (!macro ||
+		    !cu_grow((void **)&rules->macros, &rules->cap_macros, rules->n_macros, sizeof(*rules->macros)) ||
 		    !cu_names_put(&rules->macro_names, name->text, macro)) {
 			out_of_memory(rules);
 			return;
@@ -482,7 +499,8 @@ static void take_list(struct file *file, const struct cu_yaml *item)
 			return;
 		}
 		list = cu_heap_get(&rules->heap, sizeof(*list));
-		if (!list || !cu_grow((void **)&rules->lists, &rules->cap_lists, rules->n_lists, sizeof(*rules->lists)) ||
+		if (!list ||
+		    !cu_grow((void **)&rules->lists, &rules->cap_lists, rules->n_lists, sizeof(*rules->lists)) ||
 		    !cu_names_put(&rules->list_names, name->text, list)) {
 			out_of_memory(rules);
 			return;
@@ -502,16 +520,20 @@ static bool take_slow(struct file *file, const struct cu_yaml *node, struct cu_s
 		return take_duration(file, node, &slow->ns[CU_TXN_NONE]);
 	}
 	if (node->kind == CU_YAML_SEQUENCE) {
-		cu_yaml_error(&file->rules->diag, node, "expected a duration, or a mapping of kinds of transaction to durations");
+		cu_yaml_error(&file->rules->diag, node,
+		              "expected a duration, or a mapping of kinds of transaction to durations");
 		return false;
 	}
 	bool good = true;
 	for (const struct cu_yaml *child = node->child; child; child = child->next) {
-		int kind = cu_yaml_is(child->key, "default") ? CU_TXN_NONE : cu_names_find(&cu_txn_kind_names, child->key->text, child->key->len);
+		int kind = cu_yaml_is(child->key, "default")
+		                   ? CU_TXN_NONE
+		                   : cu_names_find(&cu_txn_kind_names, child->key->text, child->key->len);
 		if (kind < 0 || (kind == CU_TXN_NONE && !cu_yaml_is(child->key, "default"))) {
-			cu_yaml_error(&file->rules->diag, child->key,
-			              "'%s' is no kind of transaction; there are default, connect, greeting, tls-handshake, request, close",
-			              child->key->text);
+			cu_yaml_error(
+				&file->rules->diag, child->key,
+				"'%s' is no kind of transaction; there are default, connect, greeting, tls-handshake, request, close",
+				child->key->text);
 			good = false;
 		} else {
 			good = take_duration(file, child, &slow->ns[kind]) && good;
@@ -601,7 +623,8 @@ static bool take_host(struct file *file, const struct cu_yaml *node, struct cu_s
 {
 	struct cu_network network = {.prefix = 0};
 	if (!cu_parse_network(node->text, node->len, &network.addr, &network.prefix)) {
-		cu_yaml_error(&file->rules->diag, node, "'%s' is no address or network; write 10.0.0.5, 10.0.0.0/8 or 2001:db8::/32", node->text);
+		cu_yaml_error(&file->rules->diag, node,
+		              "'%s' is no address or network; write 10.0.0.5, 10.0.0.0/8 or 2001:db8::/32", node->text);
 		return false;
 	}
 	return add_network(file, service, network);
@@ -626,7 +649,8 @@ static bool take_pattern(struct file *file, const struct cu_yaml *key, struct cu
 	if (colon && (!many_colons || (text[0] == '[' && colon[-1] == ']'))) {
 		addr_len = (size_t)(colon - text);
 		if (!parse_ports(colon + 1, len - addr_len - 1, &low, &high)) {
-			cu_yaml_error_at(&file->rules->diag, key, addr_len + 1, len - addr_len, "expected a port behind the colon: 8080 or 8000-8099");
+			cu_yaml_error_at(&file->rules->diag, key, addr_len + 1, len - addr_len,
+			                 "expected a port behind the colon: 8080 or 8000-8099");
 			*wrong = true;
 			return true;
 		}
@@ -640,8 +664,10 @@ static bool take_pattern(struct file *file, const struct cu_yaml *key, struct cu
 		return true;
 	}
 	if (!cu_parse_network(text, addr_len, &network.addr, &network.prefix)) {
-		cu_yaml_error(&file->rules->diag, key,
-		              "'%s' is no name of a service and no endpoint; write postgresql, 10.0.0.0/8:8080 or [2001:db8::/32]:443", key->text);
+		cu_yaml_error(
+			&file->rules->diag, key,
+			"'%s' is no name of a service and no endpoint; write postgresql, 10.0.0.0/8:8080 or [2001:db8::/32]:443",
+			key->text);
 		*wrong = true;
 		return true;
 	}
@@ -672,7 +698,8 @@ static bool take_service_keys(struct file *file, const struct cu_yaml *node, str
 			for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 				cu_nearest_try(&nearest, keys[i]);
 			}
-			cu_yaml_error(&file->rules->diag, key, "a service has no key '%s'; %s%s%s", key->text, nearest.name ? "did you mean '" : "there are ",
+			cu_yaml_error(&file->rules->diag, key, "a service has no key '%s'; %s%s%s", key->text,
+			              nearest.name ? "did you mean '" : "there are ",
 			              nearest.name ? nearest.name : "ports, hosts and slow", nearest.name ? "'?" : "");
 			good = false;
 		}
@@ -721,9 +748,12 @@ static void take_service(struct file *file, const struct cu_yaml *node)
 			}
 		}
 		if (nearest.name) {
-			cu_yaml_error(&rules->diag, key, "no service is known as '%s'; did you mean '%s'? Or give it ports or hosts", key->text, nearest.name);
+			cu_yaml_error(&rules->diag, key,
+			              "no service is known as '%s'; did you mean '%s'? Or give it ports or hosts",
+			              key->text, nearest.name);
 		} else {
-			cu_yaml_error(&rules->diag, key, "no service is known as '%s'; give it ports or hosts", key->text);
+			cu_yaml_error(&rules->diag, key, "no service is known as '%s'; give it ports or hosts",
+			              key->text);
 		}
 	}
 }
@@ -764,7 +794,8 @@ static void take_tests(struct file *file, const struct cu_yaml *item)
 		test->node = node;
 		test->name = "";
 		const struct cu_yaml *name = NULL;
-		for (const struct cu_yaml *child = node->kind == CU_YAML_MAPPING ? node->child : NULL; child; child = child->next) {
+		for (const struct cu_yaml *child = node->kind == CU_YAML_MAPPING ? node->child : NULL; child;
+		     child = child->next) {
 			if (cu_yaml_is(child->key, "given") && child->kind == CU_YAML_MAPPING) {
 				test->given = child;
 			} else if (cu_yaml_is(child->key, "expect") && child->kind == CU_YAML_MAPPING) {
@@ -773,7 +804,9 @@ static void take_tests(struct file *file, const struct cu_yaml *item)
 				name = child;
 				test->name = child->text;
 			} else {
-				cu_yaml_error(&rules->diag, child->key, "a test has the keys test (its name), given and expect, the last two mappings");
+				cu_yaml_error(
+					&rules->diag, child->key,
+					"a test has the keys test (its name), given and expect, the last two mappings");
 			}
 		}
 		if (!name || !test->given || !test->expect) {
@@ -788,7 +821,8 @@ static void take_tests(struct file *file, const struct cu_yaml *item)
 
 /* ---- files ---- */
 
-static int add_path(struct cu_rules *rules, const char *path, struct cu_fault *fault, const struct cu_yaml *included_at);
+static int add_path(struct cu_rules *rules, const char *path, struct cu_fault *fault,
+                    const struct cu_yaml *included_at);
 
 /* A path in an include is relative to the file that has it. */
 static void take_include(struct file *file, const struct cu_yaml *item)
@@ -803,7 +837,8 @@ static void take_include(struct file *file, const struct cu_yaml *item)
 		}
 		const char *slash = file->path ? strrchr(file->path, '/') : NULL;
 		int folder = slash && node->text[0] != '/' ? (int)(slash - file->path) + 1 : 0;
-		if (snprintf(path, sizeof(path), "%.*s%s", folder, file->path ? file->path : "", node->text) >= (int)sizeof(path)) {
+		if (snprintf(path, sizeof(path), "%.*s%s", folder, file->path ? file->path : "", node->text) >=
+		    (int)sizeof(path)) {
 			cu_yaml_error(&rules->diag, node, "the path is too long");
 			continue;
 		}
@@ -818,7 +853,9 @@ static void take_include(struct file *file, const struct cu_yaml *item)
 static void take_item(struct file *file, const struct cu_yaml *item)
 {
 	if (item->kind != CU_YAML_MAPPING) {
-		cu_yaml_error(&file->rules->diag, item, "an item is a mapping that begins with rule, macro, list, ignore, include, tests, slow or services");
+		cu_yaml_error(
+			&file->rules->diag, item,
+			"an item is a mapping that begins with rule, macro, list, ignore, include, tests, slow or services");
 		return;
 	}
 	enum item_kind kind = kind_of(item);
@@ -862,7 +899,8 @@ static int add_source(struct cu_rules *rules, const char *name, const char *path
 	size_t errors = rules->diag.n_errors;
 	struct file file = {.rules = rules, .path = path};
 	if (len > CU_RULES_FILE_CAP) {
-		cu_diag_error(&rules->diag, NULL, 0, 0, "%s: the file has %zu bytes; at most %d are taken", name, len, CU_RULES_FILE_CAP);
+		cu_diag_error(&rules->diag, NULL, 0, 0, "%s: the file has %zu bytes; at most %d are taken", name, len,
+		              CU_RULES_FILE_CAP);
 		return CU_ERR_RULES;
 	}
 	file.source = cu_source_new(&rules->heap, name, text, len, ++rules->n_sources);
@@ -871,7 +909,8 @@ static int add_source(struct cu_rules *rules, const char *name, const char *path
 	}
 	struct cu_yaml *root = cu_yaml_parse(file.source, &rules->diag);
 	if (root && root->kind != CU_YAML_SEQUENCE) {
-		cu_yaml_error(&rules->diag, root, "a rules file is a list: each item begins with a dash, as in '- rule: name'");
+		cu_yaml_error(&rules->diag, root,
+		              "a rules file is a list: each item begins with a dash, as in '- rule: name'");
 		root = NULL;
 	}
 	/* What a file includes lies below it. */
@@ -934,7 +973,8 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int add_directory(struct cu_rules *rules, const char *path, struct cu_fault *fault, const struct cu_yaml *included_at)
+static int add_directory(struct cu_rules *rules, const char *path, struct cu_fault *fault,
+                         const struct cu_yaml *included_at)
 {
 	struct dirent **entries;
 	int n = scandir(path, &entries, is_rules_file, by_name);
@@ -996,7 +1036,8 @@ static int add_path(struct cu_rules *rules, const char *path, struct cu_fault *f
 		result = read_file(fd, path, &text, &len, fault);
 		if (result == 0) {
 			rules->opened[rules->include_depth++] = (struct cu_opened){st.st_dev, st.st_ino};
-			result = add_source(rules, is_stdin ? "standard input" : path, is_stdin ? NULL : path, text, len);
+			result = add_source(rules, is_stdin ? "standard input" : path, is_stdin ? NULL : path, text,
+			                    len);
 			rules->include_depth--;
 		}
 	}

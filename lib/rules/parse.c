@@ -9,8 +9,8 @@ struct parser {
 	struct cu_diag *diag;
 	const struct cu_yaml *scalar;
 	struct cu_lexer lexer;
-	struct cu_token token;   /* the one to look at */
-	size_t last_end;         /* of the token before it */
+	struct cu_token token; /* the one to look at */
+	size_t last_end;       /* of the token before it */
 	unsigned depth, n_nodes;
 	bool failed;
 };
@@ -48,11 +48,15 @@ static void advance(struct parser *parser)
 		while (open_text && end < scalar->source->len && scalar->source->text[end] == ' ') {
 			end++;
 		}
-		if (open_text && scalar->style == CU_YAML_PLAIN && end < scalar->source->len && scalar->source->text[end] == '#') {
-			cu_yaml_error_at(parser->diag, scalar, token->start, 1,
-			                 "%s; to YAML a # after a space begins a comment: put the whole condition in quotes", token->message);
+		if (open_text && scalar->style == CU_YAML_PLAIN && end < scalar->source->len &&
+		    scalar->source->text[end] == '#') {
+			cu_yaml_error_at(
+				parser->diag, scalar, token->start, 1,
+				"%s; to YAML a # after a space begins a comment: put the whole condition in quotes",
+				token->message);
 		} else {
-			cu_yaml_error_at(parser->diag, scalar, token->start, open_text ? 1 : token->len, "%s", token->message);
+			cu_yaml_error_at(parser->diag, scalar, token->start, open_text ? 1 : token->len, "%s",
+			                 token->message);
 		}
 	}
 }
@@ -69,8 +73,8 @@ static struct cu_expr *expected(struct parser *parser, const char *what)
 		size_t at = parser->last_end > 0 ? parser->last_end - 1 : 0;
 		cu_yaml_error_at(parser->diag, parser->scalar, at, 1, "the condition ends where %s is expected", what);
 	} else {
-		cu_yaml_error_at(parser->diag, parser->scalar, token->start, token->len, "expected %s, found '%.*s'", what,
-		                 shown_len(parser), token_text(parser));
+		cu_yaml_error_at(parser->diag, parser->scalar, token->start, token->len, "expected %s, found '%.*s'",
+		                 what, shown_len(parser), token_text(parser));
 	}
 	return NULL;
 }
@@ -82,8 +86,8 @@ static struct cu_expr *new_expr(struct parser *parser, enum cu_expr_kind kind, s
 	}
 	if (++parser->n_nodes > CU_EXPR_NODE_CAP) {
 		parser->failed = true;
-		cu_yaml_error_at(parser->diag, parser->scalar, start, 1, "a condition of more than %d parts; make macros or lists of them",
-		                 CU_EXPR_NODE_CAP);
+		cu_yaml_error_at(parser->diag, parser->scalar, start, 1,
+		                 "a condition of more than %d parts; make macros or lists of them", CU_EXPR_NODE_CAP);
 		return NULL;
 	}
 	struct cu_expr *expr = cu_heap_get(parser->diag->heap, sizeof(*expr));
@@ -227,7 +231,8 @@ static bool parse_items(struct parser *parser, struct cu_expr **items, struct cu
 		}
 		if (parser->token.kind == CU_TOKEN_MINUS && item->kind == CU_EXPR_NAME && !parser->failed) {
 			parser->failed = true;
-			cu_yaml_error_at(parser->diag, parser->scalar, parser->token.start, 1, "a text that has a - in it needs quotes");
+			cu_yaml_error_at(parser->diag, parser->scalar, parser->token.start, 1,
+			                 "a text that has a - in it needs quotes");
 		}
 		if (parser->token.kind != CU_TOKEN_COMMA) {
 			expected(parser, "',' or ')'");
@@ -283,13 +288,14 @@ static struct cu_expr *parse_call(struct parser *parser, struct cu_expr *name)
 {
 	size_t n = 0;
 	bool is_has = name->text.len == 3 && memcmp(name->text.data, "has", 3) == 0;
-	while (!is_has && functions[n] && (strlen(functions[n]) != name->text.len || memcmp(functions[n], name->text.data, name->text.len) != 0)) {
+	while (!is_has && functions[n] &&
+	       (strlen(functions[n]) != name->text.len || memcmp(functions[n], name->text.data, name->text.len) != 0)) {
 		n++;
 		if (n == sizeof(functions) / sizeof(*functions)) {
 			parser->failed = true;
 			cu_yaml_error_at(parser->diag, parser->scalar, name->start, name->len,
-			                 "'%.*s' is no function; the functions are min, max, abs, count and has", (int)name->text.len,
-			                 name->text.data);
+			                 "'%.*s' is no function; the functions are min, max, abs, count and has",
+			                 (int)name->text.len, name->text.data);
 			return NULL;
 		}
 	}
@@ -303,7 +309,8 @@ static struct cu_expr *parse_call(struct parser *parser, struct cu_expr *name)
 		expr->a = expr->items;
 		if (expr->items->next || expr->items->kind != CU_EXPR_NAME) {
 			parser->failed = true;
-			cu_yaml_error_at(parser->diag, parser->scalar, expr->start, expr->len, "has() takes the name of one field");
+			cu_yaml_error_at(parser->diag, parser->scalar, expr->start, expr->len,
+			                 "has() takes the name of one field");
 			return NULL;
 		}
 		return expr;
@@ -482,7 +489,8 @@ static struct cu_expr *parse_or(struct parser *parser)
 
 static struct parser begin(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len)
 {
-	struct parser parser = {.diag = diag, .scalar = scalar, .lexer = {.text = scalar->text, .len = at + len, .at = at}};
+	struct parser parser = {
+		.diag = diag, .scalar = scalar, .lexer = {.text = scalar->text, .len = at + len, .at = at}};
 	advance(&parser);
 	return parser;
 }

@@ -19,7 +19,7 @@ void cu_program_release(struct cu_program *program)
 	*program = (struct cu_program){0};
 }
 
-#define GROW(program, items, cap, n) \
+#define GROW(program, items, cap, n)                                                                      \
 	(cu_grow((void **)&(program)->items, &(program)->cap, (program)->n, sizeof(*(program)->items)) || \
 	 ((program)->failed = true, false))
 
@@ -59,7 +59,8 @@ static bool visit(struct cu_program *program)
 	return !program->too_large && !program->failed;
 }
 
-static int32_t compile_condition(struct cu_program *program, const struct cu_expr *expr, int32_t on_true, int32_t on_false);
+static int32_t compile_condition(struct cu_program *program, const struct cu_expr *expr, int32_t on_true,
+                                 int32_t on_false);
 
 /* Adds code to the scratch that leaves expr on the stack, of which depth places are taken. */
 static void compile_number(struct cu_program *program, const struct cu_expr *expr, unsigned depth)
@@ -89,9 +90,11 @@ static void compile_number(struct cu_program *program, const struct cu_expr *exp
 		compile_number(program, expr->a, depth);
 		compile_number(program, expr->b, depth + 1);
 		add_code(program,
-		         expr->op == CU_TOKEN_PLUS ? CU_CODE_ADD
-		         : expr->op == CU_TOKEN_MINUS ? CU_CODE_SUBTRACT
-		         : expr->op == CU_TOKEN_DIVIDE ? CU_CODE_DIVIDE : CU_CODE_MULTIPLY, 0, 0);
+		         expr->op == CU_TOKEN_PLUS     ? CU_CODE_ADD
+		         : expr->op == CU_TOKEN_MINUS  ? CU_CODE_SUBTRACT
+		         : expr->op == CU_TOKEN_DIVIDE ? CU_CODE_DIVIDE
+		                                       : CU_CODE_MULTIPLY,
+		         0, 0);
 		break;
 	case CU_EXPR_CALL:
 		if (expr->function == CU_FUNCTION_COUNT) {
@@ -137,7 +140,8 @@ static struct cu_code_ref compile_ref(struct cu_program *program, const struct c
 
 static bool same_code(const struct cu_program *program, struct cu_code_ref a, struct cu_code_ref b)
 {
-	return a.n == b.n && (a.n == 0 || memcmp(&program->code[a.first], &program->code[b.first], a.n * sizeof(*program->code)) == 0);
+	return a.n == b.n && (a.n == 0 || memcmp(&program->code[a.first], &program->code[b.first],
+	                                         a.n * sizeof(*program->code)) == 0);
 }
 
 static uint64_t hash_code(const struct cu_program *program, uint64_t hash, struct cu_code_ref ref)
@@ -184,11 +188,13 @@ static bool same_set(const struct cu_program *program, const struct cu_atom *a, 
 				return false;
 			}
 		} else if (is_of_networks(a->op)) {
-			const struct cu_network *x = &program->networks[a->set + i], *y = &program->networks[b->set + i];
+			const struct cu_network *x = &program->networks[a->set + i],
+						*y = &program->networks[b->set + i];
 			if (x->prefix != y->prefix || !cu_addr_equal(&x->addr, &y->addr)) {
 				return false;
 			}
-		} else if (memcmp(&program->ranges[a->set + i], &program->ranges[b->set + i], sizeof(struct cu_range)) != 0) {
+		} else if (memcmp(&program->ranges[a->set + i], &program->ranges[b->set + i],
+		                  sizeof(struct cu_range)) != 0) {
 			return false;
 		}
 	}
@@ -198,7 +204,8 @@ static bool same_set(const struct cu_program *program, const struct cu_atom *a, 
 static bool same_atom(const struct cu_program *program, const struct cu_atom *a, const struct cu_atom *b)
 {
 	return a->op == b->op && a->field == b->field && a->other == b->other && a->n_set == b->n_set &&
-	       same_code(program, a->left, b->left) && same_code(program, a->right, b->right) && same_set(program, a, b);
+	       same_code(program, a->left, b->left) && same_code(program, a->right, b->right) &&
+	       same_set(program, a, b);
 }
 
 static uint64_t hash_step(const struct cu_step *step)
@@ -283,8 +290,8 @@ static void add_set_of_numbers(struct cu_program *program, struct cu_atom *atom,
 	for (const struct cu_expr *item = items; item; item = item->next) {
 		if (GROW(program, ranges, cap_ranges, n_ranges)) {
 			bool range = item->kind == CU_EXPR_RANGE;
-			program->ranges[program->n_ranges++] =
-				(struct cu_range){range ? item->a->number : item->number, range ? item->b->number : item->number};
+			program->ranges[program->n_ranges++] = (struct cu_range){
+				range ? item->a->number : item->number, range ? item->b->number : item->number};
 			atom->n_set++;
 		}
 	}
@@ -330,7 +337,8 @@ static void compare_things(struct cu_program *program, struct cu_atom *atom, con
 	}
 	atom->field = field_index(a->field);
 	if (b->kind == CU_EXPR_FIELD) {
-		atom->op = texts ? (same ? CU_ATOM_TEXT_SAME : CU_ATOM_TEXT_OTHER) : (same ? CU_ATOM_ADDR_SAME : CU_ATOM_ADDR_OTHER);
+		atom->op = texts ? (same ? CU_ATOM_TEXT_SAME : CU_ATOM_TEXT_OTHER)
+		                 : (same ? CU_ATOM_ADDR_SAME : CU_ATOM_ADDR_OTHER);
 		atom->other = field_index(b->field);
 	} else if (texts) {
 		atom->op = same ? CU_ATOM_TEXT_IN : CU_ATOM_TEXT_NOT;
@@ -345,10 +353,14 @@ static void compare_things(struct cu_program *program, struct cu_atom *atom, con
 
 static void compare_quantities(struct cu_program *program, struct cu_atom *atom, const struct cu_expr *expr)
 {
-	static const uint8_t ops[][2] = { /* as written, and with its sides changed over */
-		[CU_TOKEN_LT - CU_TOKEN_LT] = {CU_ATOM_LT, CU_ATOM_GT}, [CU_TOKEN_LE - CU_TOKEN_LT] = {CU_ATOM_LE, CU_ATOM_GE},
-		[CU_TOKEN_GT - CU_TOKEN_LT] = {CU_ATOM_GT, CU_ATOM_LT}, [CU_TOKEN_GE - CU_TOKEN_LT] = {CU_ATOM_GE, CU_ATOM_LE},
-		[CU_TOKEN_EQ - CU_TOKEN_LT] = {CU_ATOM_EQ, CU_ATOM_EQ}, [CU_TOKEN_NE - CU_TOKEN_LT] = {CU_ATOM_NE, CU_ATOM_NE},
+	static const uint8_t ops[][2] = {
+		/* as written, and with its sides changed over */
+		[CU_TOKEN_LT - CU_TOKEN_LT] = {CU_ATOM_LT, CU_ATOM_GT},
+		[CU_TOKEN_LE - CU_TOKEN_LT] = {CU_ATOM_LE, CU_ATOM_GE},
+		[CU_TOKEN_GT - CU_TOKEN_LT] = {CU_ATOM_GT, CU_ATOM_LT},
+		[CU_TOKEN_GE - CU_TOKEN_LT] = {CU_ATOM_GE, CU_ATOM_LE},
+		[CU_TOKEN_EQ - CU_TOKEN_LT] = {CU_ATOM_EQ, CU_ATOM_EQ},
+		[CU_TOKEN_NE - CU_TOKEN_LT] = {CU_ATOM_NE, CU_ATOM_NE},
 	};
 	/* The constant goes to the right, so that 1s < total and total > 1s are one atom. */
 	bool turned = expr->a->kind == CU_EXPR_NUMBER;
@@ -362,7 +374,8 @@ static void match_texts(struct cu_program *program, struct cu_atom *atom, const 
 	atom->op = expr->kind == CU_EXPR_IN        ? CU_ATOM_TEXT_IN
 	           : expr->op == CU_TOKEN_CONTAINS ? CU_ATOM_TEXT_CONTAINS
 	           : expr->op == CU_TOKEN_STARTS   ? CU_ATOM_TEXT_STARTS
-	           : expr->op == CU_TOKEN_ENDS     ? CU_ATOM_TEXT_ENDS : CU_ATOM_TEXT_GLOB;
+	           : expr->op == CU_TOKEN_ENDS     ? CU_ATOM_TEXT_ENDS
+	                                           : CU_ATOM_TEXT_GLOB;
 	atom->field = field_index(plain(expr->a)->field);
 	atom->set = (uint32_t)program->n_texts;
 	for (const struct cu_expr *item = expr->b->items; item; item = item->next) {
@@ -430,7 +443,8 @@ static uint32_t compile_atom(struct cu_program *program, const struct cu_expr *e
 	return index;
 }
 
-static int32_t compile_condition(struct cu_program *program, const struct cu_expr *expr, int32_t on_true, int32_t on_false)
+static int32_t compile_condition(struct cu_program *program, const struct cu_expr *expr, int32_t on_true,
+                                 int32_t on_false)
 {
 	if (!visit(program)) {
 		return CU_STEP_NO;
@@ -443,9 +457,11 @@ static int32_t compile_condition(struct cu_program *program, const struct cu_exp
 	case CU_EXPR_NOT:
 		return compile_condition(program, expr->a, on_false, on_true);
 	case CU_EXPR_AND:
-		return compile_condition(program, expr->a, compile_condition(program, expr->b, on_true, on_false), on_false);
+		return compile_condition(program, expr->a, compile_condition(program, expr->b, on_true, on_false),
+		                         on_false);
 	case CU_EXPR_OR:
-		return compile_condition(program, expr->a, on_true, compile_condition(program, expr->b, on_true, on_false));
+		return compile_condition(program, expr->a, on_true,
+		                         compile_condition(program, expr->b, on_true, on_false));
 	default:
 		return intern_step(program, compile_atom(program, expr), on_true, on_false);
 	}
@@ -552,7 +568,8 @@ static size_t glob_set(const char *p, const char *end, char c, bool *has)
 	q += negated;
 	for (const char *first = q; q < end && (*q != ']' || q == first); q++) {
 		if (q + 2 < end && q[1] == '-' && q[2] != ']') {
-			found = found || ((unsigned char)c >= (unsigned char)q[0] && (unsigned char)c <= (unsigned char)q[2]);
+			found = found ||
+			        ((unsigned char)c >= (unsigned char)q[0] && (unsigned char)c <= (unsigned char)q[2]);
 			q += 2;
 		} else {
 			found = found || *q == c;
@@ -564,6 +581,9 @@ static size_t glob_set(const char *p, const char *end, char c, bool *has)
 
 bool cu_glob(const char *pattern, size_t pattern_len, const char *text, size_t len)
 {
+	if (len == 0) {
+		text = "";
+	}
 	const char *p = pattern, *end = pattern + pattern_len;
 	const char *t = text, *text_end = text + len;
 	const char *star = NULL, *star_text = NULL; /* where to begin again: no other star needs it */
@@ -609,7 +629,8 @@ static bool text_matches(uint32_t op, const struct cu_text *pattern, struct cu_t
 	case CU_ATOM_TEXT_STARTS:
 		return text.len >= pattern->len && memcmp(text.data, pattern->data, pattern->len) == 0;
 	case CU_ATOM_TEXT_ENDS:
-		return text.len >= pattern->len && memcmp(text.data + text.len - pattern->len, pattern->data, pattern->len) == 0;
+		return text.len >= pattern->len &&
+		       memcmp(text.data + text.len - pattern->len, pattern->data, pattern->len) == 0;
 	default:
 		return text.len == pattern->len && memcmp(text.data, pattern->data, text.len) == 0;
 	}

@@ -19,13 +19,22 @@ enum { CU_PROGRAM_STACK_CAP = 128, CU_PROGRAM_VISIT_CAP = 100000 };
 enum { CU_STEP_MATCH = -1, CU_STEP_NO = -2, CU_STEP_BROKEN = -3 };
 
 enum cu_code_op {
-	CU_CODE_NUMBER, CU_CODE_FIELD, CU_CODE_TEST, CU_CODE_ADD, CU_CODE_SUBTRACT, CU_CODE_MULTIPLY, CU_CODE_DIVIDE,
-	CU_CODE_MINIMUM, CU_CODE_MAXIMUM, CU_CODE_ABSOLUTE, CU_CODE_NEGATE,
+	CU_CODE_NUMBER,
+	CU_CODE_FIELD,
+	CU_CODE_TEST,
+	CU_CODE_ADD,
+	CU_CODE_SUBTRACT,
+	CU_CODE_MULTIPLY,
+	CU_CODE_DIVIDE,
+	CU_CODE_MINIMUM,
+	CU_CODE_MAXIMUM,
+	CU_CODE_ABSOLUTE,
+	CU_CODE_NEGATE,
 };
 
 struct cu_code {
 	uint32_t op;
-	int32_t arg;   /* index of a field; step of a test */
+	int32_t arg; /* index of a field; step of a test */
 	double number;
 };
 
@@ -35,26 +44,34 @@ struct cu_code_ref {
 };
 
 enum cu_atom_op {
-	CU_ATOM_LT, CU_ATOM_LE, CU_ATOM_GT, CU_ATOM_GE, CU_ATOM_EQ, CU_ATOM_NE, /* left op right */
-	CU_ATOM_BETWEEN,   /* left in a range of the set */
-	CU_ATOM_TRUE,      /* field */
-	CU_ATOM_HAS,       /* field */
-	CU_ATOM_TEXT_SAME, /* field is other, a field */
+	CU_ATOM_LT,
+	CU_ATOM_LE,
+	CU_ATOM_GT,
+	CU_ATOM_GE,
+	CU_ATOM_EQ,
+	CU_ATOM_NE,         /* left op right */
+	CU_ATOM_BETWEEN,    /* left in a range of the set */
+	CU_ATOM_TRUE,       /* field */
+	CU_ATOM_HAS,        /* field */
+	CU_ATOM_TEXT_SAME,  /* field is other, a field */
 	CU_ATOM_TEXT_OTHER, /* both are there, and differ */
-	CU_ATOM_TEXT_IN,   /* field is a text of the set */
-	CU_ATOM_TEXT_NOT,  /* field is there, and is none of them */
-	CU_ATOM_TEXT_GLOB, CU_ATOM_TEXT_CONTAINS, CU_ATOM_TEXT_STARTS, CU_ATOM_TEXT_ENDS,
+	CU_ATOM_TEXT_IN,    /* field is a text of the set */
+	CU_ATOM_TEXT_NOT,   /* field is there, and is none of them */
+	CU_ATOM_TEXT_GLOB,
+	CU_ATOM_TEXT_CONTAINS,
+	CU_ATOM_TEXT_STARTS,
+	CU_ATOM_TEXT_ENDS,
 	CU_ATOM_ADDR_SAME, /* field is other, a field */
 	CU_ATOM_ADDR_OTHER,
-	CU_ATOM_ADDR_IN,   /* field is in a network of the set */
+	CU_ATOM_ADDR_IN, /* field is in a network of the set */
 	CU_ATOM_ADDR_NOT,
 };
 
 struct cu_atom {
 	uint32_t op;
-	uint16_t field, other;          /* indexes into the table of fields */
+	uint16_t field, other; /* indexes into the table of fields */
 	struct cu_code_ref left, right;
-	uint32_t set, n_set;            /* of ranges, texts or networks, by op */
+	uint32_t set, n_set; /* of ranges, texts or networks, by op */
 };
 
 struct cu_range {

@@ -64,8 +64,11 @@ size_t cu_rules_n_warnings(const struct cu_rules *rules)
 
 struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules)
 {
-	return (struct cu_rules_counts){.n_rules = rules->n_active, .n_macros = rules->n_macros, .n_lists = rules->n_lists,
-	                                .n_services = rules->services.n, .n_tests = rules->n_tests};
+	return (struct cu_rules_counts){.n_rules = rules->n_active,
+	                                .n_macros = rules->n_macros,
+	                                .n_lists = rules->n_lists,
+	                                .n_services = rules->services.n,
+	                                .n_tests = rules->n_tests};
 }
 
 /* ---- names for the checker ---- */
@@ -96,7 +99,11 @@ static const char *name_at(void *names, size_t i)
 
 struct cu_scope cu_rules_scope(struct cu_rules *rules)
 {
-	return (struct cu_scope){.diag = &rules->diag, .names = rules, .find_macro = find_macro, .find_list = find_list, .name_at = name_at};
+	return (struct cu_scope){.diag = &rules->diag,
+	                         .names = rules,
+	                         .find_macro = find_macro,
+	                         .find_list = find_list,
+	                         .name_at = name_at};
 }
 
 /* ---- from texts to trees ---- */
@@ -107,7 +114,8 @@ static struct cu_expr *parse_condition(struct cu_rules *rules, const struct cu_f
 	struct cu_expr *whole = NULL;
 	bool good = true;
 	for (const struct cu_fragment *fragment = fragments; fragment; fragment = fragment->next) {
-		struct cu_expr *expr = cu_expr_parse(&rules->diag, fragment->node, fragment->skip, fragment->node->len - fragment->skip);
+		struct cu_expr *expr = cu_expr_parse(&rules->diag, fragment->node, fragment->skip,
+		                                     fragment->node->len - fragment->skip);
 		if (!expr) {
 			good = false;
 			continue;
@@ -168,9 +176,11 @@ static int take_value(struct cu_rules *rules, const struct cu_yaml *node, const 
 		cu_buf_printf(&known, "%s%s", known.len > 0 ? ", " : "", names->name(i));
 	}
 	if (nearest.name) {
-		cu_yaml_error(&rules->diag, node, "'%s' is not %s; did you mean '%s'?", node->text, names->what, nearest.name);
+		cu_yaml_error(&rules->diag, node, "'%s' is not %s; did you mean '%s'?", node->text, names->what,
+		              nearest.name);
 	} else {
-		cu_yaml_error(&rules->diag, node, "'%s' is not %s; expected one of %s", node->text, names->what, cu_buf_cstr(&known));
+		cu_yaml_error(&rules->diag, node, "'%s' is not %s; expected one of %s", node->text, names->what,
+		              cu_buf_cstr(&known));
 	}
 	cu_buf_release(&known);
 	return -1;
@@ -188,7 +198,8 @@ static void check_values(struct cu_rules *rules, struct cu_rule *rule)
 	if (rule->blame_value < 0 && !rule->blame) {
 		rule->blame_value = party;
 	} else if (rule->blame_value >= 0 && rule->blame_value != party) {
-		cu_yaml_error(&rules->diag, rule->cause, "%s is not a cause of blame '%s'", rule->cause->text, rule->blame->text);
+		cu_yaml_error(&rules->diag, rule->cause, "%s is not a cause of blame '%s'", rule->cause->text,
+		              rule->blame->text);
 	}
 }
 
@@ -205,9 +216,11 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR) {
 		rule->step = cu_program_add_condition(&rules->program, rule->expr);
 		if (rule->step == CU_STEP_BROKEN && !rules->program.failed) {
-			cu_yaml_error(&rules->diag, condition, "the condition is too large once its macros are written out");
+			cu_yaml_error(&rules->diag, condition,
+			              "the condition is too large once its macros are written out");
 		} else if (rule->step == CU_STEP_NO) {
-			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len, "'%s' can never match: its condition is always false", rule->name);
+			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
+			                "'%s' can never match: its condition is always false", rule->name);
 		}
 	}
 	rule->why = rule->output ? cu_template_parse(&scope, &rules->program, rule->output) : NULL;
@@ -239,8 +252,10 @@ static void warn_of_shadowed(struct cu_rules *rules)
 			earlier = rules->rules[first[rule->step] - 1];
 		}
 		if (earlier) {
-			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len, "'%s' is never reached: '%s' on line %zu matches all that it does",
-			                rule->name, earlier->name, cu_source_line(earlier->where->source, earlier->where->offset) + 1);
+			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
+			                "'%s' is never reached: '%s' on line %zu matches all that it does", rule->name,
+			                earlier->name,
+			                cu_source_line(earlier->where->source, earlier->where->offset) + 1);
 			continue;
 		}
 		if (rule->step == CU_STEP_MATCH) {
@@ -286,13 +301,15 @@ static void warn_of_unused(struct cu_rules *rules)
 	for (size_t i = 0; i < rules->n_macros; i++) {
 		const struct cu_macro *macro = &rules->macros[i]->macro;
 		if (!macro->used) {
-			cu_yaml_warn_at(&rules->diag, macro->where, 0, macro->where->len, "macro '%s' is not used", macro->name);
+			cu_yaml_warn_at(&rules->diag, macro->where, 0, macro->where->len, "macro '%s' is not used",
+			                macro->name);
 		}
 	}
 	for (size_t i = 0; i < rules->n_lists; i++) {
 		const struct cu_list *list = &rules->lists[i]->list;
 		if (!list->used) {
-			cu_yaml_warn_at(&rules->diag, list->where, 0, list->where->len, "list '%s' is not used", list->name);
+			cu_yaml_warn_at(&rules->diag, list->where, 0, list->where->len, "list '%s' is not used",
+			                list->name);
 		}
 	}
 }

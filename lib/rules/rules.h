@@ -21,8 +21,8 @@
 #define CU_SLOW_DEFAULT_NS (1 * CU_NS_PER_S)
 
 enum {
-	CU_INCLUDE_DEPTH_CAP = 8,  /* files that include files */
-	CU_RULES_SOURCE_CAP = 256, /* files of a set of rules */
+	CU_INCLUDE_DEPTH_CAP = 8,   /* files that include files */
+	CU_RULES_SOURCE_CAP = 256,  /* files of a set of rules */
 	CU_VERDICT_TEXT_CAP = 1024, /* bytes of a why or advice; longer ones are cut */
 };
 

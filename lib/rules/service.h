@@ -20,7 +20,7 @@ struct cu_slow {
  */
 struct cu_service {
 	struct cu_text name;
-	bool nameless;             /* an endpoint pattern: its name names nothing */
+	bool nameless; /* an endpoint pattern: its name names nothing */
 	struct cu_network *networks;
 	size_t n_networks;
 	struct cu_range *ports;
@@ -31,8 +31,8 @@ struct cu_service {
 struct cu_services {
 	struct cu_service **items; /* in order of definition */
 	size_t n, cap;
-	struct cu_slow slow;       /* of all services */
-	int64_t slow_override_ns;  /* --slow: takes the place of slow.ns[CU_TXN_NONE]; 0 not given */
+	struct cu_slow slow;      /* of all services */
+	int64_t slow_override_ns; /* --slow: takes the place of slow.ns[CU_TXN_NONE]; 0 not given */
 };
 
 /* What is known of an endpoint. */
@@ -40,8 +40,8 @@ struct cu_service_at {
 	struct cu_addr addr;
 	uint16_t port;
 	bool filled;
-	struct cu_text name;  /* empty: unknown */
-	struct cu_slow slow;  /* every kind's, filled in */
+	struct cu_text name; /* empty: unknown */
+	struct cu_slow slow; /* every kind's, filled in */
 };
 
 /* Works out what is at an endpoint. The most specific network wins, then a port; of equals the later one. */

@@ -17,7 +17,8 @@ static bool take_text(struct cu_scope *scope, const struct cu_yaml *scalar, size
 		} else if (c == '{') {
 			break;
 		} else if (c == '}') {
-			cu_yaml_error_at(scope->diag, scalar, i, 1, "a } without its {; a brace itself is written twice: }}");
+			cu_yaml_error_at(scope->diag, scalar, i, 1,
+			                 "a } without its {; a brace itself is written twice: }}");
 			return false;
 		}
 		/* A text is one line in the end, however it is laid out in the file. */
@@ -52,7 +53,8 @@ static bool take_value(struct cu_scope *scope, struct cu_program *program, const
 		blank++;
 	}
 	if (blank == end) {
-		cu_yaml_error_at(scope->diag, scalar, begin - 1, end - begin + 2, "nothing in the braces; expected a field");
+		cu_yaml_error_at(scope->diag, scalar, begin - 1, end - begin + 2,
+		                 "nothing in the braces; expected a field");
 		return false;
 	}
 	struct cu_expr *expr = cu_expr_check(scope, cu_expr_parse(scope->diag, scalar, begin, end - begin));
@@ -70,8 +72,8 @@ static bool take_value(struct cu_scope *scope, struct cu_program *program, const
 		return true;
 	}
 	if (!cu_type_is_numeric(value->type)) {
-		cu_yaml_error_at(scope->diag, scalar, begin, end - begin, "%s cannot be shown; expected a field or a quantity",
-		                 cu_type_name(value->type));
+		cu_yaml_error_at(scope->diag, scalar, begin, end - begin,
+		                 "%s cannot be shown; expected a field or a quantity", cu_type_name(value->type));
 		return false;
 	}
 	part->code = cu_program_add_number(program, value);
@@ -82,7 +84,8 @@ static bool take_value(struct cu_scope *scope, struct cu_program *program, const
 	return true;
 }
 
-struct cu_template_part *cu_template_parse(struct cu_scope *scope, struct cu_program *program, const struct cu_yaml *scalar)
+struct cu_template_part *cu_template_parse(struct cu_scope *scope, struct cu_program *program,
+                                           const struct cu_yaml *scalar)
 {
 	struct cu_template_part *first = NULL, **tail = &first;
 	bool good = true;

@@ -20,7 +20,8 @@ struct cu_template_part {
  * field, or arithmetic. A brace itself is written twice. NULL when something
  * is wrong, which is said, or when memory ran out.
  */
-struct cu_template_part *cu_template_parse(struct cu_scope *scope, struct cu_program *program, const struct cu_yaml *scalar);
+struct cu_template_part *cu_template_parse(struct cu_scope *scope, struct cu_program *program,
+                                           const struct cu_yaml *scalar);
 
 /* Appends at most cap bytes of text. Missing values read "unknown". */
 void cu_template_render(const struct cu_template_part *parts, struct cu_program *program, const struct cu_view *view,

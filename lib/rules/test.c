@@ -25,7 +25,8 @@ static bool refuse(struct cu_rules *rules, const struct cu_yaml *node, const str
 }
 
 /* The number of a scalar, in the field's unit. */
-static bool take_number(struct cu_rules *rules, const struct cu_field *field, const struct cu_yaml *node, double *number)
+static bool take_number(struct cu_rules *rules, const struct cu_field *field, const struct cu_yaml *node,
+                        double *number)
 {
 	struct cu_lexer lexer = {.text = node->text, .len = node->len};
 	struct cu_token token, end;
@@ -40,8 +41,9 @@ static bool take_number(struct cu_rules *rules, const struct cu_field *field, co
 	}
 	cu_lexer_next(&lexer, &token);
 	cu_lexer_next(&lexer, &end);
-	bool fits = token.type == field->type || (token.bare && (token.number == 0 || field->type == CU_TYPE_COUNT ||
-	                                                         field->type == CU_TYPE_PORT || field->type == CU_TYPE_RATIO));
+	bool fits = token.type == field->type ||
+	            (token.bare && (token.number == 0 || field->type == CU_TYPE_COUNT || field->type == CU_TYPE_PORT ||
+	                            field->type == CU_TYPE_RATIO));
 	*number = token.number;
 	return (token.kind == CU_TOKEN_NUMBER && end.kind == CU_TOKEN_END && fits) || refuse(rules, node, field);
 }
@@ -85,7 +87,9 @@ static void put_event(struct cu_transaction *transaction, unsigned kind, unsigne
 {
 	if (transaction->n_kept < CU_EVENT_CAP && count >= 1) {
 		transaction->events[transaction->n_kept++] =
-			(struct cu_event){.kind = (uint8_t)kind, .dir = (uint8_t)dir, .count = (uint16_t)(count < UINT16_MAX ? count : UINT16_MAX)};
+			(struct cu_event){.kind = (uint8_t)kind,
+		                          .dir = (uint8_t)dir,
+		                          .count = (uint16_t)(count < UINT16_MAX ? count : UINT16_MAX)};
 		transaction->n_events += (uint64_t)count;
 	}
 }
@@ -160,8 +164,9 @@ static void take_fact(struct cu_rules *rules, struct cu_scene *scene, const stru
 		for (size_t i = 0; i < cu_field_count(); i++) {
 			cu_nearest_try(&nearest, cu_field_at(i)->name);
 		}
-		cu_yaml_error(&rules->diag, key, nearest.name ? "unknown field '%s'; did you mean '%s'?" : "unknown field '%s'%s", key->text,
-		              nearest.name ? nearest.name : "");
+		cu_yaml_error(&rules->diag, key,
+		              nearest.name ? "unknown field '%s'; did you mean '%s'?" : "unknown field '%s'%s",
+		              key->text, nearest.name ? nearest.name : "");
 		return;
 	}
 	if (node->kind != CU_YAML_SCALAR) {
@@ -225,7 +230,9 @@ static void take_expectation(struct cu_rules *rules, struct cu_scene *scene, con
 	} else if (cu_yaml_is(key, "advice")) {
 		scene->advice = node->text;
 	} else {
-		cu_yaml_error(&rules->diag, key, "a test expects blame, cause, confidence, slow, rule, service, why or advice, not '%s'", key->text);
+		cu_yaml_error(&rules->diag, key,
+		              "a test expects blame, cause, confidence, slow, rule, service, why or advice, not '%s'",
+		              key->text);
 	}
 }
 
@@ -252,16 +259,18 @@ void cu_test_compile(struct cu_rules *rules, struct cu_test *test)
 	if (!scene->has_total) {
 		scene->transaction.total_ns = sum;
 	} else if (sum > scene->transaction.total_ns) {
-		cu_yaml_error(&rules->diag, cu_yaml_find(test->given, "total"), "the causes given sum to more than this total");
+		cu_yaml_error(&rules->diag, cu_yaml_find(test->given, "total"),
+		              "the causes given sum to more than this total");
 	}
 	test->scene = scene;
 }
 
-static void say(struct cu_buf *buf, const struct cu_test *test, const char *what, const char *expected, struct cu_text found)
+static void say(struct cu_buf *buf, const struct cu_test *test, const char *what, const char *expected,
+                struct cu_text found)
 {
 	const struct cu_source *source = test->node->source;
-	cu_buf_printf(buf, "%s:%zu: %s: expected %s %s, found ", source->name, cu_source_line(source, test->node->offset) + 1,
-	              test->name, what, expected);
+	cu_buf_printf(buf, "%s:%zu: %s: expected %s %s, found ", source->name,
+	              cu_source_line(source, test->node->offset) + 1, test->name, what, expected);
 	cu_buf_add(buf, found.len > 0 ? found.data : "none", found.len > 0 ? found.len : 4);
 	cu_buf_add_u8(buf, '\n');
 }
@@ -291,7 +300,8 @@ static bool compare(const struct cu_test *test, const struct cu_verdict *verdict
 		say(buf, test, "cause", cu_cause_name((unsigned)scene->cause), text_of(cu_cause_name(verdict->cause)));
 	}
 	if (scene->confidence >= 0 && scene->confidence != verdict->confidence) {
-		say(buf, test, "confidence", cu_confidence_name((unsigned)scene->confidence), text_of(cu_confidence_name(verdict->confidence)));
+		say(buf, test, "confidence", cu_confidence_name((unsigned)scene->confidence),
+		    text_of(cu_confidence_name(verdict->confidence)));
 	}
 	if (scene->slow >= 0 && (scene->slow != 0) != verdict->slow) {
 		say(buf, test, "slow", scene->slow ? "true" : "false", text_of(verdict->slow ? "true" : "false"));
@@ -302,7 +312,8 @@ static bool compare(const struct cu_test *test, const struct cu_verdict *verdict
 	if (scene->why && !cu_glob(scene->why, strlen(scene->why), verdict->why.data, verdict->why.len)) {
 		say(buf, test, "why", scene->why, verdict->why);
 	}
-	if (scene->advice && !cu_glob(scene->advice, strlen(scene->advice), verdict->advice.data, verdict->advice.len)) {
+	if (scene->advice &&
+	    !cu_glob(scene->advice, strlen(scene->advice), verdict->advice.data, verdict->advice.len)) {
 		say(buf, test, "advice", scene->advice, verdict->advice);
 	}
 	return buf->len == begin;
@@ -313,7 +324,9 @@ int cu_rules_run_tests(struct cu_rules *rules, struct cu_buf *buf, size_t *n_fai
 	*n_failed = 0;
 	for (const struct cu_test *test = rules->tests; test; test = test->next) {
 		const struct cu_scene *scene = test->scene;
-		struct cu_facts facts = {.transaction = &scene->transaction, .connection = &scene->connection, .analysis = &scene->analysis,
+		struct cu_facts facts = {.transaction = &scene->transaction,
+		                         .connection = &scene->connection,
+		                         .analysis = &scene->analysis,
 		                         .tls = scene->tls};
 		struct cu_verdict verdict;
 		cu_rules_judge(rules, &facts, &verdict);

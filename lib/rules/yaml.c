@@ -18,14 +18,15 @@ static size_t mark_offset(const struct loader *loader, const yaml_mark_t *mark)
 	return cu_source_offset(loader->source, mark->line, mark->column);
 }
 
-__attribute__((format(printf, 3, 4)))
-static bool refuse(struct loader *loader, const yaml_event_t *event, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool refuse(struct loader *loader, const yaml_event_t *event,
+                                                         const char *format, ...)
 {
 	size_t offset = mark_offset(loader, &event->start_mark);
 	size_t end = mark_offset(loader, &event->end_mark);
 	va_list args;
 	va_start(args, format);
-	cu_diag_add(loader->diag, CU_SEVERITY_ERROR, loader->source, offset, end > offset ? end - offset : 1, format, args);
+	cu_diag_add(loader->diag, CU_SEVERITY_ERROR, loader->source, offset, end > offset ? end - offset : 1, format,
+	            args);
 	va_end(args);
 	return false;
 }
@@ -68,7 +69,9 @@ static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
 	if (parser->error == YAML_READER_ERROR) {
 		size_t offset = parser->problem_offset;
 		unsigned char byte = offset < source->len ? (unsigned char)source->text[offset] : 0;
-		cu_diag_error(loader->diag, source, offset, 1, byte < 0x80 ? "a control byte 0x%02x; rules are text" : "byte 0x%02x is not UTF-8 text", byte);
+		cu_diag_error(loader->diag, source, offset, 1,
+		              byte < 0x80 ? "a control byte 0x%02x; rules are text" : "byte 0x%02x is not UTF-8 text",
+		              byte);
 		return;
 	}
 	size_t offset = mark_offset(loader, &parser->problem_mark);
@@ -78,7 +81,8 @@ static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
 	size_t line_offset = (size_t)(line - source->text);
 	const char *problem = parser->problem ? parser->problem : "unreadable";
 	if (tab_indents(line, len, &tab)) {
-		cu_diag_error(loader->diag, source, line_offset + tab, 1, "a tab indents this line; YAML is indented with spaces only");
+		cu_diag_error(loader->diag, source, line_offset + tab, 1,
+		              "a tab indents this line; YAML is indented with spaces only");
 		return;
 	}
 	static const char *const texts[] = {"output", "advice", "condition"};
@@ -93,28 +97,32 @@ static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
 				return;
 			}
 			if (starts_value(line, len, texts[i], '"') || starts_value(line, len, texts[i], '\'')) {
-				cu_diag_error(loader->diag, source, offset, 1,
-				              "the text goes on after its closing quote; put all of it in quotes of the other kind");
+				cu_diag_error(
+					loader->diag, source, offset, 1,
+					"the text goes on after its closing quote; put all of it in quotes of the other kind");
 				return;
 			}
 		}
 	}
 	if (parser->context && strcmp(parser->context, "while scanning a quoted scalar") == 0) {
-		cu_diag_error(loader->diag, source, mark_offset(loader, &parser->context_mark), 1, "the text that begins here has no closing quote");
+		cu_diag_error(loader->diag, source, mark_offset(loader, &parser->context_mark), 1,
+		              "the text that begins here has no closing quote");
 		return;
 	}
 	if (strcmp(problem, "mapping values are not allowed in this context") == 0) {
-		cu_diag_error(loader->diag, source, offset, 1,
-		              "a second ': ' on this line; put a text that has one in quotes, or check the indentation");
+		cu_diag_error(
+			loader->diag, source, offset, 1,
+			"a second ': ' on this line; put a text that has one in quotes, or check the indentation");
 		return;
 	}
 	if (strcmp(problem, "found character that cannot start any token") == 0) {
-		cu_diag_error(loader->diag, source, offset, 1, "no YAML value begins with this character; put the text in quotes");
+		cu_diag_error(loader->diag, source, offset, 1,
+		              "no YAML value begins with this character; put the text in quotes");
 		return;
 	}
 	if (parser->context && parser->context_mark.line != parser->problem_mark.line) {
-		cu_diag_error(loader->diag, source, offset, 1, "%s, %s that began on line %zu", problem, parser->context,
-		              parser->context_mark.line + 1);
+		cu_diag_error(loader->diag, source, offset, 1, "%s, %s that began on line %zu", problem,
+		              parser->context, parser->context_mark.line + 1);
 	} else if (parser->context) {
 		cu_diag_error(loader->diag, source, offset, 1, "%s, %s", problem, parser->context);
 	} else {
@@ -156,8 +164,8 @@ static bool place(struct loader *loader, struct cu_yaml *node, const yaml_event_
 		}
 		for (const struct cu_yaml *child = parent->child; child; child = child->next) {
 			if (child->key->len == node->len && memcmp(child->key->text, node->text, node->len) == 0) {
-				cu_yaml_error(loader->diag, node, "'%s' is given twice; the first is on line %zu", node->text,
-				              cu_source_line(loader->source, child->key->offset) + 1);
+				cu_yaml_error(loader->diag, node, "'%s' is given twice; the first is on line %zu",
+				              node->text, cu_source_line(loader->source, child->key->offset) + 1);
 				break;
 			}
 		}
@@ -228,12 +236,15 @@ static bool add_scalar(struct loader *loader, const yaml_event_t *event)
 
 static bool refuse_alias(struct loader *loader, const yaml_event_t *event)
 {
-	return refuse(loader, event, "anchors and aliases (& and *) are not taken; name the part as a macro or a list, or quote the text");
+	return refuse(
+		loader, event,
+		"anchors and aliases (& and *) are not taken; name the part as a macro or a list, or quote the text");
 }
 
 static bool refuse_tag(struct loader *loader, const yaml_event_t *event)
 {
-	return refuse(loader, event, "tags (a value that begins with !) are not taken; in a condition write 'not', or quote the text");
+	return refuse(loader, event,
+	              "tags (a value that begins with !) are not taken; in a condition write 'not', or quote the text");
 }
 
 static bool take(struct loader *loader, const yaml_event_t *event, bool *done)
@@ -255,7 +266,8 @@ static bool take(struct loader *loader, const yaml_event_t *event, bool *done)
 		if (event->data.sequence_start.anchor) {
 			return refuse_alias(loader, event);
 		}
-		return event->data.sequence_start.tag ? refuse_tag(loader, event) : push(loader, event, CU_YAML_SEQUENCE);
+		return event->data.sequence_start.tag ? refuse_tag(loader, event)
+		                                      : push(loader, event, CU_YAML_SEQUENCE);
 	case YAML_MAPPING_START_EVENT:
 		if (event->data.mapping_start.anchor) {
 			return refuse_alias(loader, event);
@@ -283,7 +295,8 @@ struct cu_yaml *cu_yaml_parse(const struct cu_source *source, struct cu_diag *di
 	size_t errors_before = diag->n_errors;
 	yaml_parser_t parser;
 	if (source->len > CU_RULES_FILE_CAP) {
-		cu_diag_error(diag, source, 0, 1, "the file has %zu bytes; at most %d are taken", source->len, CU_RULES_FILE_CAP);
+		cu_diag_error(diag, source, 0, 1, "the file has %zu bytes; at most %d are taken", source->len,
+		              CU_RULES_FILE_CAP);
 		return NULL;
 	}
 	if (!yaml_parser_initialize(&parser)) {
@@ -430,16 +443,17 @@ void cu_yaml_error(struct cu_diag *diag, const struct cu_yaml *node, const char 
 	va_end(args);
 }
 
-__attribute__((format(printf, 6, 0)))
-static void say_at(struct cu_diag *diag, enum cu_severity severity, const struct cu_yaml *scalar, size_t at, size_t len,
-                   const char *format, va_list args)
+__attribute__((format(printf, 6, 0))) static void say_at(struct cu_diag *diag, enum cu_severity severity,
+                                                         const struct cu_yaml *scalar, size_t at, size_t len,
+                                                         const char *format, va_list args)
 {
 	size_t begin = cu_yaml_locate(scalar, at);
 	size_t end = len > 0 ? cu_yaml_locate(scalar, at + len - 1) + 1 : begin + 1;
 	cu_diag_add(diag, severity, scalar->source, begin, end > begin ? end - begin : 1, format, args);
 }
 
-void cu_yaml_error_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len, const char *format, ...)
+void cu_yaml_error_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len, const char *format,
+                      ...)
 {
 	va_list args;
 	va_start(args, format);

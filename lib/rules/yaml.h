@@ -12,10 +12,10 @@
 #include "lib/rules/diag.h"
 
 enum {
-	CU_RULES_FILE_CAP = 16 << 20, /* bytes of a rules file */
-	CU_YAML_DEPTH_CAP = 16,       /* collections within collections */
-	CU_YAML_NODE_CAP = 1 << 20,   /* nodes of a file */
-	CU_YAML_KEY_CAP = 8192,       /* keys of a mapping */
+	CU_RULES_FILE_CAP = 16 << 20,  /* bytes of a rules file */
+	CU_YAML_DEPTH_CAP = 16,        /* collections within collections */
+	CU_YAML_NODE_CAP = 1 << 20,    /* nodes of a file */
+	CU_YAML_KEY_CAP = 8192,        /* keys of a mapping */
 	CU_YAML_SCALAR_CAP = 64 << 10, /* bytes of a scalar */
 };
 
@@ -24,14 +24,14 @@ enum cu_yaml_style { CU_YAML_PLAIN = 0, CU_YAML_SINGLE, CU_YAML_DOUBLE, CU_YAML_
 
 struct cu_yaml {
 	enum cu_yaml_kind kind;
-	enum cu_yaml_style style;        /* of a scalar */
+	enum cu_yaml_style style; /* of a scalar */
 	const struct cu_source *source;
-	size_t offset, end;              /* where it stands in the source: bytes */
-	const char *text;                /* of a scalar; a zero behind it */
-	size_t len;                      /* of a mapping: its keys */
-	struct cu_yaml *child, *last;    /* of a sequence or mapping */
+	size_t offset, end;           /* where it stands in the source: bytes */
+	const char *text;             /* of a scalar; a zero behind it */
+	size_t len;                   /* of a mapping: its keys */
+	struct cu_yaml *child, *last; /* of a sequence or mapping */
 	struct cu_yaml *next;
-	struct cu_yaml *key;             /* of a mapping's child */
+	struct cu_yaml *key; /* of a mapping's child */
 };
 
 /*
@@ -55,8 +55,8 @@ struct cu_yaml *cu_yaml_find(const struct cu_yaml *mapping, const char *key);
 /* A message about a node; and about len bytes at byte at of a scalar's text. */
 void cu_yaml_error(struct cu_diag *diag, const struct cu_yaml *node, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void cu_yaml_error_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void cu_yaml_error_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len, const char *format,
+                      ...) __attribute__((format(printf, 5, 6)));
 void cu_yaml_warn_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 

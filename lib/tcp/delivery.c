@@ -377,7 +377,7 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 }
 
 /* Bytes acknowledged but never seen were carried by the wire and missed by the capture. */
-static int add_unseen(struct cu_delivery *delivery, const struct cu_trace *trace)
+static int add_unseen(struct cu_delivery *delivery)
 {
 	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
 	size_t n_holes = delivery->n_holes;
@@ -411,8 +411,8 @@ static int add_unseen(struct cu_delivery *delivery, const struct cu_trace *trace
 		};
 		added = true;
 	}
-	(void)trace;
 	if (added) {
+		delivery->lacks = true;
 		sort_pieces(delivery);
 	}
 	return 0;
@@ -422,6 +422,7 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 {
 	delivery->n_pieces = delivery->n_steps = delivery->n_holes = delivery->n_copies = 0;
 	delivery->highest = trace->connection.side[dir].has_syn ? 0 : -1;
+	delivery->lacks = false;
 	delivery->fin_ns = 0;
 	delivery->fin_seq = 0;
 
@@ -441,7 +442,7 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 		return err;
 	}
 	sort_pieces(delivery);
-	err = add_unseen(delivery, trace);
+	err = add_unseen(delivery);
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
 	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
 		settle_copy(delivery, trace, &delivery->copy[c], receiver_rtt_ns);

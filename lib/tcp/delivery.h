@@ -57,6 +57,7 @@ struct cu_delivery {
 	struct cu_delivery_copy *copy; /* repeats, while settling */
 	size_t n_copies, copies_cap;
 	int64_t highest;
+	bool lacks;      /* bytes were acknowledged that were never seen */
 	int64_t fin_ns;  /* first FIN seen; 0 none */
 	int64_t fin_seq; /* its sequence number */
 };
