@@ -34,10 +34,12 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoi
 all_cppflags = -I. -D_GNU_SOURCE -DCU_VERSION='"$(VERSION)"' $(CPPFLAGS)
 # Of one file only, so that another PREFIX does not compile everything again.
 cppflags_culprit = -DCU_LIBEXECDIR='"$(libexecdir)"'
-all_cflags = -std=c17 -fPIE $(WARNINGS) $(flags_$(BUILD)) $(shell $(PKG_CONFIG) --cflags $(PACKAGES)) $(CFLAGS)
+all_cflags = -std=c17 -fPIE $(WARNINGS) $(flags_$(BUILD)) $(pkg_cflags) $(CFLAGS)
 all_ldflags = -pie -Wl,-z,relro,-z,now $(flags_$(BUILD)) $(LDFLAGS)
-libs = $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
-test_libs = $(shell $(PKG_CONFIG) --libs cmocka)
+# Asked once, and only when something is built.
+pkg_cflags = $(eval pkg_cflags := $$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(pkg_cflags)
+libs = $(eval libs := $$(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm)$(libs)
+test_libs = $(eval test_libs := $$(shell $(PKG_CONFIG) --libs cmocka))$(test_libs)
 
 programs = $(filter-out common culprit,$(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/*.c)))))
 stages = $(sort $(programs))
@@ -73,7 +75,7 @@ $(stage_programs): $(B)/libexec/culprit/%: $$(call objects,$$(wildcard cmd/%/*.c
 $(culprit) $(stage_programs):
 	mkdir -p $(@D)
 	$(call say,LD   $@)
-	$(CC) $(all_ldflags) -o $@ $^ $(libs)
+	$(CC) $(all_ldflags) -o $@.new $^ $(libs) && mv $@.new $@ # whole at any time
 
 $(library): $(lib_objects)
 	$(call say,AR   $@)
@@ -170,7 +172,7 @@ manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culpr
 	$(foreach p,$(pages_1),$(B)/share/man/man1/$p:$(mandir)/man1/$p) \
 	$(foreach p,$(pages_5),$(B)/share/man/man5/$p:$(mandir)/man5/$p) \
 	contrib/completion/culprit.bash:$(datadir)/bash-completion/completions/culprit \
-	$(foreach r,$(wildcard rules/*.yaml),$r:$(datadir)/culprit/$r)
+	$(foreach r,$(wildcard rules/*.yaml rules/services/*.yaml),$r:$(datadir)/culprit/$r)
 
 install: all ## install under $(DESTDIR)$(PREFIX)
 	for pair in $(manifest); do from=$${pair%%:*} to=$(DESTDIR)$${pair#*:}; mode=644; \
@@ -179,7 +181,7 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
-	rmdir $(DESTDIR)$(libexecdir)/culprit $(DESTDIR)$(datadir)/culprit/rules $(DESTDIR)$(datadir)/culprit 2>/dev/null || :
+	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /)) 2>/dev/null || :
 
 dist: ## make a source archive of the last commit
 	mkdir -p build

@@ -125,8 +125,8 @@ static struct cu_rules *load_rules(void)
 static int check(struct cu_rules *rules)
 {
 	struct cu_rules_counts counts = cu_rules_counts(rules);
-	prog_note("%zu rules, %zu macros, %zu lists, %zu services, %zu tests", counts.n_rules, counts.n_macros, counts.n_lists,
-	          counts.n_services, counts.n_tests);
+	prog_note("%zu rules, %zu macros, %zu lists, %zu services, %zu tests", counts.n_rules, counts.n_macros,
+	          counts.n_lists, counts.n_services, counts.n_tests);
 	return PROG_OK;
 }
 

@@ -342,6 +342,7 @@ static int turn_around(struct cu_track *track, struct cu_flow *flow)
 	flow->side[0] = flow->side[1];
 	flow->side[1] = side;
 	flow->client_is_lower = !flow->client_is_lower;
+	flow->reset_by_server = !flow->reset_by_server;
 	if (flow->turn <= 1) {
 		flow->turn ^= 1;
 	}

@@ -6,28 +6,21 @@
 
 const char *cu_type_name(enum cu_type type)
 {
+	/* clang-format off */
 	static const char *const names[CU_N_TYPES] = {
-		[CU_TYPE_NONE] = "nothing",
-		[CU_TYPE_BOOL] = "a condition",
-		[CU_TYPE_TIME] = "time",
-		[CU_TYPE_BYTES] = "bytes",
-		[CU_TYPE_COUNT] = "a count",
-		[CU_TYPE_RATIO] = "a ratio",
-		[CU_TYPE_RATE] = "a rate",
-		[CU_TYPE_NUMBER] = "a plain number",
-		[CU_TYPE_INSTANT] = "an instant",
-		[CU_TYPE_PORT] = "a port",
-		[CU_TYPE_ENUM] = "a name",
-		[CU_TYPE_TEXT] = "text",
-		[CU_TYPE_ADDRESS] = "an address",
-		[CU_TYPE_NETWORK] = "a network",
-		[CU_TYPE_ENDPOINT] = "an endpoint",
+		[CU_TYPE_NONE] = "nothing",       [CU_TYPE_BOOL] = "a condition",  [CU_TYPE_TIME] = "time",
+		[CU_TYPE_BYTES] = "bytes",        [CU_TYPE_COUNT] = "a count",     [CU_TYPE_RATIO] = "a ratio",
+		[CU_TYPE_RATE] = "a rate",        [CU_TYPE_NUMBER] = "a plain number", [CU_TYPE_INSTANT] = "an instant",
+		[CU_TYPE_PORT] = "a port",        [CU_TYPE_ENUM] = "a name",       [CU_TYPE_TEXT] = "text",
+		[CU_TYPE_ADDRESS] = "an address", [CU_TYPE_NETWORK] = "a network", [CU_TYPE_ENDPOINT] = "an endpoint",
 	};
+	/* clang-format on */
 	return names[type];
 }
 
 const char *cu_type_unit(enum cu_type type)
 {
+	/* clang-format off */
 	static const char *const units[CU_N_TYPES] = {
 		[CU_TYPE_NONE] = "-",          [CU_TYPE_BOOL] = "bool",       [CU_TYPE_TIME] = "time",
 		[CU_TYPE_BYTES] = "bytes",     [CU_TYPE_COUNT] = "count",     [CU_TYPE_RATIO] = "ratio",
@@ -35,6 +28,7 @@ const char *cu_type_unit(enum cu_type type)
 		[CU_TYPE_PORT] = "port",       [CU_TYPE_ENUM] = "name",       [CU_TYPE_TEXT] = "text",
 		[CU_TYPE_ADDRESS] = "address", [CU_TYPE_NETWORK] = "network", [CU_TYPE_ENDPOINT] = "endpoint",
 	};
+	/* clang-format on */
 	return units[type];
 }
 
@@ -81,6 +75,7 @@ int cu_names_find(const struct cu_names *names, const char *name, size_t len)
 	return -1;
 }
 
+/* clang-format off */
 #define TXN(member) .base = CU_FIELD_TRANSACTION, .offset = offsetof(struct cu_transaction, member)
 #define CONN(member) .base = CU_FIELD_CONNECTION, .offset = offsetof(struct cu_connection, member)
 #define ANALYSIS(member) .base = CU_FIELD_ANALYSIS, .offset = offsetof(struct cu_analysis, member)
@@ -101,246 +96,130 @@ int cu_names_find(const struct cu_names *names, const char *name, size_t len)
 
 static const struct cu_field fields[] = {
 	/* the transaction */
-	NAMED("kind", TXN(kind), cu_txn_kind_names, "connect, greeting, tls-handshake, request or close") NAMED(
-		"outcome", TXN(outcome), outcome_names, "answered, unanswered, refused, reset, abandoned or open")
-		FIELD_OR_ZERO("name", TEXT, TXN(name), TEXT, "what the first bytes call it: GET /path, or the server name of TLS") FIELD_OR_ZERO(
-			"service", TEXT, DERIVED(service), TEXT,
-			"name of the service: from services in the rules, or well known by its port")
-			FIELD("total", TIME, TXN(total_ns), I64,
-                              "from the client's first byte to the last byte of the answer there")
-				FIELD("slow_over", TIME, DERIVED(slow_over_ns), I64, "the threshold it is held against") FIELD(
-					"excess", TIME, DERIVED(excess_ns), I64,
-					"total less network.rtt: what exceeds a normal answer")
-					FIELD("http", BOOL, DERIVED(http), BOOL, "an HTTP request was seen in it") FIELD(
-						"tls", BOOL, DERIVED(tls), BOOL,
-						"its connection uses TLS") FIELD("certainty", RATIO, DERIVED(certainty),
-                                                                                 F64,
-                                                                                 "how far the ledger can be relied on")
-						NAMED("loss_side", TXN(loss_side), loss_side_names,
-                                                      "where segments were lost, seen from the vantage point: none, before, after, both or capture")
-							FIELD("stream", COUNT, TXN(stream), U64,
-                                                              "number of its connection, from 0")
-								FIELD("transaction", COUNT, TXN(number), U64,
-                                                                      "its number within the connection, from 0")
+	NAMED("kind", TXN(kind), cu_txn_kind_names, "connect, greeting, tls-handshake, request or close")
+	NAMED("outcome", TXN(outcome), outcome_names, "answered, unanswered, refused, reset, abandoned or open")
+	FIELD_OR_ZERO("name", TEXT, TXN(name), TEXT, "what the first bytes call it: GET /path, or the server name of TLS")
+	FIELD_OR_ZERO("service", TEXT, DERIVED(service), TEXT, "name of the service: from services in the rules, or well known by its port")
+	FIELD("total", TIME, TXN(total_ns), I64, "from the client's first byte to the last byte of the answer there")
+	FIELD("slow_over", TIME, DERIVED(slow_over_ns), I64, "the threshold it is held against")
+	FIELD("excess", TIME, DERIVED(excess_ns), I64, "total less network.rtt: what exceeds a normal answer")
+	FIELD("http", BOOL, DERIVED(http), BOOL, "an HTTP request was seen in it")
+	FIELD("tls", BOOL, DERIVED(tls), BOOL, "its connection uses TLS")
+	FIELD("certainty", RATIO, DERIVED(certainty), F64, "how far the ledger can be relied on")
+	NAMED("loss_side", TXN(loss_side), loss_side_names, "where segments were lost, seen from the vantage point: none, before, after, both or capture")
+	FIELD("stream", COUNT, TXN(stream), U64, "number of its connection, from 0")
+	FIELD("transaction", COUNT, TXN(number), U64, "its number within the connection, from 0")
 
 	/* its two messages */
-	FIELD("request.time", INSTANT, TXN(start_ns), I64, "when the client sent the first byte") FIELD(
-		"request.bytes", BYTES, TXN(request.n_bytes), U64,
-		"bytes of the request") FIELD("request.retransmitted", COUNT, TXN(request.n_retransmitted), U64,
-                                              "segments of the request that were sent again")
-		FIELD("request.acked", BOOL, DERIVED(acked), BOOL, "the server's TCP acknowledged the whole request") FIELD_OR_NEGATIVE(
-			"request.ack_delay", TIME, DERIVED(ack_delay_ns), I64,
-			"from the end of the request to that acknowledgement, at the vantage point")
-			FIELD_OR_ZERO(
-				"request.first_frame", COUNT,
-				TXN(request.first_frame), U64,
-				"frame with the first byte of the request") FIELD_OR_ZERO("request.last_frame", COUNT,
-                                                                                          TXN(request.last_frame), U64,
-                                                                                          "frame with the last byte of the request")
-				FIELD_OR_ZERO(
-					"request.acked_frame", COUNT,
-					TXN(acked_frame), U64,
-					"frame that acknowledged the whole request") FIELD("response.bytes", BYTES,
-                                                                                           TXN(response.n_bytes),
-                                                                                           U64, "bytes of the answer")
-					FIELD("response.retransmitted", COUNT, TXN(response.n_retransmitted), U64,
-                                              "segments of the answer that were sent again")
-						FIELD_OR_ZERO(
-							"response.first_byte", TIME, TXN(first_byte_ns), I64,
-							"from the start to the first byte of the answer at the client")
-							FIELD_OR_ZERO("response.first_frame", COUNT,
-                                                                      TXN(response.first_frame), U64,
-                                                                      "frame with the first byte of the answer")
-								FIELD_OR_ZERO("response.last_frame", COUNT,
-                                                                              TXN(response.last_frame), U64,
-                                                                              "frame with the last byte of the answer")
-									FIELD("response.rate", RATE,
-                                                                              DERIVED(response_rate), F64,
-                                                                              "bytes of the answer by the time from its first byte to its last")
+	FIELD("request.time", INSTANT, TXN(start_ns), I64, "when the client sent the first byte")
+	FIELD("request.bytes", BYTES, TXN(request.n_bytes), U64, "bytes of the request")
+	FIELD("request.retransmitted", COUNT, TXN(request.n_retransmitted), U64, "segments of the request that were sent again")
+	FIELD("request.acked", BOOL, DERIVED(acked), BOOL, "the server's TCP acknowledged the whole request")
+	FIELD_OR_NEGATIVE("request.ack_delay", TIME, DERIVED(ack_delay_ns), I64, "from the end of the request to that acknowledgement, at the vantage point")
+	FIELD_OR_ZERO("request.first_frame", COUNT, TXN(request.first_frame), U64, "frame with the first byte of the request")
+	FIELD_OR_ZERO("request.last_frame", COUNT, TXN(request.last_frame), U64, "frame with the last byte of the request")
+	FIELD_OR_ZERO("request.acked_frame", COUNT, TXN(acked_frame), U64, "frame that acknowledged the whole request")
+	FIELD("response.bytes", BYTES, TXN(response.n_bytes), U64, "bytes of the answer")
+	FIELD("response.retransmitted", COUNT, TXN(response.n_retransmitted), U64, "segments of the answer that were sent again")
+	FIELD_OR_ZERO("response.first_byte", TIME, TXN(first_byte_ns), I64, "from the start to the first byte of the answer at the client")
+	FIELD_OR_ZERO("response.first_frame", COUNT, TXN(response.first_frame), U64, "frame with the first byte of the answer")
+	FIELD_OR_ZERO("response.last_frame", COUNT, TXN(response.last_frame), U64, "frame with the last byte of the answer")
+	FIELD("response.rate", RATE, DERIVED(response_rate), F64, "bytes of the answer by the time from its first byte to its last")
 
 	/* the ledger */
-	CAUSE("client.pause", CU_CLIENT_PAUSE, "mid-request the client sent nothing, though it could") CAUSE(
-		"client.window", CU_CLIENT_WINDOW,
-		"the client's window was closed or too small for the server's data") CAUSE("client.delayed_ack",
-                                                                                           CU_CLIENT_DELAYED_ACK,
-                                                                                           "the server held a small segment for an ACK that the client delayed")
-		CAUSE("network.rtt", CU_NETWORK_RTT, "the round trips that any answer costs, at the connection's minimum") CAUSE(
-			"network.transfer", CU_NETWORK_TRANSFER,
-			"sending at the pace of the ACKs: bandwidth, queues, congestion window") CAUSE("network.loss",
-                                                                                                       CU_NETWORK_LOSS,
-                                                                                                       "waiting for lost data to be sent again")
-			CAUSE("network.connect", CU_NETWORK_CONNECT, "waiting for a lost SYN or SYN-ACK to be sent again") CAUSE(
-				"network.mtu", CU_NETWORK_MTU,
-				"large segments vanished where small ones passed") CAUSE("server.think",
-                                                                                         CU_SERVER_THINK, "the server had the whole request and did not answer yet")
-				CAUSE("server.pause", CU_SERVER_PAUSE, "mid-answer the server sent nothing, though it could") CAUSE(
-					"server.window", CU_SERVER_WINDOW,
-					"the server's window was closed or too small for the client's data")
-					CAUSE("server.delayed_ack", CU_SERVER_DELAYED_ACK,
-                                              "the client held a small segment for an ACK that the server delayed")
-						CAUSE("server.connect", CU_SERVER_CONNECT,
-                                                      "the SYN-ACK took longer than the path explains")
-							CAUSE("unknown.capture", CU_UNKNOWN_CAPTURE, "the capture lacks packets here") FIELD(
-								"party.client",
-								TIME,
-								DERIVED(party_ns[CU_PARTY_CLIENT]), I64,
-								"the sum of client.*") FIELD("party.network", TIME,
-                                                                                             DERIVED(party_ns[CU_PARTY_NETWORK]),
-                                                                                             I64, "the sum of network.*, without network.rtt")
-								FIELD("party.server", TIME,
-                                                                      DERIVED(party_ns[CU_PARTY_SERVER]), I64,
-                                                                      "the sum of server.*")
-									FIELD("party.unknown", TIME,
-                                                                              DERIVED(party_ns[CU_PARTY_UNKNOWN]), I64,
-                                                                              "the sum of unknown.*")
-										NAMED("blame", DERIVED(blame),
-                                                                                      cu_party_names,
-                                                                                      "the party that the ledger blames: client, network, server, unknown or none")
-											NAMED("cause", DERIVED(cause),
-                                                                                              cu_cause_names,
-                                                                                              "the largest cause of that party in the ledger, such as server.think")
-												NAMED("confidence",
-                                                                                                      DERIVED(confidence),
-                                                                                                      cu_confidence_names,
-                                                                                                      "how sure the ledger is: low, medium or high")
+	CAUSE("client.pause", CU_CLIENT_PAUSE, "mid-request the client sent nothing, though it could")
+	CAUSE("client.window", CU_CLIENT_WINDOW, "the client's window was closed or too small for the server's data")
+	CAUSE("client.delayed_ack", CU_CLIENT_DELAYED_ACK, "the server held a small segment for an ACK that the client delayed")
+	CAUSE("network.rtt", CU_NETWORK_RTT, "the round trips that any answer costs, at the connection's minimum")
+	CAUSE("network.transfer", CU_NETWORK_TRANSFER, "sending at the pace of the ACKs: bandwidth, queues, congestion window")
+	CAUSE("network.loss", CU_NETWORK_LOSS, "waiting for lost data to be sent again")
+	CAUSE("network.connect", CU_NETWORK_CONNECT, "waiting for a lost SYN or SYN-ACK to be sent again")
+	CAUSE("network.mtu", CU_NETWORK_MTU, "large segments vanished where small ones passed")
+	CAUSE("server.think", CU_SERVER_THINK, "the server had the whole request and did not answer yet")
+	CAUSE("server.pause", CU_SERVER_PAUSE, "mid-answer the server sent nothing, though it could")
+	CAUSE("server.window", CU_SERVER_WINDOW, "the server's window was closed or too small for the client's data")
+	CAUSE("server.delayed_ack", CU_SERVER_DELAYED_ACK, "the client held a small segment for an ACK that the server delayed")
+	CAUSE("server.connect", CU_SERVER_CONNECT, "the SYN-ACK took longer than the path explains")
+	CAUSE("unknown.capture", CU_UNKNOWN_CAPTURE, "the capture lacks packets here")
+	FIELD("party.client", TIME, DERIVED(party_ns[CU_PARTY_CLIENT]), I64, "the sum of client.*")
+	FIELD("party.network", TIME, DERIVED(party_ns[CU_PARTY_NETWORK]), I64, "the sum of network.*, without network.rtt")
+	FIELD("party.server", TIME, DERIVED(party_ns[CU_PARTY_SERVER]), I64, "the sum of server.*")
+	FIELD("party.unknown", TIME, DERIVED(party_ns[CU_PARTY_UNKNOWN]), I64, "the sum of unknown.*")
+	NAMED("blame", DERIVED(blame), cu_party_names, "the party that the ledger blames: client, network, server, unknown or none")
+	NAMED("cause", DERIVED(cause), cu_cause_names, "the largest cause of that party in the ledger, such as server.think")
+	NAMED("confidence", DERIVED(confidence), cu_confidence_names, "how sure the ledger is: low, medium or high")
 
 	/* the path */
 	FIELD_OR_ZERO("rtt", TIME, ANALYSIS(rtt_ns), I64, "smallest round trip between client and server")
-		FIELD_OR_ZERO("client.rtt", TIME, ANALYSIS(client_rtt_ns), I64,
-                              "smallest round trip between vantage point and client")
-			FIELD_OR_ZERO("server.rtt", TIME, ANALYSIS(server_rtt_ns), I64,
-                                      "smallest round trip between vantage point and server")
-				FIELD("rtt_uncertain", BOOL, ANALYSIS(rtt_uncertain), BOOL,
-                                      "no handshake was seen, or too few samples")
-					NAMED("vantage", ANALYSIS(vantage), vantage_names,
-                                              "where the capture was taken: client, middle, server or unknown")
+	FIELD_OR_ZERO("client.rtt", TIME, ANALYSIS(client_rtt_ns), I64, "smallest round trip between vantage point and client")
+	FIELD_OR_ZERO("server.rtt", TIME, ANALYSIS(server_rtt_ns), I64, "smallest round trip between vantage point and server")
+	FIELD("rtt_uncertain", BOOL, ANALYSIS(rtt_uncertain), BOOL, "no handshake was seen, or too few samples")
+	NAMED("vantage", ANALYSIS(vantage), vantage_names, "where the capture was taken: client, middle, server or unknown")
 
 	/* the ends */
-	FIELD("client", ENDPOINT, CONN(client), ENDPOINT, "address and port of the client, for texts") FIELD_OR_ZERO(
-		"client.ip", ADDRESS, CONN(client), ADDR,
-		"address of the client") FIELD("client.port", PORT, CONN(client_port), U16,
-                                               "port of the client") FIELD("client.bytes", BYTES,
-                                                                           CONN(side[CU_C2S].n_bytes), U64,
-                                                                           "bytes the client sent on the connection, repetitions counted again")
-		FIELD("client.segments", COUNT, CONN(side[CU_C2S].n_segments), U64,
-                      "segments the client sent on the connection") FIELD("client.retransmitted", COUNT,
-                                                                          ANALYSIS(side[CU_C2S].n_retransmitted), U64,
-                                                                          "segments the client sent again on the connection")
-			FIELD("client.zero_windows", COUNT, ANALYSIS(side[CU_C2S].n_zero_windows), U64,
-                              "times the client closed its window on the connection")
-				FIELD("client.keep_alives", COUNT, ANALYSIS(side[CU_C2S].n_keep_alives), U64,
-                                      "keep-alives the client sent on the connection") FIELD("server", ENDPOINT,
-                                                                                             CONN(server), ENDPOINT,
-                                                                                             "address and port of the server, for texts")
-					FIELD_OR_ZERO(
-						"server.ip",
-						ADDRESS, CONN(server), ADDR,
-						"address of the server") FIELD("server.port", PORT,
-                                                                               CONN(server_port), U16,
-                                                                               "port of the server")
-						FIELD("server.bytes", BYTES, CONN(side[CU_S2C].n_bytes), U64,
-                                                      "bytes the server sent on the connection, repetitions counted again")
-							FIELD("server.segments", COUNT, CONN(side[CU_S2C].n_segments),
-                                                              U64, "segments the server sent on the connection")
-								FIELD("server.retransmitted", COUNT,
-                                                                      ANALYSIS(side[CU_S2C].n_retransmitted), U64,
-                                                                      "segments the server sent again on the connection")
-									FIELD("server.zero_windows", COUNT,
-                                                                              ANALYSIS(side[CU_S2C].n_zero_windows),
-                                                                              U64,
-                                                                              "times the server closed its window on the connection")
-										FIELD("server.keep_alives", COUNT,
-                                                                                      ANALYSIS(side[CU_S2C]
-                                                                                                       .n_keep_alives),
-                                                                                      U64,
-                                                                                      "keep-alives the server sent on the connection")
+	FIELD("client", ENDPOINT, CONN(client), ENDPOINT, "address and port of the client, for texts")
+	FIELD_OR_ZERO("client.ip", ADDRESS, CONN(client), ADDR, "address of the client")
+	FIELD("client.port", PORT, CONN(client_port), U16, "port of the client")
+	FIELD("client.bytes", BYTES, CONN(side[CU_C2S].n_bytes), U64, "bytes the client sent on the connection, repetitions counted again")
+	FIELD("client.segments", COUNT, CONN(side[CU_C2S].n_segments), U64, "segments the client sent on the connection")
+	FIELD("client.retransmitted", COUNT, ANALYSIS(side[CU_C2S].n_retransmitted), U64, "segments the client sent again on the connection")
+	FIELD("client.zero_windows", COUNT, ANALYSIS(side[CU_C2S].n_zero_windows), U64, "times the client closed its window on the connection")
+	FIELD("client.keep_alives", COUNT, ANALYSIS(side[CU_C2S].n_keep_alives), U64, "keep-alives the client sent on the connection")
+	FIELD("server", ENDPOINT, CONN(server), ENDPOINT, "address and port of the server, for texts")
+	FIELD_OR_ZERO("server.ip", ADDRESS, CONN(server), ADDR, "address of the server")
+	FIELD("server.port", PORT, CONN(server_port), U16, "port of the server")
+	FIELD("server.bytes", BYTES, CONN(side[CU_S2C].n_bytes), U64, "bytes the server sent on the connection, repetitions counted again")
+	FIELD("server.segments", COUNT, CONN(side[CU_S2C].n_segments), U64, "segments the server sent on the connection")
+	FIELD("server.retransmitted", COUNT, ANALYSIS(side[CU_S2C].n_retransmitted), U64, "segments the server sent again on the connection")
+	FIELD("server.zero_windows", COUNT, ANALYSIS(side[CU_S2C].n_zero_windows), U64, "times the server closed its window on the connection")
+	FIELD("server.keep_alives", COUNT, ANALYSIS(side[CU_S2C].n_keep_alives), U64, "keep-alives the server sent on the connection")
 
 	/* the connection */
-	FIELD("connection.start", INSTANT, CONN(start_ns), I64, "when its first segment was seen") FIELD_OR_NEGATIVE(
-		"connection.duration", TIME, DERIVED(connection_ns), I64,
-		"from its first segment to its last") FIELD_OR_NEGATIVE("connection.bytes", BYTES,
-                                                                        DERIVED(connection_bytes), I64,
-                                                                        "bytes in both directions, repetitions counted again")
-		FIELD_OR_NEGATIVE("connection.segments", COUNT, DERIVED(connection_segments), I64, "segments in both directions") FIELD_OR_NEGATIVE(
-			"connection.retransmitted", COUNT, DERIVED(retransmitted),
-			I64,
-			"segments sent again in both directions") FIELD_OR_NEGATIVE("connection.gaps", COUNT,
-                                                                                    DERIVED(gaps), I64,
-                                                                                    "missing ranges in both directions")
-			FIELD_OR_NEGATIVE("connection.gap_bytes", BYTES, DERIVED(gap_bytes), I64, "bytes of them") FIELD(
-				"connection.window_scaled",
-				BOOL,
-				ANALYSIS(window_scaled), BOOL,
-				"both SYNs carried a window scale") FIELD_OR_ZERO("connection.mss", BYTES,
-                                                                                  ANALYSIS(mss),
-                                                                                  U32, "largest segment its data keeps to")
-				FIELD_OR_ZERO(
-					"connection.handshake_rtt", TIME, ANALYSIS(handshake_rtt_ns), I64,
-					"from the SYN to the ACK that ends the handshake") BIT("connection.syn",
-                                                                                               ANALYSIS(completeness),
-                                                                                               CU_SEEN_SYN,
-                                                                                               "its SYN was seen")
-					BIT("connection.syn_ack", ANALYSIS(completeness), CU_SEEN_SYN_ACK, "its SYN-ACK was seen") BIT(
-						"connection.ack", ANALYSIS(completeness), CU_SEEN_ACK,
-						"the ACK of its handshake was seen") BIT("connection.data",
-                                                                                         ANALYSIS(completeness),
-                                                                                         CU_SEEN_DATA, "data was seen")
-						BIT("connection.fin", ANALYSIS(completeness), CU_SEEN_FIN,
-                                                    "a FIN was seen") BIT("connection.rst", ANALYSIS(completeness),
-                                                                          CU_SEEN_RST,
-                                                                          "a RST was seen") NAMED("connection.close",
-                                                                                                  ANALYSIS(close),
-                                                                                                  close_names,
-                                                                                                  "none, clean, abortive, refused, unanswered or half")
-							NAMED("connection.closed_by", ANALYSIS(closed_by),
-                                                              cu_party_names,
-                                                              "who sent the first FIN or the RST: client, server or none")
-								NAMED("connection.role", CONN(role), role_names,
-                                                                      "how client and server were told apart: syn, syn-ack, learned or guessed")
-									NAMED("connection.end", CONN(end), end_names,
-                                                                              "why it was over: open (the capture ended), closed, reset, idle, evicted or reused")
-										FIELD("connection.continued", BOOL,
-                                                                                      CONN(continued), BOOL,
-                                                                                      "it began before the capture, or in an earlier part of it")
+	FIELD("connection.start", INSTANT, CONN(start_ns), I64, "when its first segment was seen")
+	FIELD_OR_NEGATIVE("connection.duration", TIME, DERIVED(connection_ns), I64, "from its first segment to its last")
+	FIELD_OR_NEGATIVE("connection.bytes", BYTES, DERIVED(connection_bytes), I64, "bytes in both directions, repetitions counted again")
+	FIELD_OR_NEGATIVE("connection.segments", COUNT, DERIVED(connection_segments), I64, "segments in both directions")
+	FIELD_OR_NEGATIVE("connection.retransmitted", COUNT, DERIVED(retransmitted), I64, "segments sent again in both directions")
+	FIELD_OR_NEGATIVE("connection.gaps", COUNT, DERIVED(gaps), I64, "missing ranges in both directions")
+	FIELD_OR_NEGATIVE("connection.gap_bytes", BYTES, DERIVED(gap_bytes), I64, "bytes of them")
+	FIELD("connection.window_scaled", BOOL, ANALYSIS(window_scaled), BOOL, "both SYNs carried a window scale")
+	FIELD_OR_ZERO("connection.mss", BYTES, ANALYSIS(mss), U32, "largest segment its data keeps to")
+	FIELD_OR_ZERO("connection.handshake_rtt", TIME, ANALYSIS(handshake_rtt_ns), I64, "from the SYN to the ACK that ends the handshake")
+	BIT("connection.syn", ANALYSIS(completeness), CU_SEEN_SYN, "its SYN was seen")
+	BIT("connection.syn_ack", ANALYSIS(completeness), CU_SEEN_SYN_ACK, "its SYN-ACK was seen")
+	BIT("connection.ack", ANALYSIS(completeness), CU_SEEN_ACK, "the ACK of its handshake was seen")
+	BIT("connection.data", ANALYSIS(completeness), CU_SEEN_DATA, "data was seen")
+	BIT("connection.fin", ANALYSIS(completeness), CU_SEEN_FIN, "a FIN was seen")
+	BIT("connection.rst", ANALYSIS(completeness), CU_SEEN_RST, "a RST was seen")
+	NAMED("connection.close", ANALYSIS(close), close_names, "none, clean, abortive, refused, unanswered or half")
+	NAMED("connection.closed_by", ANALYSIS(closed_by), cu_party_names, "who sent the first FIN or the RST: client, server or none")
+	NAMED("connection.role", CONN(role), role_names, "how client and server were told apart: syn, syn-ack, learned or guessed")
+	NAMED("connection.end", CONN(end), end_names, "why it was over: open (the capture ended), closed, reset, idle, evicted or reused")
+	FIELD("connection.continued", BOOL, CONN(continued), BOOL, "it began before the capture, or in an earlier part of it")
 
 	/* events */
-	FIELD("events", COUNT, TXN(n_events), U64, "events of the transaction, of all kinds") EVENT(
-		"events.retransmission", CU_EVENT_RETRANSMISSION,
-		"segments sent again after a timeout") EVENT("events.fast_retransmission", CU_EVENT_FAST_RETRANSMISSION,
-                                                             "segments sent again after duplicate ACKs")
-		EVENT("events.spurious_retransmission", CU_EVENT_SPURIOUS_RETRANSMISSION,
-                      "segments sent again that had arrived") EVENT("events.out_of_order", CU_EVENT_OUT_OF_ORDER,
-                                                                    "segments that the network reordered")
-			EVENT("events.lost_segment", CU_EVENT_LOST_SEGMENT, "gaps before a segment") EVENT(
-				"events.ack_lost_segment", CU_EVENT_ACK_LOST_SEGMENT,
-				"ACKs for data that was never captured") EVENT("events.duplicate_ack",
-                                                                               CU_EVENT_DUPLICATE_ACK, "duplicate ACKs")
-				EVENT("events.keep_alive", CU_EVENT_KEEP_ALIVE, "keep-alives") EVENT(
-					"events.keep_alive_ack", CU_EVENT_KEEP_ALIVE_ACK,
-					"answers to keep-alives") EVENT("events.zero_window", CU_EVENT_ZERO_WINDOW,
-                                                                        "segments that closed a window")
-					EVENT("events.zero_window_probe", CU_EVENT_ZERO_WINDOW_PROBE,
-                                              "probes of a closed window") EVENT("events.zero_window_probe_ack",
-                                                                                 CU_EVENT_ZERO_WINDOW_PROBE_ACK,
-                                                                                 "answers to probes of a closed window")
-						EVENT("events.window_full", CU_EVENT_WINDOW_FULL,
-                                                      "segments that filled the other side's window")
-							EVENT("events.window_update", CU_EVENT_WINDOW_UPDATE,
-                                                              "segments that only opened a window") EVENT("events.reset",
-                                                                                                          CU_EVENT_RESET,
-                                                                                                          "segments with RST")
-								EVENT("events.icmp", CU_EVENT_ICMP,
-                                                                      "ICMP errors about the connection")
-									EVENT("events.duplicate_frame",
-                                                                              CU_EVENT_DUPLICATE_FRAME,
-                                                                              "frames that were captured twice")
-										NAMED("reset_by",
-                                                                                      DERIVED(party_of_reset),
-                                                                                      cu_party_names,
-                                                                                      "who sent the RST in this transaction: client, server or none")
-											FIELD("prohibited", BOOL,
-                                                                                              DERIVED(prohibited), BOOL,
-                                                                                              "an ICMP error, and no RST, refused the connection")};
+	FIELD("events", COUNT, TXN(n_events), U64, "events of the transaction, of all kinds")
+	EVENT("events.retransmission", CU_EVENT_RETRANSMISSION, "segments sent again after a timeout")
+	EVENT("events.fast_retransmission", CU_EVENT_FAST_RETRANSMISSION, "segments sent again after duplicate ACKs")
+	EVENT("events.spurious_retransmission", CU_EVENT_SPURIOUS_RETRANSMISSION, "segments sent again that had arrived")
+	EVENT("events.out_of_order", CU_EVENT_OUT_OF_ORDER, "segments that the network reordered")
+	EVENT("events.lost_segment", CU_EVENT_LOST_SEGMENT, "gaps before a segment")
+	EVENT("events.ack_lost_segment", CU_EVENT_ACK_LOST_SEGMENT, "ACKs for data that was never captured")
+	EVENT("events.duplicate_ack", CU_EVENT_DUPLICATE_ACK, "duplicate ACKs")
+	EVENT("events.keep_alive", CU_EVENT_KEEP_ALIVE, "keep-alives")
+	EVENT("events.keep_alive_ack", CU_EVENT_KEEP_ALIVE_ACK, "answers to keep-alives")
+	EVENT("events.zero_window", CU_EVENT_ZERO_WINDOW, "segments that closed a window")
+	EVENT("events.zero_window_probe", CU_EVENT_ZERO_WINDOW_PROBE, "probes of a closed window")
+	EVENT("events.zero_window_probe_ack", CU_EVENT_ZERO_WINDOW_PROBE_ACK, "answers to probes of a closed window")
+	EVENT("events.window_full", CU_EVENT_WINDOW_FULL, "segments that filled the other side's window")
+	EVENT("events.window_update", CU_EVENT_WINDOW_UPDATE, "segments that only opened a window")
+	EVENT("events.reset", CU_EVENT_RESET, "segments with RST")
+	EVENT("events.icmp", CU_EVENT_ICMP, "ICMP errors about the connection")
+	EVENT("events.duplicate_frame", CU_EVENT_DUPLICATE_FRAME, "frames that were captured twice")
+	NAMED("reset_by", DERIVED(party_of_reset), cu_party_names, "who sent the RST in this transaction: client, server or none")
+	FIELD("prohibited", BOOL, DERIVED(prohibited), BOOL, "an ICMP error, and no RST, refused the connection")
+};
+/* clang-format on */
 
 enum { N_FIELDS = sizeof(fields) / sizeof(*fields) };
 

@@ -76,19 +76,10 @@ enum cu_field_base {
 	CU_FIELD_DERIVED,
 	CU_N_FIELD_BASES
 };
-enum cu_field_access {
-	CU_ACCESS_I64,
-	CU_ACCESS_U64,
-	CU_ACCESS_U32,
-	CU_ACCESS_U16,
-	CU_ACCESS_U8,
-	CU_ACCESS_BOOL,
-	CU_ACCESS_BIT,
-	CU_ACCESS_F64,
-	CU_ACCESS_TEXT,
-	CU_ACCESS_ADDR,
-	CU_ACCESS_ENDPOINT
-};
+/* clang-format off */
+enum cu_field_access { CU_ACCESS_I64, CU_ACCESS_U64, CU_ACCESS_U32, CU_ACCESS_U16, CU_ACCESS_U8, CU_ACCESS_BOOL, CU_ACCESS_BIT,
+	CU_ACCESS_F64, CU_ACCESS_TEXT, CU_ACCESS_ADDR, CU_ACCESS_ENDPOINT };
+/* clang-format on */
 
 /* The records a transaction is judged by; NULL where there is none. */
 struct cu_view {

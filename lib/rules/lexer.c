@@ -6,65 +6,42 @@
 #include <string.h>
 #include <strings.h>
 
+/* clang-format off */
 static const struct {
 	const char *word;
 	enum cu_token_kind kind;
 } keywords[] = {
-	{"and", CU_TOKEN_AND},
-	{"or", CU_TOKEN_OR},
-	{"not", CU_TOKEN_NOT},
-	{"in", CU_TOKEN_IN},
-	{"of", CU_TOKEN_OF},
-	{"glob", CU_TOKEN_GLOB},
-	{"contains", CU_TOKEN_CONTAINS},
-	{"startswith", CU_TOKEN_STARTS},
-	{"endswith", CU_TOKEN_ENDS},
-	{"true", CU_TOKEN_TRUE},
-	{"false", CU_TOKEN_FALSE},
+	{"and", CU_TOKEN_AND},           {"or", CU_TOKEN_OR},           {"not", CU_TOKEN_NOT},
+	{"in", CU_TOKEN_IN},             {"of", CU_TOKEN_OF},           {"glob", CU_TOKEN_GLOB},
+	{"contains", CU_TOKEN_CONTAINS}, {"startswith", CU_TOKEN_STARTS}, {"endswith", CU_TOKEN_ENDS},
+	{"true", CU_TOKEN_TRUE},         {"false", CU_TOKEN_FALSE},
 };
+/* clang-format on */
 
 /* K M G T and KiB are powers of 1024, kB MB powers of 1000, as in GNU coreutils; rates, here by the second, are decimal in bits. */
+/* clang-format off */
 static const struct {
 	const char *word;
 	enum cu_type type;
 	double scale;
 } units[] = {
-	{"ns", CU_TYPE_TIME, 1},
-	{"us", CU_TYPE_TIME, 1e3},
-	{"ms", CU_TYPE_TIME, 1e6},
-	{"s", CU_TYPE_TIME, 1e9},
-	{"m", CU_TYPE_TIME, 60e9},
-	{"h", CU_TYPE_TIME, 3600e9},
-	{"d", CU_TYPE_TIME, 86400e9},
-	{"\xc2\xb5s", CU_TYPE_TIME, 1e3},
-	{"B", CU_TYPE_BYTES, 1},
-	{"K", CU_TYPE_BYTES, 1024},
-	{"M", CU_TYPE_BYTES, 1048576},
-	{"G", CU_TYPE_BYTES, 1073741824},
-	{"T", CU_TYPE_BYTES, 1099511627776},
-	{"KiB", CU_TYPE_BYTES, 1024},
-	{"MiB", CU_TYPE_BYTES, 1048576},
-	{"GiB", CU_TYPE_BYTES, 1073741824},
+	{"ns", CU_TYPE_TIME, 1},       {"us", CU_TYPE_TIME, 1e3},     {"ms", CU_TYPE_TIME, 1e6},
+	{"s", CU_TYPE_TIME, 1e9},      {"m", CU_TYPE_TIME, 60e9},     {"h", CU_TYPE_TIME, 3600e9},
+	{"d", CU_TYPE_TIME, 86400e9},  {"\xc2\xb5s", CU_TYPE_TIME, 1e3},
+	{"B", CU_TYPE_BYTES, 1},       {"K", CU_TYPE_BYTES, 1024},    {"M", CU_TYPE_BYTES, 1048576},
+	{"G", CU_TYPE_BYTES, 1073741824}, {"T", CU_TYPE_BYTES, 1099511627776},
+	{"KiB", CU_TYPE_BYTES, 1024},  {"MiB", CU_TYPE_BYTES, 1048576}, {"GiB", CU_TYPE_BYTES, 1073741824},
 	{"TiB", CU_TYPE_BYTES, 1099511627776},
-	{"kB", CU_TYPE_BYTES, 1e3},
-	{"KB", CU_TYPE_BYTES, 1e3},
-	{"MB", CU_TYPE_BYTES, 1e6},
-	{"GB", CU_TYPE_BYTES, 1e9},
-	{"TB", CU_TYPE_BYTES, 1e12},
-	{"B/s", CU_TYPE_RATE, 1},
-	{"kB/s", CU_TYPE_RATE, 1e3},
-	{"KB/s", CU_TYPE_RATE, 1e3},
-	{"MB/s", CU_TYPE_RATE, 1e6},
-	{"GB/s", CU_TYPE_RATE, 1e9},
-	{"KiB/s", CU_TYPE_RATE, 1024},
-	{"MiB/s", CU_TYPE_RATE, 1048576},
-	{"GiB/s", CU_TYPE_RATE, 1073741824},
-	{"bit/s", CU_TYPE_RATE, 1 / 8.0},
-	{"kbit/s", CU_TYPE_RATE, 1e3 / 8},
-	{"Mbit/s", CU_TYPE_RATE, 1e6 / 8},
+	{"kB", CU_TYPE_BYTES, 1e3},    {"KB", CU_TYPE_BYTES, 1e3},    {"MB", CU_TYPE_BYTES, 1e6},
+	{"GB", CU_TYPE_BYTES, 1e9},    {"TB", CU_TYPE_BYTES, 1e12},
+	{"B/s", CU_TYPE_RATE, 1},      {"kB/s", CU_TYPE_RATE, 1e3},   {"KB/s", CU_TYPE_RATE, 1e3},
+	{"MB/s", CU_TYPE_RATE, 1e6},   {"GB/s", CU_TYPE_RATE, 1e9},   {"KiB/s", CU_TYPE_RATE, 1024},
+	{"MiB/s", CU_TYPE_RATE, 1048576}, {"GiB/s", CU_TYPE_RATE, 1073741824},
+	{"bit/s", CU_TYPE_RATE, 1 / 8.0}, {"kbit/s", CU_TYPE_RATE, 1e3 / 8}, {"Mbit/s", CU_TYPE_RATE, 1e6 / 8},
 	{"Gbit/s", CU_TYPE_RATE, 1e9 / 8},
 	{"%", CU_TYPE_RATIO, 0.01},
 };
+/* clang-format on */
 
 static const char unit_list[] = "units are ns us ms s m h d, B K M G T KiB kB MiB MB, kbit/s Mbit/s MB/s, %";
 
@@ -307,43 +284,25 @@ static void take_text(struct cu_token *token, const char *p, size_t len)
 
 static void take_operator(struct cu_token *token, const char *p, size_t len)
 {
+	/* clang-format off */
 	static const struct {
 		const char *text;
 		enum cu_token_kind kind;
 		const char *instead; /* of an operator of other languages */
 	} operators[] = {
-		{"===", CU_TOKEN_ERROR, "=="},
-		{"!==", CU_TOKEN_ERROR, "!="},
-		{"&&", CU_TOKEN_ERROR, "and"},
-		{"||", CU_TOKEN_ERROR, "or"},
-		{"<>", CU_TOKEN_ERROR, "!="},
-		{"=~", CU_TOKEN_ERROR, "~ and a glob"},
-		{"=<", CU_TOKEN_ERROR, "<="},
-		{"=>", CU_TOKEN_ERROR, ">="},
-		{"!~", CU_TOKEN_ERROR, "not name ~ \"...\""},
-		{"<=", CU_TOKEN_LE, NULL},
-		{">=", CU_TOKEN_GE, NULL},
-		{"==", CU_TOKEN_EQ, NULL},
-		{"!=", CU_TOKEN_NE, NULL},
-		{"<", CU_TOKEN_LT, NULL},
-		{">", CU_TOKEN_GT, NULL},
-		{"=", CU_TOKEN_EQ, NULL},
-		{"!", CU_TOKEN_ERROR, "not"},
-		{"+", CU_TOKEN_PLUS, NULL},
-		{"-", CU_TOKEN_MINUS, NULL},
-		{"*", CU_TOKEN_TIMES, NULL},
-		{"/", CU_TOKEN_DIVIDE, NULL},
-		{"(", CU_TOKEN_OPEN, NULL},
-		{")", CU_TOKEN_CLOSE, NULL},
-		{",", CU_TOKEN_COMMA, NULL},
-		{"~", CU_TOKEN_TILDE, NULL},
-		{"&", CU_TOKEN_ERROR, "and"},
-		{"|", CU_TOKEN_ERROR, "or"},
-		{"[", CU_TOKEN_ERROR, "("},
-		{"]", CU_TOKEN_ERROR, ")"},
-		{"{", CU_TOKEN_ERROR, "("},
+		{"===", CU_TOKEN_ERROR, "=="}, {"!==", CU_TOKEN_ERROR, "!="}, {"&&", CU_TOKEN_ERROR, "and"},
+		{"||", CU_TOKEN_ERROR, "or"},  {"<>", CU_TOKEN_ERROR, "!="},  {"=~", CU_TOKEN_ERROR, "~ and a glob"},
+		{"=<", CU_TOKEN_ERROR, "<="},  {"=>", CU_TOKEN_ERROR, ">="},  {"!~", CU_TOKEN_ERROR, "not name ~ \"...\""},
+		{"<=", CU_TOKEN_LE, NULL},     {">=", CU_TOKEN_GE, NULL},     {"==", CU_TOKEN_EQ, NULL},
+		{"!=", CU_TOKEN_NE, NULL},     {"<", CU_TOKEN_LT, NULL},      {">", CU_TOKEN_GT, NULL},
+		{"=", CU_TOKEN_EQ, NULL},      {"!", CU_TOKEN_ERROR, "not"},  {"+", CU_TOKEN_PLUS, NULL},
+		{"-", CU_TOKEN_MINUS, NULL},   {"*", CU_TOKEN_TIMES, NULL},   {"/", CU_TOKEN_DIVIDE, NULL},
+		{"(", CU_TOKEN_OPEN, NULL},    {")", CU_TOKEN_CLOSE, NULL},   {",", CU_TOKEN_COMMA, NULL},
+		{"~", CU_TOKEN_TILDE, NULL},   {"&", CU_TOKEN_ERROR, "and"},  {"|", CU_TOKEN_ERROR, "or"},
+		{"[", CU_TOKEN_ERROR, "("},    {"]", CU_TOKEN_ERROR, ")"},    {"{", CU_TOKEN_ERROR, "("},
 		{"}", CU_TOKEN_ERROR, ")"},
 	};
+	/* clang-format on */
 	for (size_t i = 0; i < sizeof(operators) / sizeof(*operators); i++) {
 		size_t n = strlen(operators[i].text);
 		if (n <= len && memcmp(p, operators[i].text, n) == 0) {

@@ -7,6 +7,7 @@
 #include "lib/base/units.h"
 #include "lib/rules/field.h"
 
+/* clang-format off */
 enum cu_token_kind {
 	CU_TOKEN_END = 0,
 	CU_TOKEN_NAME,    /* server.think */
@@ -14,33 +15,15 @@ enum cu_token_kind {
 	CU_TOKEN_TEXT,    /* "..." or '...' */
 	CU_TOKEN_ADDRESS, /* 10.0.0.1, 2001:db8::1 */
 	CU_TOKEN_NETWORK, /* 10.0.0.0/8 */
-	CU_TOKEN_LT,
-	CU_TOKEN_LE,
-	CU_TOKEN_GT,
-	CU_TOKEN_GE,
-	CU_TOKEN_EQ,
-	CU_TOKEN_NE,
-	CU_TOKEN_PLUS,
-	CU_TOKEN_MINUS,
-	CU_TOKEN_TIMES,
-	CU_TOKEN_DIVIDE,
-	CU_TOKEN_OPEN,
-	CU_TOKEN_CLOSE,
-	CU_TOKEN_COMMA,
-	CU_TOKEN_TILDE,
-	CU_TOKEN_AND,
-	CU_TOKEN_OR,
-	CU_TOKEN_NOT,
-	CU_TOKEN_IN,
-	CU_TOKEN_OF,
-	CU_TOKEN_GLOB,
-	CU_TOKEN_CONTAINS,
-	CU_TOKEN_STARTS,
-	CU_TOKEN_ENDS,
-	CU_TOKEN_TRUE,
-	CU_TOKEN_FALSE,
-	CU_TOKEN_ERROR, /* message says why */
+	CU_TOKEN_LT, CU_TOKEN_LE, CU_TOKEN_GT, CU_TOKEN_GE, CU_TOKEN_EQ, CU_TOKEN_NE,
+	CU_TOKEN_PLUS, CU_TOKEN_MINUS, CU_TOKEN_TIMES, CU_TOKEN_DIVIDE,
+	CU_TOKEN_OPEN, CU_TOKEN_CLOSE, CU_TOKEN_COMMA, CU_TOKEN_TILDE,
+	CU_TOKEN_AND, CU_TOKEN_OR, CU_TOKEN_NOT, CU_TOKEN_IN, CU_TOKEN_OF,
+	CU_TOKEN_GLOB, CU_TOKEN_CONTAINS, CU_TOKEN_STARTS, CU_TOKEN_ENDS,
+	CU_TOKEN_TRUE, CU_TOKEN_FALSE,
+	CU_TOKEN_ERROR,   /* message says why */
 };
+/* clang-format on */
 
 struct cu_token {
 	enum cu_token_kind kind;

@@ -77,9 +77,10 @@ void cu_names_release(struct cu_names_table *table)
 enum item_kind { ITEM_RULE, ITEM_IGNORE, ITEM_MACRO, ITEM_LIST, ITEM_INCLUDE, ITEM_TESTS, ITEM_SETTINGS, N_ITEM_KINDS };
 
 /* The keys of each kind of item; the first is what tells the kind. */
+/* clang-format off */
 static const char *const item_keys[N_ITEM_KINDS][14] = {
-	[ITEM_RULE] = {"rule", "condition", "blame", "cause", "confidence", "output", "advice", "enabled", "append",
-                       "override", "description", "tags"},
+	[ITEM_RULE] = {"rule", "condition", "blame", "cause", "confidence", "output", "advice", "enabled", "append", "override",
+	               "description", "tags"},
 	[ITEM_IGNORE] = {"ignore", "condition", "enabled", "append", "override", "description", "tags"},
 	[ITEM_MACRO] = {"macro", "condition", "append", "override", "description"},
 	[ITEM_LIST] = {"list", "items", "append", "override", "description"},
@@ -87,6 +88,7 @@ static const char *const item_keys[N_ITEM_KINDS][14] = {
 	[ITEM_TESTS] = {"tests"},
 	[ITEM_SETTINGS] = {"slow", "services", "description"},
 };
+/* clang-format on */
 
 static const char *const kind_words[N_ITEM_KINDS] = {"a rule",     "an ignore", "a macro", "a list",
                                                      "an include", "tests",     "settings"};

@@ -353,15 +353,13 @@ static void compare_things(struct cu_program *program, struct cu_atom *atom, con
 
 static void compare_quantities(struct cu_program *program, struct cu_atom *atom, const struct cu_expr *expr)
 {
-	static const uint8_t ops[][2] = {
-		/* as written, and with its sides changed over */
-		[CU_TOKEN_LT - CU_TOKEN_LT] = {CU_ATOM_LT, CU_ATOM_GT},
-		[CU_TOKEN_LE - CU_TOKEN_LT] = {CU_ATOM_LE, CU_ATOM_GE},
-		[CU_TOKEN_GT - CU_TOKEN_LT] = {CU_ATOM_GT, CU_ATOM_LT},
-		[CU_TOKEN_GE - CU_TOKEN_LT] = {CU_ATOM_GE, CU_ATOM_LE},
-		[CU_TOKEN_EQ - CU_TOKEN_LT] = {CU_ATOM_EQ, CU_ATOM_EQ},
-		[CU_TOKEN_NE - CU_TOKEN_LT] = {CU_ATOM_NE, CU_ATOM_NE},
+	/* clang-format off */
+	static const uint8_t ops[][2] = { /* as written, and with its sides changed over */
+		[CU_TOKEN_LT - CU_TOKEN_LT] = {CU_ATOM_LT, CU_ATOM_GT}, [CU_TOKEN_LE - CU_TOKEN_LT] = {CU_ATOM_LE, CU_ATOM_GE},
+		[CU_TOKEN_GT - CU_TOKEN_LT] = {CU_ATOM_GT, CU_ATOM_LT}, [CU_TOKEN_GE - CU_TOKEN_LT] = {CU_ATOM_GE, CU_ATOM_LE},
+		[CU_TOKEN_EQ - CU_TOKEN_LT] = {CU_ATOM_EQ, CU_ATOM_EQ}, [CU_TOKEN_NE - CU_TOKEN_LT] = {CU_ATOM_NE, CU_ATOM_NE},
 	};
+	/* clang-format on */
 	/* The constant goes to the right, so that 1s < total and total > 1s are one atom. */
 	bool turned = expr->a->kind == CU_EXPR_NUMBER;
 	atom->op = ops[expr->op - CU_TOKEN_LT][turned];

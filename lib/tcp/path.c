@@ -84,11 +84,12 @@ static void summarise(struct cu_path_scratch *scratch, int dir, struct cu_path_s
 
 enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 {
-	/* An end on the same host answers within its own scheduling: a small share of any real path. */
+	/* An end on the same host answers within its own scheduling, and that is a small share of any real path. */
 	enum { SHARE = 8 };
+	const int64_t host_ns = 2 * CU_NS_PER_MS;
 	int64_t total = client_rtt_ns + server_rtt_ns;
-	bool near_client = client_rtt_ns < total / SHARE;
-	bool near_server = server_rtt_ns < total / SHARE;
+	bool near_client = client_rtt_ns < total / SHARE && client_rtt_ns < host_ns;
+	bool near_server = server_rtt_ns < total / SHARE && server_rtt_ns < host_ns;
 	return near_client ? CU_VANTAGE_CLIENT : near_server ? CU_VANTAGE_SERVER : CU_VANTAGE_MIDDLE;
 }
 

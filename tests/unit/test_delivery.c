@@ -182,6 +182,7 @@ static void test_path_measures_both_sides(void **state)
 		{97000, 100, CU_VANTAGE_CLIENT},
 		{100, 97000, CU_VANTAGE_SERVER},
 		{40000, 50000, CU_VANTAGE_MIDDLE},
+		{9000, 88000, CU_VANTAGE_MIDDLE}, /* not far from the server, but not on it */
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -2,11 +2,11 @@
  * Rules: conditions and their values, layers, verdicts, services, texts, what
  * ships, and that judging allocates nothing.
  */
-#include "lib/rules/rules.h"
 #include "lib/base/nearest.h"
 #include "lib/rules/classify.h"
 #include "lib/rules/finding.h"
 #include "lib/rules/program.h"
+#include "lib/rules/rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,23 +49,44 @@ static struct cu_text text(const char *data)
 static void world_init(struct world *w)
 {
 	*w = (struct world){
-		.transaction = {.stream = 7, .number = 3, .kind = CU_TXN_REQUEST, .outcome = CU_OUTCOME_ANSWERED, .certainty = 90,
-	                        .start_ns = INT64_C(1708090323123456789), .total_ns = 2100 * MS, .acked_frame = 6, .ack_delay_ns = 20 * MS,
-	                        .first_byte_ns = 2050 * MS, .name = text("GET /reports/daily?x=1"),
-	                        .request = {.n_bytes = 1495, .first_frame = 4, .last_frame = 5},
-	                        .response = {.n_bytes = 50000, .first_frame = 11, .last_frame = 40, .n_retransmitted = 2}},
-		.connection = {.stream = 7, .client = addr("10.0.0.42"), .client_port = 51006, .server = addr("10.0.0.5"),
-	                       .server_port = 5432, .start_ns = INT64_C(1708090320123456789), .end_ns = INT64_C(1708090330123456789),
+		.transaction =
+			{.stream = 7,
+	                 .number = 3,
+	                 .kind = CU_TXN_REQUEST,
+	                 .outcome = CU_OUTCOME_ANSWERED,
+	                 .certainty = 90,
+	                 .start_ns = INT64_C(1708090323123456789),
+	                 .total_ns = 2100 * MS,
+	                 .acked_frame = 6,
+	                 .ack_delay_ns = 20 * MS,
+	                 .first_byte_ns = 2050 * MS,
+	                 .name = text("GET /reports/daily?x=1"),
+	                 .request = {.n_bytes = 1495, .first_frame = 4, .last_frame = 5},
+	                 .response = {.n_bytes = 50000, .first_frame = 11, .last_frame = 40, .n_retransmitted = 2}},
+		.connection = {.stream = 7,
+	                       .client = addr("10.0.0.42"),
+	                       .client_port = 51006,
+	                       .server = addr("10.0.0.5"),
+	                       .server_port = 5432,
+	                       .start_ns = INT64_C(1708090320123456789),
+	                       .end_ns = INT64_C(1708090330123456789),
 	                       .side = {{.n_bytes = 3000, .n_segments = 10}, {.n_bytes = 60000, .n_segments = 45}}},
-		.analysis = {.stream = 7, .rtt_ns = 20 * MS, .client_rtt_ns = 5 * MS, .server_rtt_ns = 15 * MS, .mss = 1460,
-	                     .window_scaled = true, .vantage = CU_VANTAGE_MIDDLE,
+		.analysis = {.stream = 7,
+	                     .rtt_ns = 20 * MS,
+	                     .client_rtt_ns = 5 * MS,
+	                     .server_rtt_ns = 15 * MS,
+	                     .mss = 1460,
+	                     .window_scaled = true,
+	                     .vantage = CU_VANTAGE_MIDDLE,
 	                     .completeness = CU_SEEN_SYN | CU_SEEN_SYN_ACK | CU_SEEN_ACK | CU_SEEN_DATA},
 	};
 	w->transaction.ledger[CU_NETWORK_RTT].ns = 20 * MS;
 	w->transaction.ledger[CU_SERVER_THINK].ns = 2000 * MS;
 	w->transaction.ledger[CU_NETWORK_TRANSFER].ns = 80 * MS;
-	w->transaction.events[0] = (struct cu_event){.kind = CU_EVENT_KEEP_ALIVE, .dir = CU_C2S, .count = 2, .frame = 7};
-	w->transaction.events[1] = (struct cu_event){.kind = CU_EVENT_KEEP_ALIVE_ACK, .dir = CU_S2C, .count = 2, .frame = 8};
+	w->transaction.events[0] =
+		(struct cu_event){.kind = CU_EVENT_KEEP_ALIVE, .dir = CU_C2S, .count = 2, .frame = 7};
+	w->transaction.events[1] =
+		(struct cu_event){.kind = CU_EVENT_KEEP_ALIVE_ACK, .dir = CU_S2C, .count = 2, .frame = 8};
 	w->transaction.n_events = 4;
 	w->transaction.n_kept = 2;
 	w->facts = (struct cu_facts){&w->transaction, &w->connection, &w->analysis, false};
@@ -133,6 +154,7 @@ static void check_conditions(const struct cu_facts *facts, const char *const *co
 static void test_condition_true(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const char *const conditions[] = {
 		"true",
 		"server.think > 50% of total",
@@ -213,6 +235,7 @@ static void test_condition_true(void **state)
 		"1s < total",
 		"total in (1s-3s)",
 	};
+	/* clang-format on */
 	struct world w;
 	world_init(&w);
 	check_conditions(&w.facts, conditions, COUNT(conditions), true);
@@ -221,6 +244,7 @@ static void test_condition_true(void **state)
 static void test_condition_false(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const char *const conditions[] = {
 		"server.think < 50% of total",
 		"total > 1s and rtt > 1s",
@@ -237,6 +261,7 @@ static void test_condition_false(void **state)
 		"connection.rst or connection.fin",
 		"count(rtt > 1s, kind == close) > 0",
 	};
+	/* clang-format on */
 	struct world w;
 	world_init(&w);
 	check_conditions(&w.facts, conditions, COUNT(conditions), false);
@@ -245,6 +270,7 @@ static void test_condition_false(void **state)
 static void test_condition_of_missing_value(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const char *const not_true[] = {
 		"rtt > 0", "rtt <= 1s", "rtt == 5ms", "rtt != 5ms", "rtt in (0-1000s)", "2 * rtt + 5ms > 1ms", "min(rtt, total) < 9s",
 		"max(total, rtt) > 1s", "total / response.first_byte > 0", "abs(rtt) >= 0", "has(rtt)", "has(name)", "name == x",
@@ -253,9 +279,12 @@ static void test_condition_of_missing_value(void **state)
 		"response.bytes / request.bytes > 0", "connection.bytes >= 0", "server.port in (0-65535)", "service != x",
 		"client.ip == server.ip", "client.ip != server.ip", "name != service",
 	};
+	/* clang-format on */
 	static const char *const true_all_the_same[] = {
-		"not (rtt > 1s)", "not has(rtt)", "not name == x", "client.ip not in (10.0.0.0/8)", "not connection.syn",
-		"count(rtt > 0, total > 0) == 1", "server.think >= 0", "vantage == unknown",
+		"not (rtt > 1s)",     "not has(rtt)",
+		"not name == x",      "client.ip not in (10.0.0.0/8)",
+		"not connection.syn", "count(rtt > 0, total > 0) == 1",
+		"server.think >= 0",  "vantage == unknown",
 	};
 	struct world w;
 	world_init(&w);
@@ -271,6 +300,7 @@ static void test_condition_of_missing_value(void **state)
 static void test_glob_patterns(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const struct {
 		const char *pattern, *text;
 		bool match;
@@ -283,6 +313,7 @@ static void test_glob_patterns(void **state)
 		{"*a*b*c*", "xxaxxbxxc", true}, {"*a*b*c*", "xxcxxbxxa", false}, {"a*b", "aXb", true}, {"a*b", "aXbY", false},
 		{"*aab", "aaaaaab", true}, {"[a-]x", "-x", true},
 	};
+	/* clang-format on */
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		bool match = cu_glob(cases[i].pattern, strlen(cases[i].pattern), cases[i].text, strlen(cases[i].text));
 		if (match != cases[i].match) {
@@ -343,7 +374,8 @@ static const char *rule_for(const char *bottom, const char *middle, const char *
 static void test_layers_first_match_wins(void **state)
 {
 	(void)state;
-	assert_string_equal(rule_for(RULE("a", "false") RULE("b", "total > 1s") RULE("c", "total > 1s or tls"), NULL, NULL), "b");
+	assert_string_equal(
+		rule_for(RULE("a", "false") RULE("b", "total > 1s") RULE("c", "total > 1s or tls"), NULL, NULL), "b");
 	assert_string_equal(rule_for(RULE("a", "true"), NULL, NULL), "a");
 	assert_string_equal(rule_for("", NULL, NULL), "");
 	assert_string_equal(rule_for("# nothing but a comment\n", NULL, NULL), "");
@@ -362,22 +394,39 @@ static void test_layers_same_name_takes_the_place(void **state)
 	/* b becomes true, but stays behind a. */
 	assert_string_equal(rule_for(RULE("a", "total > 1s") RULE("b", "false"), RULE("b", "true"), NULL), "a");
 	assert_string_equal(rule_for(RULE("a", "total > 1s") RULE("b", "true"), RULE("a", "false"), NULL), "b");
-	assert_string_equal(rule_for(RULE("a", "total > 1s") RULE("b", "true"), "- {rule: a, enabled: false}\n", NULL), "b");
+	assert_string_equal(rule_for(RULE("a", "total > 1s") RULE("b", "true"), "- {rule: a, enabled: false}\n", NULL),
+	                    "b");
 	assert_string_equal(rule_for(RULE("a", "total > 1s") RULE("b", "true"), "- {rule: a, enabled: false}\n",
-	                             "- {rule: a, enabled: true}\n"), "a");
+	                             "- {rule: a, enabled: true}\n"),
+	                    "a");
 }
 
 static void test_layers_append_and_override(void **state)
 {
 	(void)state;
-	assert_string_equal(rule_for(RULE("a", "total > 1s or tls"), "- {rule: a, condition: and tls, append: true}\n", NULL), "");
-	assert_string_equal(rule_for(RULE("a", "tls"), "- {rule: a, condition: or total > 1s, override: {condition: append}}\n", NULL), "a");
-	assert_string_equal(rule_for(RULE("a", "tls") "- {rule: a, condition: or total > 1s, append: true}\n", NULL, NULL), "a");
-	assert_string_equal(rule_for("- {macro: m, condition: tls}\n" RULE("a", "m"), "- {macro: m, condition: total > 1s}\n", NULL), "a");
-	assert_string_equal(rule_for("- {macro: m, condition: tls}\n" RULE("a", "m"), "- {macro: m, condition: or total > 1s, append: true}\n", NULL), "a");
-	assert_string_equal(rule_for("- {list: l, items: [80]}\n" RULE("a", "server.port in (l)"), "- {list: l, items: [5432], append: true}\n", NULL), "a");
-	assert_string_equal(rule_for("- {list: l, items: [80]}\n" RULE("a", "server.port in l"), "- {list: l, items: [5432]}\n", NULL), "a");
-	assert_string_equal(rule_for("- {list: k, items: [5432]}\n- {list: l, items: [80, k]}\n" RULE("a", "server.port in (443, l)"), NULL, NULL), "a");
+	assert_string_equal(
+		rule_for(RULE("a", "total > 1s or tls"), "- {rule: a, condition: and tls, append: true}\n", NULL), "");
+	assert_string_equal(rule_for(RULE("a", "tls"),
+	                             "- {rule: a, condition: or total > 1s, override: {condition: append}}\n", NULL),
+	                    "a");
+	assert_string_equal(
+		rule_for(RULE("a", "tls") "- {rule: a, condition: or total > 1s, append: true}\n", NULL, NULL), "a");
+	assert_string_equal(rule_for("- {macro: m, condition: tls}\n" RULE("a", "m"),
+	                             "- {macro: m, condition: total > 1s}\n", NULL),
+	                    "a");
+	assert_string_equal(rule_for("- {macro: m, condition: tls}\n" RULE("a", "m"),
+	                             "- {macro: m, condition: or total > 1s, append: true}\n", NULL),
+	                    "a");
+	assert_string_equal(rule_for("- {list: l, items: [80]}\n" RULE("a", "server.port in (l)"),
+	                             "- {list: l, items: [5432], append: true}\n", NULL),
+	                    "a");
+	assert_string_equal(rule_for("- {list: l, items: [80]}\n" RULE("a", "server.port in l"),
+	                             "- {list: l, items: [5432]}\n", NULL),
+	                    "a");
+	assert_string_equal(rule_for("- {list: k, items: [5432]}\n- {list: l, items: [80, k]}\n" RULE(
+					     "a", "server.port in (443, l)"),
+	                             NULL, NULL),
+	                    "a");
 }
 
 static void test_layers_override_keeps_other_keys(void **state)
@@ -399,8 +448,10 @@ static void test_macro_of_any_unit(void **state)
 {
 	(void)state;
 	assert_string_equal(rule_for("- {macro: allowance, condition: 2 * rtt + 50ms}\n"
-	                             "- {macro: half, condition: 50% of total}\n"
-	                             RULE("a", "request.ack_delay < allowance and server.think > half"), NULL, NULL), "a");
+	                             "- {macro: half, condition: 50% of total}\n" RULE(
+					     "a", "request.ack_delay < allowance and server.think > half"),
+	                             NULL, NULL),
+	                    "a");
 }
 
 static void test_ignore_makes_not_slow(void **state)
@@ -409,7 +460,8 @@ static void test_ignore_makes_not_slow(void **state)
 	struct world w;
 	struct cu_verdict verdict;
 	world_init(&w);
-	struct cu_rules *rules = load("- {rule: a, condition: total > 1s}\n", "- {ignore: reports, condition: 'name ~ \"GET /reports/*\"'}\n", NULL);
+	struct cu_rules *rules = load("- {rule: a, condition: total > 1s}\n",
+	                              "- {ignore: reports, condition: 'name ~ \"GET /reports/*\"'}\n", NULL);
 	judge(rules, &w, &verdict);
 	assert_false(verdict.slow);
 	assert_int_equal(verdict.blame, CU_PARTY_NONE);
@@ -426,9 +478,11 @@ static void test_verdict_of_rule(void **state)
 	struct world w;
 	struct cu_verdict verdict;
 	world_init(&w);
-	struct cu_rules *rules = load("- rule: mine\n  condition: total > 1s\n  blame: network\n  confidence: medium\n"
-	                              "  output: \"{server} {service} took {server.think}, {server.think / total} of {total}; {{x}} {response.rate}\"\n"
-	                              "  advice: |\n    see {name}\n    at {request.time}\n", NULL, NULL);
+	struct cu_rules *rules = load(
+		"- rule: mine\n  condition: total > 1s\n  blame: network\n  confidence: medium\n"
+		"  output: \"{server} {service} took {server.think}, {server.think / total} of {total}; {{x}} {response.rate}\"\n"
+		"  advice: |\n    see {name}\n    at {request.time}\n",
+		NULL, NULL);
 	judge(rules, &w, &verdict);
 	assert_int_equal(verdict.stream, 7);
 	assert_int_equal(verdict.number, 3);
@@ -453,7 +507,8 @@ static void test_verdict_text_of_missing_values(void **state)
 	w.facts.analysis = NULL;
 	w.connection.server_port = 20001;
 	w.transaction.name = (struct cu_text){NULL, 0};
-	struct cu_rules *rules = load("- {rule: a, condition: 'true', output: '{rtt} {2 * rtt} {name} {service} {vantage}'}\n", NULL, NULL);
+	struct cu_rules *rules = load(
+		"- {rule: a, condition: 'true', output: '{rtt} {2 * rtt} {name} {service} {vantage}'}\n", NULL, NULL);
 	judge(rules, &w, &verdict);
 	assert_text(verdict.why, "unknown unknown unknown the service at port 20001 unknown");
 	cu_rules_free(rules);
@@ -495,6 +550,7 @@ static void test_ledger_verdicts(void **state)
 	(void)state;
 	enum { LOW = CU_CONFIDENCE_LOW, MEDIUM = CU_CONFIDENCE_MEDIUM, HIGH = CU_CONFIDENCE_HIGH };
 	enum { ANSWERED = CU_OUTCOME_ANSWERED, REQUEST = CU_TXN_REQUEST, CONNECT = CU_TXN_CONNECT };
+	/* clang-format off */
 	static const struct ledger_case cases[] = {
 		{"server thinks", ANSWERED, REQUEST, {[CU_NETWORK_RTT] = 20, [CU_SERVER_THINK] = 2000}, 90, 0, false, true,
 	         CU_PARTY_SERVER, CU_SERVER_THINK, HIGH},
@@ -545,6 +601,7 @@ static void test_ledger_verdicts(void **state)
 	         CU_CONFIDENCE_NONE},
 		{"nothing in it", ANSWERED, REQUEST, {0}, 100, 0, false, false, CU_PARTY_NONE, CU_CAUSE_NONE, CU_CONFIDENCE_NONE},
 	};
+	/* clang-format on */
 	struct cu_rules *rules = load("", NULL, NULL);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		const struct ledger_case *c = &cases[i];
@@ -562,15 +619,18 @@ static void test_ledger_verdicts(void **state)
 			t->total_ns += c->ms[cause] * MS;
 		}
 		if (c->reset_dir) {
-			t->events[t->n_kept++] = (struct cu_event){.kind = CU_EVENT_RESET, .dir = c->reset_dir == 1 ? CU_C2S : CU_S2C, .count = 1};
+			t->events[t->n_kept++] = (struct cu_event){
+				.kind = CU_EVENT_RESET, .dir = c->reset_dir == 1 ? CU_C2S : CU_S2C, .count = 1};
 		}
 		if (c->icmp) {
 			t->events[t->n_kept++] = (struct cu_event){.kind = CU_EVENT_ICMP, .count = 1};
 		}
 		judge(rules, &w, &verdict);
-		if (verdict.slow != c->slow || verdict.blame != c->blame || verdict.cause != c->cause || verdict.confidence != c->confidence) {
-			print_error("%s: %s %s %s %s\n", c->name, verdict.slow ? "slow" : "-", cu_party_name(verdict.blame),
-			            cu_cause_name(verdict.cause), cu_confidence_name(verdict.confidence));
+		if (verdict.slow != c->slow || verdict.blame != c->blame || verdict.cause != c->cause ||
+		    verdict.confidence != c->confidence) {
+			print_error("%s: %s %s %s %s\n", c->name, verdict.slow ? "slow" : "-",
+			            cu_party_name(verdict.blame), cu_cause_name(verdict.cause),
+			            cu_confidence_name(verdict.confidence));
 			fail();
 		}
 		bool judged = c->blame != CU_PARTY_NONE || c->slow;
@@ -588,7 +648,8 @@ static void test_ledger_words_have_figures(void **state)
 	world_init(&w);
 	struct cu_rules *rules = load("", NULL, NULL);
 	judge(rules, &w, &verdict);
-	assert_text(verdict.why, "10.0.0.5:5432 acknowledged the whole request after 20.0 ms and first answered 2.00 s later");
+	assert_text(verdict.why,
+	            "10.0.0.5:5432 acknowledged the whole request after 20.0 ms and first answered 2.00 s later");
 	assert_text(verdict.advice, "look at what postgresql on 10.0.0.5 did at 2024-02-16T13:32:03.123Z");
 	/* Every cause has words of its own. */
 	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
@@ -615,6 +676,7 @@ static int64_t slow_over(struct cu_rules *rules, const char *ip, unsigned port, 
 	return verdict.slow_over_ns / MS;
 }
 
+/* clang-format off */
 static const char services_yaml[] =
 	"- slow: {default: 900ms, connect: 700ms}\n"
 	"  services:\n"
@@ -628,10 +690,12 @@ static const char services_yaml[] =
 	"      ports: [9000, 9100-9199]\n"
 	"      slow: {default: 300ms, connect: 100ms}\n"
 	"    ledger: {port: 7777}\n";
+/* clang-format on */
 
 static void test_services_thresholds(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const struct {
 		const char *ip;
 		unsigned port, kind;
@@ -647,11 +711,13 @@ static void test_services_thresholds(void **state)
 		{"10.2.0.1", 9199, CU_TXN_CLOSE, 300},      {"10.2.0.2", 9199, CU_TXN_CLOSE, 900},
 		{"10.2.0.2", 7777, CU_TXN_CLOSE, 900},
 	};
+	/* clang-format on */
 	struct cu_rules *rules = load(services_yaml, NULL, NULL);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		int64_t ms = slow_over(rules, cases[i].ip, cases[i].port, cases[i].kind);
 		if (ms != cases[i].ms) {
-			print_error("%s port %u: %lld ms, expected %lld\n", cases[i].ip, cases[i].port, (long long)ms, (long long)cases[i].ms);
+			print_error("%s port %u: %lld ms, expected %lld\n", cases[i].ip, cases[i].port, (long long)ms,
+			            (long long)cases[i].ms);
 			fail();
 		}
 	}
@@ -661,6 +727,7 @@ static void test_services_thresholds(void **state)
 static void test_services_names(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const struct {
 		const char *ip;
 		unsigned port;
@@ -669,6 +736,7 @@ static void test_services_names(void **state)
 		{"10.1.3.4", 9000, "billing"}, {"10.3.3.4", 9000, "clickhouse"}, {"10.3.3.4", 7777, "ledger"}, {"::1", 443, "https"},
 		{"::1", 22, "ssh"}, {"::1", 6379, "redis"}, {"::1", 65000, ""}, {"::1", 0, ""}, {"::1", 50051, "grpc"}, {"::1", 21, "ftp"},
 	};
+	/* clang-format on */
 	struct cu_rules *rules = load(services_yaml, NULL, NULL);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct cu_addr a = addr(cases[i].ip);
@@ -704,23 +772,25 @@ static void test_explain_says_what_was_false(void **state)
 	struct world w;
 	struct cu_buf buf = {0};
 	world_init(&w);
-	struct cu_rules *rules = load("- {macro: far, condition: rtt > 1s or client.rtt > 1s}\n"
-	                              RULE("one", "total > 1s and far and tls")
-	                              RULE("two", "not (service == postgresql)")
-	                              RULE("three", "response.rate > 2 * 50Mbit/s or kind in (close, connect)")
-	                              RULE("four", "total > 1s") RULE("five", "has(name)"), NULL, NULL);
+	struct cu_rules *rules = load(
+		"- {macro: far, condition: rtt > 1s or client.rtt > 1s}\n" RULE("one", "total > 1s and far and tls")
+			RULE("two", "not (service == postgresql)")
+				RULE("three", "response.rate > 2 * 50Mbit/s or kind in (close, connect)")
+					RULE("four", "total > 1s") RULE("five", "has(name)"),
+		NULL, NULL);
 	assert_int_equal(cu_rules_explain(rules, &w.facts, &buf), 0);
-	assert_string_equal(cu_buf_cstr(&buf),
-	                    "7:3 request, answered, 2.10 s; slow over 1.00 s\n"
-	                    "  ledger   server, server.think, confidence high\n"
-	                    "  no       one: rtt > 1s is false (rtt is 20.0 ms); client.rtt > 1s is false (client.rtt is 5.00 ms)\n"
-	                    "  no       two: (service == postgresql) is true (service is postgresql)\n"
-	                    "  no       three: response.rate > 2 * 50Mbit/s is false (response.rate is 8 Mbit/s); kind in (close, connect) is false (kind is request)\n"
-	                    "  match    four\n"
-	                    "           the first match wins: 1 rule was not asked\n"
-	                    "  verdict  server, server.think, confidence high\n"
-	                    "  why      10.0.0.5:5432 acknowledged the whole request after 20.0 ms and first answered 2.00 s later\n"
-	                    "  advice   look at what postgresql on 10.0.0.5 did at 2024-02-16T13:32:03.123Z\n");
+	assert_string_equal(
+		cu_buf_cstr(&buf),
+		"7:3 request, answered, 2.10 s; slow over 1.00 s\n"
+		"  ledger   server, server.think, confidence high\n"
+		"  no       one: rtt > 1s is false (rtt is 20.0 ms); client.rtt > 1s is false (client.rtt is 5.00 ms)\n"
+		"  no       two: (service == postgresql) is true (service is postgresql)\n"
+		"  no       three: response.rate > 2 * 50Mbit/s is false (response.rate is 8 Mbit/s); kind in (close, connect) is false (kind is request)\n"
+		"  match    four\n"
+		"           the first match wins: 1 rule was not asked\n"
+		"  verdict  server, server.think, confidence high\n"
+		"  why      10.0.0.5:5432 acknowledged the whole request after 20.0 ms and first answered 2.00 s later\n"
+		"  advice   look at what postgresql on 10.0.0.5 did at 2024-02-16T13:32:03.123Z\n");
 	cu_buf_release(&buf);
 	cu_rules_free(rules);
 }
@@ -866,6 +936,7 @@ static unsigned random_below(unsigned *state, unsigned n)
 
 static void random_condition(unsigned *seed, char *condition, size_t cap)
 {
+	/* clang-format off */
 	static const char *const parts[] = {
 		"server.port == %u", "server.port in (%u, 10-12)", "server.port > %u", "server.port <= %u", "total > %us", "total < %u00ms",
 		"server.think > %u%% of total", "server.think >= %u%% of total", "server.think < %u%% of total", "server.think == %u%% of total",
@@ -875,6 +946,7 @@ static void random_condition(unsigned *seed, char *condition, size_t cap)
 		"(tls or server.port == %u)", "not has(rtt)", "cause == server.think", "name ~ (\"*%u\", \"POST\")", "rtt * 2 > %ums",
 		"certainty >= %u%%", "name != \"GET /%u\"", "server.ip not in (10.0.%u.0/24)",
 	};
+	/* clang-format on */
 	size_t at = 0;
 	for (unsigned n = 1 + random_below(seed, 3); n > 0; n--) {
 		unsigned value = random_below(seed, 14);
@@ -894,7 +966,10 @@ static void random_condition(unsigned *seed, char *condition, size_t cap)
 				at += (size_t)snprintf(condition + at, cap - at, "%c", *p);
 			}
 		}
-		at += (size_t)snprintf(condition + at, cap - at, "%s", n == 1 ? "" : random_below(seed, 8) ? " and " : " or ");
+		at += (size_t)snprintf(condition + at, cap - at, "%s",
+		                       n == 1                  ? ""
+		                       : random_below(seed, 8) ? " and "
+		                                               : " or ");
 	}
 }
 
@@ -958,6 +1033,7 @@ static void test_many_rules_match_as_each_alone(void **state)
 static void test_impossible_rules_are_warned_of(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const struct {
 		const char *condition;
 		size_t n_warnings;
@@ -971,6 +1047,7 @@ static void test_impossible_rules_are_warned_of(void **state)
 		{"server.think >= 50% of total and server.think <= 50% of total", 0},
 		{"not server.port == 80 and not server.port == 443", 0}, {"server.port == 80 or server.port == 443", 0},
 	};
+	/* clang-format on */
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		char yaml[256];
 		snprintf(yaml, sizeof(yaml), "- rule: r\n  condition: |\n    %s\n", cases[i].condition);
@@ -991,7 +1068,8 @@ static void test_fields_are_those_of_the_manual(void **state)
 	struct cu_buf list = {0};
 	cu_fields_mdoc(&list);
 	if (!strstr(page, cu_buf_cstr(&list))) {
-		print_error("lib/rules/rules.5 has another list of fields than the table; it should be:\n%s", cu_buf_cstr(&list));
+		print_error("lib/rules/rules.5 has another list of fields than the table; it should be:\n%s",
+		            cu_buf_cstr(&list));
 		fail();
 	}
 	cu_buf_release(&list);
@@ -1110,19 +1188,22 @@ static void test_nearest_names(void **state)
 {
 	(void)state;
 	static const char *const names[] = {"server.think", "server.pause", "rtt", "total", "and"};
+	/* clang-format off */
 	static const struct {
 		const char *word, *name;
 	} cases[] = {
 		{"server.thnk", "server.think"}, {"Server.Think", "server.think"}, {"serevr.pause", "server.pause"}, {"rt", "rtt"},
 		{"ttr", NULL}, {"zzzzzz", NULL}, {"", NULL}, {"totals", "total"}, {"AND", "and"}, {"x", NULL},
 	};
+	/* clang-format on */
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct cu_nearest nearest;
 		cu_nearest_begin(&nearest, cases[i].word, strlen(cases[i].word));
 		for (size_t j = 0; j < COUNT(names); j++) {
 			cu_nearest_try(&nearest, names[j]);
 		}
-		if ((nearest.name == NULL) != (cases[i].name == NULL) || (nearest.name && strcmp(nearest.name, cases[i].name) != 0)) {
+		if ((nearest.name == NULL) != (cases[i].name == NULL) ||
+		    (nearest.name && strcmp(nearest.name, cases[i].name) != 0)) {
 			print_error("%s: %s\n", cases[i].word, nearest.name ? nearest.name : "none");
 			fail();
 		}
@@ -1144,9 +1225,10 @@ static int collect_finding(void *context, const struct cu_finding *finding)
 	struct found *found = context;
 	char ip[CU_TEXT_CAP];
 	assert_true(found->n < COUNT(found->lines));
-	snprintf(found->lines[found->n++], sizeof(found->lines[0]), "%.*s %s:%u %s %s %llu: %.*s", (int)finding->kind.len,
-	         finding->kind.data, cu_format_addr(ip, &finding->addr), finding->port, cu_party_name(finding->blame),
-	         cu_confidence_name(finding->confidence), (unsigned long long)finding->count, (int)finding->why.len, finding->why.data);
+	snprintf(found->lines[found->n++], sizeof(found->lines[0]), "%.*s %s:%u %s %s %llu: %.*s",
+	         (int)finding->kind.len, finding->kind.data, cu_format_addr(ip, &finding->addr), finding->port,
+	         cu_party_name(finding->blame), cu_confidence_name(finding->confidence),
+	         (unsigned long long)finding->count, (int)finding->why.len, finding->why.data);
 	return 0;
 }
 
@@ -1155,14 +1237,20 @@ struct ending {
 	bool prohibited;
 };
 
-static void add_connections(struct cu_findings *findings, const char *client, const char *server, unsigned first_port, unsigned n,
-                            bool same_port, struct ending ending)
+static void add_connections(struct cu_findings *findings, const char *client, const char *server, unsigned first_port,
+                            unsigned n, bool same_port, struct ending ending)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct cu_connection connection = {.client = addr(client), .server = addr(server), .client_port = (uint16_t)(40000 + i),
-		                                   .server_port = (uint16_t)(same_port ? first_port : first_port + i), .start_ns = i * S,
-		                                   .end_ns = i * S + MS, .first_frame = i * 2 + 1, .last_frame = i * 2 + 2};
-		struct cu_analysis analysis = {.close = ending.close, .closed_by = ending.closed_by, .completeness = ending.completeness};
+		struct cu_connection connection = {.client = addr(client),
+		                                   .server = addr(server),
+		                                   .client_port = (uint16_t)(40000 + i),
+		                                   .server_port = (uint16_t)(same_port ? first_port : first_port + i),
+		                                   .start_ns = i * S,
+		                                   .end_ns = i * S + MS,
+		                                   .first_frame = i * 2 + 1,
+		                                   .last_frame = i * 2 + 2};
+		struct cu_analysis analysis = {
+			.close = ending.close, .closed_by = ending.closed_by, .completeness = ending.completeness};
 		assert_int_equal(cu_findings_add(findings, &connection, &analysis, ending.prohibited), 0);
 	}
 }
@@ -1192,12 +1280,14 @@ static void test_findings_of_endpoints(void **state)
 	add_connections(findings, "10.0.0.1", "10.0.1.7", 86, 9, true, late);    /* how they began is not known */
 	add_connections(findings, "10.0.0.9", "10.0.1.8", 1, 300, false, refused);
 	assert_int_equal(cu_findings_each(findings, collect_finding, &found), 0);
+	/* clang-format off */
 	static const char *const expected[] = {
 		"resets 10.0.1.5:84 server medium 10: 10 of 20 connections were reset by the server",
 		"unanswered 10.0.1.4:83 network medium 6: 6 of 6 connections got no answer",
 		"refused 10.0.1.3:82 network high 5: 5 of 5 connections were refused by an ICMP error",
 		"refused 10.0.1.2:81 server medium 4: 4 of 5 connections were refused",
 	};
+	/* clang-format on */
 	assert_int_equal(found.n, COUNT(expected) + 1);
 	assert_memory_equal(found.lines[0], "scan 10.0.0.9:0 client high ", 28); /* about 300: a sketch counts */
 	unsigned long long about = strtoull(found.lines[0] + 28, NULL, 10);
@@ -1226,7 +1316,8 @@ static void test_findings_in_bounded_memory(void **state)
 	assert_true(most < 16 << 20);
 	assert_int_equal(cu_findings_each(findings, collect_finding, &found), 0);
 	assert_int_equal(found.n, 2);
-	assert_string_equal(found.lines[1], "refused 10.0.1.2:81 server high 5000: 5000 of 5000 connections were refused");
+	assert_string_equal(found.lines[1],
+	                    "refused 10.0.1.2:81 server high 5000: 5000 of 5000 connections were refused");
 	cu_findings_free(findings);
 }
 
@@ -1299,6 +1390,7 @@ static int classify_to(int in, int out, struct cu_classify_counts *counts)
 static void test_classify_writes_verdicts_behind_transactions(void **state)
 {
 	(void)state;
+	/* clang-format off */
 	static const struct {
 		unsigned kind;
 		const char *rule;
@@ -1307,6 +1399,7 @@ static void test_classify_writes_verdicts_behind_transactions(void **state)
 		{CU_RECORD_VERDICT, "server thinks while both ends are alive"}, {CU_RECORD_TRANSACTION, NULL}, {CU_RECORD_VERDICT, ""},
 		{CU_RECORD_OPTIONAL + 40, NULL}, {CU_RECORD_TOTALS, NULL},
 	};
+	/* clang-format on */
 	struct cu_classify_counts counts;
 	int in = make_stream(true), out = temporary_file();
 	assert_int_equal(classify_to(in, out, &counts), 0);

@@ -58,7 +58,8 @@ static bool check_file(const char *name, bool update)
 	}
 	bool is_right = strcmp(name, "warnings.yaml") == 0;
 	if (!good || (n_errors == 0) != is_right) {
-		print_error("%s: found:\n%s\nexpected:\n%s\n", name, cu_buf_cstr(&messages), f ? expected : "(no file)");
+		print_error("%s: found:\n%s\nexpected:\n%s\n", name, cu_buf_cstr(&messages),
+		            f ? expected : "(no file)");
 		good = false;
 	}
 	cu_buf_release(&messages);
@@ -131,7 +132,8 @@ static void test_file_beyond_the_cap_is_refused(void **state)
 	memset(yaml, '#', len);
 	struct cu_rules *rules = cu_rules_new();
 	assert_int_equal(cu_rules_add_text(rules, "big.yaml", yaml, len), CU_ERR_RULES);
-	assert_string_equal(cu_rules_message(rules, 0)->text, "big.yaml: the file has 16777217 bytes; at most 16777216 are taken");
+	assert_string_equal(cu_rules_message(rules, 0)->text,
+	                    "big.yaml: the file has 16777217 bytes; at most 16777216 are taken");
 	cu_rules_free(rules);
 	free(yaml);
 }
