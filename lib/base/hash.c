@@ -32,7 +32,8 @@ uint64_t cu_hash_bytes(struct cu_hash_seed seed, const void *data, size_t len)
 	}
 	uint64_t word = 0;
 	memcpy(&word, p, len);
-	return cu_hash_mix(h ^ word, seed.k[1] ^ seed.k[0]);
+	/* Twice, so that keys that differ in few bits differ in the low ones too. */
+	return cu_hash_mix(cu_hash_mix(h ^ word, seed.k[1]), UINT64_C(0x9E3779B97F4A7C15));
 }
 
 /* CRC-32C, reflected, polynomial 0x1EDC6F41. */

@@ -61,7 +61,8 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 		} else if (seg->flags & CU_TCP_ACK && !(seg->flags & (CU_TCP_RST | CU_TCP_FIN))) {
 			analysis->completeness |= CU_SEEN_ACK;
 		}
-		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) | (seg->flags & CU_TCP_FIN ? CU_SEEN_FIN : 0) |
+		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) |
+		                          (seg->flags & CU_TCP_FIN ? CU_SEEN_FIN : 0) |
 		                          (seg->flags & CU_TCP_RST ? CU_SEEN_RST : 0);
 	}
 }
@@ -83,7 +84,8 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 		}
 		if (reset) {
 			if (!(fin[CU_C2S] && fin[CU_S2C])) {
-				analysis->close = seg->dir == CU_S2C && !answered ? CU_CLOSE_REFUSED : CU_CLOSE_ABORTIVE;
+				analysis->close =
+					seg->dir == CU_S2C && !answered ? CU_CLOSE_REFUSED : CU_CLOSE_ABORTIVE;
 			}
 			break;
 		}
@@ -126,10 +128,12 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 			} else {
 				side->n_unique_bytes += n;
 			}
-			if (piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH) {
-				analysis.loss_side = analysis.loss_side == CU_LOSS_NONE || analysis.loss_side == piece->loss
-				                             ? piece->loss
-				                             : (uint8_t)CU_LOSS_BOTH;
+			if (piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER ||
+			    piece->loss == CU_LOSS_BOTH) {
+				analysis.loss_side =
+					analysis.loss_side == CU_LOSS_NONE || analysis.loss_side == piece->loss
+						? piece->loss
+						: (uint8_t)CU_LOSS_BOTH;
 			}
 		}
 		for (size_t h = 0; h < delivery->n_holes; h++) {
@@ -166,7 +170,9 @@ static int write_gaps(struct analyzer *analyzer)
 				.n_bytes = (uint64_t)n_bytes,
 				.n_segments = (uint64_t)((n_bytes + mss - 1) / mss),
 				.start_ns = hole->shown_ns,
-				.filled_ns = filled && hole->filled_ns > hole->shown_ns ? hole->filled_ns - hole->shown_ns : 0,
+				.filled_ns = filled && hole->filled_ns > hole->shown_ns
+			                             ? hole->filled_ns - hole->shown_ns
+			                             : 0,
 				.frame = trace->segment[hole->shown_seg].frame,
 				.fill_frame = filled && hole->filled_ns != 0 ? trace->segment[hole->fill_seg].frame : 0,
 			};
@@ -281,9 +287,11 @@ static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
 	struct cu_cursor chunks = cu_store_get(&analyzer->store, analyzer->held_connection.stream);
 	if (cu_cursor_left(&chunks) == 0) {
 		analyzer->keep = true;
-		return cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, analyzer->held_record.data, analyzer->held_record.len);
+		return cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, analyzer->held_record.data,
+		                     analyzer->held_record.len);
 	}
-	int err = finish_connection(analyzer, analyzer->held_record.data, analyzer->held_record.len, &analyzer->held_connection);
+	int err = finish_connection(analyzer, analyzer->held_record.data, analyzer->held_record.len,
+	                            &analyzer->held_connection);
 	return reject_timeline(err, reader);
 }
 
@@ -322,8 +330,8 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 		return take_connection(analyzer, reader, record);
 	}
 	/* What an earlier analysis said is said anew, by whom it was said. */
-	bool mine = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP || record->kind == CU_RECORD_MARKS ||
-	            record->kind == CU_RECORD_TRANSACTION;
+	bool mine = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP ||
+	            record->kind == CU_RECORD_MARKS || record->kind == CU_RECORD_TRANSACTION;
 	bool verdict = record->kind == CU_RECORD_VERDICT || record->kind == CU_RECORD_FINDING;
 	bool stale = verdict || (mine && !analyzer->keep);
 	return stale ? 0 : cu_writer_add(analyzer->writer, record->kind, record->data, record->len);

@@ -20,11 +20,11 @@ struct aside {
 struct finder {
 	struct cu_exchanges *out;
 	const struct cu_trace *trace;
-	int64_t highest[2];     /* end of what was seen of each direction */
-	int64_t server_end_ns;  /* when the server last sent new data */
-	int64_t client_ack;     /* highest the client acknowledged */
+	int64_t highest[2];    /* end of what was seen of each direction */
+	int64_t server_end_ns; /* when the server last sent new data */
+	int64_t client_ack;    /* highest the client acknowledged */
 	struct aside aside;
-	bool short_end;         /* the server's newest segment was not full: its last for now */
+	bool short_end; /* the server's newest segment was not full: its last for now */
 	bool client_fin;
 	uint32_t client_fin_seg;
 	bool server_fin;
@@ -450,7 +450,7 @@ int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *tra
 		uint32_t last = (uint32_t)trace->n - 1;
 		bool connecting = exchanges->n == 1 && exchanges->item[0].kind == CU_TXN_CONNECT;
 		bool open = trace->connection.end == CU_END_OPEN || trace->connection.end == CU_END_EVICTED;
-		enum cu_outcome outcome = finder.client_fin ? CU_OUTCOME_ABANDONED
+		enum cu_outcome outcome = finder.client_fin     ? CU_OUTCOME_ABANDONED
 		                          : open && !connecting ? CU_OUTCOME_OPEN
 		                                                : CU_OUTCOME_UNANSWERED;
 		end_open(&finder, last, outcome);

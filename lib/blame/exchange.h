@@ -12,14 +12,14 @@
 
 /* One request and its response, as ranges of relative sequence numbers. */
 struct cu_exchange {
-	uint8_t kind;      /* enum cu_txn_kind */
-	uint8_t outcome;   /* enum cu_outcome */
+	uint8_t kind;    /* enum cu_txn_kind */
+	uint8_t outcome; /* enum cu_outcome */
 	int64_t request_start, request_end;
 	int64_t response_start, response_end; /* equal: no answer */
-	uint32_t first_seg, last_seg; /* of its segments, with everything between */
-	uint32_t end_seg;    /* what ended it without an answer: FIN, RST, ICMP, or the last segment */
+	uint32_t first_seg, last_seg;         /* of its segments, with everything between */
+	uint32_t end_seg;                     /* what ended it without an answer: FIN, RST, ICMP, or the last segment */
 	uint32_t request_hint, response_hint; /* as in a segment: index plus 1 */
-	bool interim;        /* the server spoke before it had the whole request */
+	bool interim;                         /* the server spoke before it had the whole request */
 	int64_t interim_start, interim_end;
 };
 

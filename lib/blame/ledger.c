@@ -52,7 +52,8 @@ static int64_t early(int64_t rtt_ns)
 }
 
 /* Charges [from, to) to a cause; the frames are those that bound it. */
-static void charge(struct account *account, enum cu_cause cause, int64_t from, int64_t to, uint32_t first_seg, uint32_t last_seg)
+static void charge(struct account *account, enum cu_cause cause, int64_t from, int64_t to, uint32_t first_seg,
+                   uint32_t last_seg)
 {
 	if (to <= from) {
 		return;
@@ -241,7 +242,8 @@ static void charge_wait(struct account *account, const struct wait *wait)
 		if (until - held_until <= HOST_NS + rtt / 4) {
 			held_until = until;
 		}
-		charge(account, window_of_receiver(wait->dir), from, held_until, first, held_until == until ? last : opened_by);
+		charge(account, window_of_receiver(wait->dir), from, held_until, first,
+		       held_until == until ? last : opened_by);
 		first = opened_by;
 		from = held_until;
 		if (from >= until) {
@@ -337,9 +339,11 @@ static enum cu_cause loss_cause(const struct account *account, int dir, const st
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *sent = &trace->segment[piece->first_seg];
 	const struct cu_trace_segment *came = &trace->segment[piece->arrive_seg];
-	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < sent->len && piece->n_copies > 2 && sent->len >= trace->mss[dir];
+	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < sent->len && piece->n_copies > 2 &&
+	              sent->len >= trace->mss[dir];
 	bool large = sent->len > 536;
-	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && !any_passed(&account->known->delivery[dir], trace, sent->len);
+	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 &&
+	              !any_passed(&account->known->delivery[dir], trace, sent->len);
 	if (large && (shrunk || vanish || mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
 		return CU_NETWORK_MTU;
 	}
@@ -375,7 +379,8 @@ static void settle_small_waits(struct account *account, int dir)
  * step by which the delivered bytes grow in order is a wait with one reason.
  * Returns when the last byte was delivered.
  */
-static int64_t charge_delivery(struct account *account, int dir, int64_t start, int64_t end, int64_t from, int64_t limit)
+static int64_t charge_delivery(struct account *account, int dir, int64_t start, int64_t end, int64_t from,
+                               int64_t limit)
 {
 	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	struct cu_transaction *transaction = account->transaction;
@@ -383,21 +388,28 @@ static int64_t charge_delivery(struct account *account, int dir, int64_t start, 
 	const struct cu_piece *before = NULL;
 	account->small = (struct small_waits){0};
 
-	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end; p++) {
+	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end;
+	     p++) {
 		const struct cu_piece *piece = &delivery->piece[p];
 		int64_t arrive = min_ns(piece->arrive_ns, limit);
 		int64_t due = min_ns(piece->due_ns, arrive);
-		bool lost = piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH;
+		bool lost =
+			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH;
 		if (lost) {
 			add_loss_side(transaction, piece->loss);
 		}
 		if (arrive > now) {
 			if (due > now) {
-				charge_wait(account, &(struct wait){.dir = dir, .from = now, .until = due, .before = before, .next = piece});
+				charge_wait(account, &(struct wait){.dir = dir,
+				                                    .from = now,
+				                                    .until = due,
+				                                    .before = before,
+				                                    .next = piece});
 				now = due;
 			}
 			if (lost) {
-				charge(account, loss_cause(account, dir, piece), now, arrive, piece->first_seg, piece->arrive_seg);
+				charge(account, loss_cause(account, dir, piece), now, arrive, piece->first_seg,
+				       piece->arrive_seg);
 			} else {
 				charge(account, CU_NETWORK_TRANSFER, now, arrive, piece->first_seg, piece->arrive_seg);
 			}
@@ -416,7 +428,7 @@ struct passage {
 	int64_t first_ns;   /* first byte seen, or known to have been sent */
 	int64_t arrived_ns; /* last byte delivered */
 	uint32_t first_seg, last_seg;
-	bool whole;         /* every byte of it was delivered, or at least seen */
+	bool whole; /* every byte of it was delivered, or at least seen */
 };
 
 static bool find_passage(const struct cu_delivery *delivery, int64_t start, int64_t end, struct passage *passage,
@@ -425,7 +437,8 @@ static bool find_passage(const struct cu_delivery *delivery, int64_t start, int6
 	*passage = (struct passage){.first_ns = INT64_MAX, .arrived_ns = INT64_MIN, .whole = true};
 	uint64_t first_frame = UINT64_MAX, last_frame = 0;
 	int64_t at = start;
-	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end; p++) {
+	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end;
+	     p++) {
 		const struct cu_piece *piece = &delivery->piece[p];
 		int64_t first = min_ns(piece->first_ns, piece->due_ns);
 		if (first < passage->first_ns) {
@@ -462,17 +475,28 @@ static bool find_passage(const struct cu_delivery *delivery, int64_t start, int6
 static void add_events(struct account *account, uint32_t first_seg, uint32_t last_seg, int64_t origin_ns)
 {
 	static const uint32_t told = 1u << CU_EVENT_RETRANSMISSION | 1u << CU_EVENT_LOST_SEGMENT |
-	                             1u << CU_EVENT_ACK_LOST_SEGMENT | 1u << CU_EVENT_DUPLICATE_ACK | 1u << CU_EVENT_KEEP_ALIVE |
-	                             1u << CU_EVENT_KEEP_ALIVE_ACK | 1u << CU_EVENT_ZERO_WINDOW | 1u << CU_EVENT_WINDOW_FULL |
+	                             1u << CU_EVENT_ACK_LOST_SEGMENT | 1u << CU_EVENT_DUPLICATE_ACK |
+	                             1u << CU_EVENT_KEEP_ALIVE | 1u << CU_EVENT_KEEP_ALIVE_ACK |
+	                             1u << CU_EVENT_ZERO_WINDOW | 1u << CU_EVENT_WINDOW_FULL |
 	                             1u << CU_EVENT_OUT_OF_ORDER | 1u << CU_EVENT_RESET | 1u << CU_EVENT_ICMP |
 	                             1u << CU_EVENT_ZERO_WINDOW_PROBE | 1u << CU_EVENT_DUPLICATE_FRAME |
 	                             1u << CU_EVENT_FAST_RETRANSMISSION | 1u << CU_EVENT_SPURIOUS_RETRANSMISSION;
 	/* The more particular name stands for a segment that has several. */
-	static const uint8_t rank[] = {CU_EVENT_ICMP, CU_EVENT_RESET, CU_EVENT_SPURIOUS_RETRANSMISSION,
-	                               CU_EVENT_FAST_RETRANSMISSION, CU_EVENT_RETRANSMISSION, CU_EVENT_OUT_OF_ORDER,
-	                               CU_EVENT_DUPLICATE_FRAME, CU_EVENT_LOST_SEGMENT, CU_EVENT_ACK_LOST_SEGMENT,
-	                               CU_EVENT_ZERO_WINDOW_PROBE, CU_EVENT_ZERO_WINDOW, CU_EVENT_WINDOW_FULL,
-	                               CU_EVENT_KEEP_ALIVE, CU_EVENT_KEEP_ALIVE_ACK, CU_EVENT_DUPLICATE_ACK};
+	static const uint8_t rank[] = {CU_EVENT_ICMP,
+	                               CU_EVENT_RESET,
+	                               CU_EVENT_SPURIOUS_RETRANSMISSION,
+	                               CU_EVENT_FAST_RETRANSMISSION,
+	                               CU_EVENT_RETRANSMISSION,
+	                               CU_EVENT_OUT_OF_ORDER,
+	                               CU_EVENT_DUPLICATE_FRAME,
+	                               CU_EVENT_LOST_SEGMENT,
+	                               CU_EVENT_ACK_LOST_SEGMENT,
+	                               CU_EVENT_ZERO_WINDOW_PROBE,
+	                               CU_EVENT_ZERO_WINDOW,
+	                               CU_EVENT_WINDOW_FULL,
+	                               CU_EVENT_KEEP_ALIVE,
+	                               CU_EVENT_KEEP_ALIVE_ACK,
+	                               CU_EVENT_DUPLICATE_ACK};
 	const struct cu_trace *trace = account->known->trace;
 	struct cu_transaction *transaction = account->transaction;
 
@@ -500,8 +524,12 @@ static void add_events(struct account *account, uint32_t first_seg, uint32_t las
 		if (same != NULL) {
 			same->count = same->count < UINT16_MAX ? (uint16_t)(same->count + 1) : UINT16_MAX;
 		} else if (transaction->n_kept < CU_EVENT_CAP) {
-			transaction->events[transaction->n_kept++] = (struct cu_event){
-				.kind = kind, .dir = seg->dir, .count = 1, .frame = seg->frame, .time_ns = seg->time_ns - origin_ns};
+			transaction->events[transaction->n_kept++] =
+				(struct cu_event){.kind = kind,
+			                          .dir = seg->dir,
+			                          .count = 1,
+			                          .frame = seg->frame,
+			                          .time_ns = seg->time_ns - origin_ns};
 		}
 	}
 }
@@ -575,8 +603,8 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 		return false;
 	}
 	bool has_answer = exchange->response_end > exchange->response_start &&
-	                  find_passage(&known->delivery[CU_S2C], exchange->response_start, exchange->response_end, &response,
-	                               &transaction->response, trace);
+	                  find_passage(&known->delivery[CU_S2C], exchange->response_start, exchange->response_end,
+	                               &response, &transaction->response, trace);
 	int64_t end_ns = has_answer ? response.arrived_ns : trace->segment[exchange->end_seg].time_ns;
 	if (end_ns < request.first_ns) {
 		return false;
@@ -598,18 +626,25 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 			add_loss_side(transaction, CU_LOSS_BEFORE);
 		} else if (known->path->vantage != CU_VANTAGE_SERVER && trace->segment[response.first_seg].ip_id == 0) {
 			/* Without identification a lost answer looks like a slow one, where the time is a timer's. */
-			account->inferred = is_timeout(silence_ns, 1, known->path->client_rtt_ns + known->path->server_rtt_ns);
+			account->inferred =
+				is_timeout(silence_ns, 1, known->path->client_rtt_ns + known->path->server_rtt_ns);
 		}
-		bool unseen = known->delivery[CU_S2C].piece[cu_delivery_find(&known->delivery[CU_S2C], exchange->response_start)].loss ==
-		              CU_LOSS_CAPTURE;
-		charge_turnaround(account, lost ? CU_NETWORK_LOSS : unseen ? CU_UNKNOWN_CAPTURE : CU_SERVER_THINK, complete_ns, max_ns(complete_ns, spoke_ns),
-		                  2 * transaction->server_distance_ns, request.last_seg, response.first_seg);
-		transaction->first_byte_ns = max_ns(complete_ns, spoke_ns) - request.first_ns + 2 * transaction->client_distance_ns;
-		charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, max_ns(complete_ns, spoke_ns),
-		                end_ns);
+		bool unseen = known->delivery[CU_S2C]
+		                      .piece[cu_delivery_find(&known->delivery[CU_S2C], exchange->response_start)]
+		                      .loss == CU_LOSS_CAPTURE;
+		charge_turnaround(account,
+		                  lost     ? CU_NETWORK_LOSS
+		                  : unseen ? CU_UNKNOWN_CAPTURE
+		                           : CU_SERVER_THINK,
+		                  complete_ns, max_ns(complete_ns, spoke_ns), 2 * transaction->server_distance_ns,
+		                  request.last_seg, response.first_seg);
+		transaction->first_byte_ns =
+			max_ns(complete_ns, spoke_ns) - request.first_ns + 2 * transaction->client_distance_ns;
+		charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end,
+		                max_ns(complete_ns, spoke_ns), end_ns);
 	} else if (transaction->acked_frame != 0) {
-		charge_turnaround(account, CU_SERVER_THINK, complete_ns, end_ns, 2 * transaction->server_distance_ns, request.last_seg,
-		                  exchange->end_seg);
+		charge_turnaround(account, CU_SERVER_THINK, complete_ns, end_ns, 2 * transaction->server_distance_ns,
+		                  request.last_seg, exchange->end_seg);
 	} else {
 		/* Not even its TCP answered: large segments alone, or everything? */
 		const struct cu_delivery *delivery = &known->delivery[CU_C2S];
@@ -634,21 +669,27 @@ struct syn_copies {
  * The copy that an answer answers: the one whose timestamp it echoes (RFC 7323
  * section 4), else the last that was early enough for the round trip.
  */
-static struct syn_copies find_syn(const struct account *account, int dir, const struct cu_trace_segment *answer, int64_t rtt_ns)
+static struct syn_copies find_syn(const struct account *account, int dir, const struct cu_trace_segment *answer,
+                                  int64_t rtt_ns)
 {
 	const struct cu_trace *trace = account->known->trace;
 	struct syn_copies copies = {0};
 	bool echoed = false;
 	for (uint32_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || seg->dir != dir || !(seg->flags & CU_TCP_SYN) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		if (seg->icmp || seg->dir != dir || !(seg->flags & CU_TCP_SYN) ||
+		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
-		bool echo = answer != NULL && answer->has_timestamps && seg->has_timestamps && answer->tsecr == seg->tsval &&
-		            answer->dir != dir;
+		bool echo = answer != NULL && answer->has_timestamps && seg->has_timestamps &&
+		            answer->tsecr == seg->tsval && answer->dir != dir;
 		bool early_enough = answer == NULL || seg->time_ns <= answer->time_ns - rtt_ns + rtt_ns / 4;
 		if (!copies.seen) {
-			copies = (struct syn_copies){.first_seg = i, .used_seg = i, .first_ns = seg->time_ns, .used_ns = seg->time_ns, .seen = true};
+			copies = (struct syn_copies){.first_seg = i,
+			                             .used_seg = i,
+			                             .first_ns = seg->time_ns,
+			                             .used_ns = seg->time_ns,
+			                             .seen = true};
 			echoed = echo;
 		} else if (echo || (early_enough && !echoed)) {
 			copies.used_seg = i;
@@ -711,10 +752,13 @@ static bool fill_connect(struct account *account, const struct cu_exchange *exch
 		transaction->total_ns = end_ns - syn.first_ns;
 		if (refused) {
 			transaction->total_ns += 2 * transaction->client_distance_ns;
-			transaction->response.first_frame = transaction->response.last_frame = frame_of(account, exchange->end_seg);
+			transaction->response.first_frame = transaction->response.last_frame =
+				frame_of(account, exchange->end_seg);
 			int64_t used_ns = max_ns(syn.used_ns, syn.first_ns);
-			charge(account, CU_NETWORK_CONNECT, syn.first_ns, min_ns(used_ns, end_ns), syn.first_seg, syn.used_seg);
-			charge(account, CU_NETWORK_RTT, min_ns(used_ns, end_ns), end_ns, syn.used_seg, exchange->end_seg);
+			charge(account, CU_NETWORK_CONNECT, syn.first_ns, min_ns(used_ns, end_ns), syn.first_seg,
+			       syn.used_seg);
+			charge(account, CU_NETWORK_RTT, min_ns(used_ns, end_ns), end_ns, syn.used_seg,
+			       exchange->end_seg);
 			charge_client_distance(account, syn.first_seg, exchange->end_seg);
 		} else {
 			charge(account, CU_NETWORK_CONNECT, syn.first_ns, end_ns, syn.first_seg, exchange->end_seg);
@@ -756,8 +800,8 @@ static bool fill_greeting(struct account *account, const struct cu_exchange *exc
 	uint32_t done_seg = 0;
 	int64_t done_ns = handshake_done(trace, &done_seg);
 
-	if (done_ns == INT64_MAX || !find_passage(&known->delivery[CU_S2C], exchange->response_start, exchange->response_end,
-	                                          &greeting, &transaction->response, trace)) {
+	if (done_ns == INT64_MAX || !find_passage(&known->delivery[CU_S2C], exchange->response_start,
+	                                          exchange->response_end, &greeting, &transaction->response, trace)) {
 		return false;
 	}
 	/* The client's wait begins when its handshake is done: half its round trip before that passed here. */
@@ -767,9 +811,10 @@ static bool fill_greeting(struct account *account, const struct cu_exchange *exc
 	transaction->first_byte_ns = greeting.first_ns - done_ns + 2 * transaction->client_distance_ns;
 	transaction->request.first_frame = transaction->request.last_frame = frame_of(account, done_seg);
 	charge_client_distance(account, done_seg, greeting.last_seg);
-	charge_turnaround(account, CU_SERVER_THINK, done_ns, greeting.first_ns, 2 * transaction->server_distance_ns, done_seg,
-	                  greeting.first_seg);
-	charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, greeting.first_ns, greeting.arrived_ns);
+	charge_turnaround(account, CU_SERVER_THINK, done_ns, greeting.first_ns, 2 * transaction->server_distance_ns,
+	                  done_seg, greeting.first_seg);
+	charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, greeting.first_ns,
+	                greeting.arrived_ns);
 	return true;
 }
 
@@ -783,7 +828,8 @@ static bool fill_close(struct account *account, const struct cu_exchange *exchan
 	const struct cu_delivery *delivery = &known->delivery[dir];
 	struct passage fin;
 
-	if (!find_passage(delivery, exchange->request_start, exchange->request_end, &fin, &transaction->request, trace)) {
+	if (!find_passage(delivery, exchange->request_start, exchange->request_end, &fin, &transaction->request,
+	                  trace)) {
 		return false;
 	}
 	size_t s = cu_delivery_acked(delivery, exchange->request_end);
@@ -804,8 +850,8 @@ static bool fill_close(struct account *account, const struct cu_exchange *exchan
 	/* An ACK may be delayed by half a second at most (RFC 9293 3.8.6.3): a later one is another, the first was lost. */
 	bool lost = step->time_ns - arrived_ns - far_rtt_ns > CU_NS_PER_S / 2 || fin.arrived_ns > step->time_ns ||
 	            transaction->request.n_retransmitted > 0;
-	charge_turnaround(account, lost ? CU_NETWORK_LOSS : delayed_ack_of_receiver(dir), arrived_ns, step->time_ns, far_rtt_ns,
-	                  fin.last_seg, step->seg);
+	charge_turnaround(account, lost ? CU_NETWORK_LOSS : delayed_ack_of_receiver(dir), arrived_ns, step->time_ns,
+	                  far_rtt_ns, fin.last_seg, step->seg);
 	return true;
 }
 

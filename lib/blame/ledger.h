@@ -16,7 +16,7 @@ struct cu_case {
 	const struct cu_trace *trace;
 	const struct cu_path *path;
 	const struct cu_delivery *delivery; /* two, by direction */
-	bool capture_lacks; /* segments of the connection that were acknowledged and never seen */
+	bool capture_lacks;                 /* segments of the connection that were acknowledged and never seen */
 };
 
 /*
@@ -24,6 +24,7 @@ struct cu_case {
  * False when the exchange has nothing to measure (no time passed, or what
  * would be needed was not captured).
  */
-bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *exchange, struct cu_transaction *transaction);
+bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *exchange,
+                    struct cu_transaction *transaction);
 
 #endif

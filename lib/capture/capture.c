@@ -169,11 +169,22 @@ static int check_filter(struct cu_capture *capture, struct slot *slot, struct cu
 
 static int open_all(struct cu_capture *capture, const struct cu_capture_config *config, struct cu_fault *fault)
 {
+	size_t n_refused = 0;
 	for (size_t i = 0; i < config->n_paths; i++) {
 		struct slot *slot = &capture->slots[i];
-		int rc = open_slot(capture, i, config->paths[i], fault);
+		struct cu_fault refusal = {0};
+		int rc = open_slot(capture, i, config->paths[i], &refusal);
 		capture->n_slots++;
-		rc = rc < 0 ? rc : check_filter(capture, slot, fault);
+		if (rc < 0 && rc != CU_ERR_NOMEM && ++n_refused < config->n_paths) {
+			/* One bad file among last night's does not cost the others. */
+			cu_input_refuse(&slot->input, &refusal);
+			continue;
+		}
+		if (rc < 0) {
+			*fault = n_refused > 1 ? *cu_capture_fault(capture, 0) : refusal;
+			return fault->code;
+		}
+		rc = check_filter(capture, slot, fault);
 		if (rc < 0) {
 			return rc;
 		}

@@ -54,7 +54,9 @@ struct cu_capture;
 /*
  * Opens the inputs. 0, or an error whose sentence is in fault, with the
  * input's name: missing file, directory, no capture, bad filter. On an error
- * *capture is NULL. An input that turns out bad later does not stop the others.
+ * *capture is NULL. Of several inputs one that cannot be opened, or turns out
+ * bad later, does not stop the others: its fault is among those of
+ * cu_capture_fault; only when none can be opened does this fail.
  */
 int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config *config, struct cu_fault *fault);
 

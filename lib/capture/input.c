@@ -28,6 +28,16 @@ void cu_input_fault(struct cu_input *input, enum cu_error code, const char *form
 	cu_fault_set(&input->faults[input->n_faults++], code, "%s: %s", input->name, text);
 }
 
+void cu_input_refuse(struct cu_input *input, const struct cu_fault *fault)
+{
+	if (!input->faults) {
+		input->faults = calloc(CU_INPUT_FAULT_CAP, sizeof(*input->faults));
+	}
+	if (input->faults && input->n_faults < CU_INPUT_FAULT_CAP) {
+		input->faults[input->n_faults++] = *fault;
+	}
+}
+
 bool cu_input_check_source(struct cu_input *input)
 {
 	if (!input->source.fault.code) {

@@ -82,6 +82,9 @@ void cu_input_release(struct cu_input *input);
 void cu_input_fault(struct cu_input *input, enum cu_error code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Keeps the fault of an input that could not be opened, as it is. */
+void cu_input_refuse(struct cu_input *input, const struct cu_fault *fault);
+
 /* Takes over what stopped the source, once. Returns whether something did. */
 bool cu_input_check_source(struct cu_input *input);
 

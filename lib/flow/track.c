@@ -688,6 +688,12 @@ int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n
 			cu_flow_prefetch(sightings[i].guess, CU_FLOW_HOT_BYTES);
 		}
 	}
+	for (size_t i = 0; i < n; i++) {
+		const struct cu_flow *flow = sightings[i].guess;
+		if (flow != NULL && flow->pending.data != NULL) {
+			__builtin_prefetch(flow->pending.data + flow->pending.len, 1);
+		}
+	}
 	int rc = 0;
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = put(track, &sightings[i]);

@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 /* As PNG's: a byte no text has, a name, and line ends that a text-mode copy would change. */
-#define CU_STREAM_MAGIC "\x89" "CFL\r\n\x1a\n"
+#define CU_STREAM_MAGIC \
+	"\x89"          \
+	"CFL\r\n\x1a\n"
 
 enum {
 	CU_MAGIC_LEN = 8,

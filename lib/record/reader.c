@@ -136,8 +136,8 @@ static void use(struct cu_reader *reader, size_t len)
 static int truncated(struct cu_reader *reader)
 {
 	return cu_fault_set(&reader->fault, CU_ERR_TRUNCATED,
-	                    "%s: ends at byte %llu without a trailer: the program that wrote it did not finish", reader->name,
-	                    (unsigned long long)(reader->n_bytes + reader->input.len - reader->at));
+	                    "%s: ends at byte %llu without a trailer: the program that wrote it did not finish",
+	                    reader->name, (unsigned long long)(reader->n_bytes + reader->input.len - reader->at));
 }
 
 static int damaged_header(struct cu_reader *reader, const char *what)
@@ -183,8 +183,9 @@ static bool parse_metadata(struct cu_reader *reader)
 			if (tag == CU_META_TOOL) {
 				reader->header.tool = texts;
 			} else if (tag == CU_META_FILE) {
-				reader->files[file++] = (struct cu_stream_file){
-					.path = texts, .linktype = (uint16_t)numbers[0], .snaplen = (uint32_t)numbers[1]};
+				reader->files[file++] = (struct cu_stream_file){.path = texts,
+				                                                .linktype = (uint16_t)numbers[0],
+				                                                .snaplen = (uint32_t)numbers[1]};
 			} else if (tag == CU_META_KIND && numbers[0] < KINDS_CAP) {
 				reader->kind_name[numbers[0]] = texts;
 			}
@@ -234,16 +235,20 @@ static int read_header(struct cu_reader *reader)
 		char begins[16] = "";
 		for (size_t i = 0; i < 4 && i < got; i++) {
 			static const char hex[] = "0123456789abcdef";
-			memcpy(begins + 3 * i, (char[]){hex[p[i] >> 4], hex[p[i] & 15], i + 1 < 4 && i + 1 < got ? ' ' : '\0', '\0'}, 4);
+			memcpy(begins + 3 * i,
+			       (char[]){hex[p[i] >> 4], hex[p[i] & 15], i + 1 < 4 && i + 1 < got ? ' ' : '\0', '\0'},
+			       4);
 		}
-		return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: byte %llu begins no stream of flow records (%s)", reader->name,
+		return cu_fault_set(&reader->fault, CU_ERR_FORMAT,
+		                    "%s: byte %llu begins no stream of flow records (%s)", reader->name,
 		                    (unsigned long long)reader->n_bytes, begins);
 	}
 	unsigned major = cu_get_le16(p + 8), minor = cu_get_le16(p + 10);
 	uint32_t len = cu_get_le32(p + 12), checksum = cu_get_le32(p + 16);
 	if (major != CU_VERSION_MAJOR) {
-		return cu_fault_set(&reader->fault, CU_ERR_UNSUPPORTED, "%s: format version %u.%u: this program reads %d.x", reader->name,
-		                    major, minor, CU_VERSION_MAJOR);
+		return cu_fault_set(&reader->fault, CU_ERR_UNSUPPORTED,
+		                    "%s: format version %u.%u: this program reads %d.x", reader->name, major, minor,
+		                    CU_VERSION_MAJOR);
 	}
 	if (len > CU_METADATA_CAP) {
 		return damaged_header(reader, "its metadata's length is above the maximum");
@@ -265,7 +270,8 @@ static int read_header(struct cu_reader *reader)
 	reader->header = (struct cu_stream_header){.tool = ""};
 	memset(reader->kind_name, 0, sizeof(reader->kind_name));
 	if (!parse_metadata(reader)) {
-		return reader->fault.code != CU_OK ? reader->fault.code : damaged_header(reader, "its metadata is damaged");
+		return reader->fault.code != CU_OK ? reader->fault.code
+		                                   : damaged_header(reader, "its metadata is damaged");
 	}
 	reader->n_blocks = reader->n_records = 0;
 	reader->state = AT_BLOCK;
@@ -279,7 +285,8 @@ static int damaged_block(struct cu_reader *reader, const char *what)
 }
 
 /* Unpacks what a block stores into raw and points the records at it. */
-static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, uint32_t raw_len, bool zstd)
+static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, uint32_t raw_len,
+                        bool zstd)
 {
 	cu_buf_clear(&reader->raw);
 	if (!cu_buf_reserve(&reader->raw, raw_len)) {
@@ -357,8 +364,8 @@ static int refuse_kind(struct cu_reader *reader, unsigned kind)
 {
 	const char *name = kind < KINDS_CAP && reader->kind_name[kind] != NULL ? reader->kind_name[kind] : "unnamed";
 	return cu_fault_set(&reader->fault, CU_ERR_UNSUPPORTED,
-	                    "%s: record %llu: kind %u ('%.60s', written by %.60s) is not known to this version", reader->name,
-	                    (unsigned long long)reader->n_records + 1, kind, name, reader->header.tool);
+	                    "%s: record %llu: kind %u ('%.60s', written by %.60s) is not known to this version",
+	                    reader->name, (unsigned long long)reader->n_records + 1, kind, name, reader->header.tool);
 }
 
 /* 1 and a record of the open block, 0 when it has no more. */
@@ -421,8 +428,9 @@ int cu_reader_next(struct cu_reader *reader, struct cu_record *record)
 int cu_reader_reject(struct cu_reader *reader, const char *what)
 {
 	reader->state = AT_FAULT;
-	return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: record %llu in the block at byte %llu: %s", reader->name,
-	                    (unsigned long long)reader->n_records, (unsigned long long)reader->block_at, what);
+	return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: record %llu in the block at byte %llu: %s",
+	                    reader->name, (unsigned long long)reader->n_records, (unsigned long long)reader->block_at,
+	                    what);
 }
 
 const struct cu_stream_header *cu_reader_header(const struct cu_reader *reader)

@@ -10,15 +10,15 @@
  * written. Rows of type FLAG that share a tag share a number, a bit each.
  */
 enum field_type {
-	U8,    /* uint8_t, at most max */
-	U16,   /* uint16_t */
-	U32,   /* uint32_t */
-	U64,   /* uint64_t */
-	I64,   /* int64_t, zigzag */
-	SINCE, /* int64_t or uint64_t; unless zero, zigzag of what it is above an earlier field, at base */
-	FLAG,  /* bool: bit max of the number */
-	ADDR,  /* struct cu_addr: its 4 or 16 bytes */
-	TEXT,  /* struct cu_text */
+	U8,      /* uint8_t, at most max */
+	U16,     /* uint16_t */
+	U32,     /* uint32_t */
+	U64,     /* uint64_t */
+	I64,     /* int64_t, zigzag */
+	SINCE,   /* int64_t or uint64_t; unless zero, zigzag of what it is above an earlier field, at base */
+	FLAG,    /* bool: bit max of the number */
+	ADDR,    /* struct cu_addr: its 4 or 16 bytes */
+	TEXT,    /* struct cu_text */
 	NUMBERS, /* uint32_t array: all of it, packed */
 	PARTS,   /* array of structs with a table of their own; each that is not all zero, with its index before it */
 };
@@ -27,21 +27,38 @@ struct field {
 	uint8_t tag;
 	uint8_t type;
 	uint16_t offset;
-	uint32_t max;   /* of a U8: largest value; of a FLAG: bit; of an array: elements */
-	uint16_t base;  /* of SINCE: offset of the other; of an array counted by a uint8_t: its offset, else 0 */
+	uint32_t max;    /* of a U8: largest value; of a FLAG: bit; of an array: elements */
+	uint16_t base;   /* of SINCE: offset of the other; of an array counted by a uint8_t: its offset, else 0 */
 	uint16_t stride; /* of PARTS: bytes of an element */
 	const struct field *part;
 };
 
-#define END {0}
-#define F(type_, tag_, record, member) {.tag = tag_, .type = type_, .offset = offsetof(struct record, member)}
-#define F_MAX(tag_, record, member, max_) {.tag = tag_, .type = U8, .offset = offsetof(struct record, member), .max = max_}
-#define F_FLAG(tag_, record, member, bit_) {.tag = tag_, .type = FLAG, .offset = offsetof(struct record, member), .max = bit_}
-#define F_SINCE(tag_, record, member, base_) \
-	{.tag = tag_, .type = SINCE, .offset = offsetof(struct record, member), .base = offsetof(struct record, base_)}
-#define F_PARTS(tag_, record, member, n, count_, part_) \
-	{.tag = tag_, .type = PARTS, .offset = offsetof(struct record, member), .max = n, .base = count_, \
-	 .stride = sizeof(((struct record *)NULL)->member[0]), .part = part_}
+#define END       \
+	{         \
+		0 \
+	}
+#define F(type_, tag_, record, member)                                                \
+	{                                                                             \
+		.tag = tag_, .type = type_, .offset = offsetof(struct record, member) \
+	}
+#define F_MAX(tag_, record, member, max_)                                                       \
+	{                                                                                       \
+		.tag = tag_, .type = U8, .offset = offsetof(struct record, member), .max = max_ \
+	}
+#define F_FLAG(tag_, record, member, bit_)                                                        \
+	{                                                                                         \
+		.tag = tag_, .type = FLAG, .offset = offsetof(struct record, member), .max = bit_ \
+	}
+#define F_SINCE(tag_, record, member, base_)                                           \
+	{                                                                              \
+		.tag = tag_, .type = SINCE, .offset = offsetof(struct record, member), \
+		.base = offsetof(struct record, base_)                                 \
+	}
+#define F_PARTS(tag_, record, member, n, count_, part_)                                                          \
+	{                                                                                                        \
+		.tag = tag_, .type = PARTS, .offset = offsetof(struct record, member), .max = n, .base = count_, \
+		.stride = sizeof(((struct record *)NULL)->member[0]), .part = part_                              \
+	}
 
 static const struct field side_fields[] = {
 	F(U64, 1, cu_connection_side, n_segments),
@@ -63,8 +80,11 @@ static const struct field connection_fields[] = {
 	F(ADDR, 3, cu_connection, server),
 	F(U16, 4, cu_connection, client_port),
 	F(U16, 5, cu_connection, server_port),
-	{.tag = 6, .type = NUMBERS, .offset = offsetof(struct cu_connection, ids), .max = CU_VLAN_CAP,
-	 .base = offsetof(struct cu_connection, n_ids)},
+	{.tag = 6,
+         .type = NUMBERS,
+         .offset = offsetof(struct cu_connection, ids),
+         .max = CU_VLAN_CAP,
+         .base = offsetof(struct cu_connection, n_ids)},
 	F_MAX(7, cu_connection, role, CU_ROLE_LEARNED),
 	F_MAX(8, cu_connection, end, CU_END_REUSED),
 	F_FLAG(9, cu_connection, continued, 0),
@@ -162,9 +182,11 @@ static const struct field event_fields[] = {
 };
 
 /* One message is an array of one. */
-#define F_MESSAGE(tag_, member_) \
-	{.tag = tag_, .type = PARTS, .offset = offsetof(struct cu_transaction, member_), .max = 1, \
-	 .stride = sizeof(struct cu_message), .part = message_fields}
+#define F_MESSAGE(tag_, member_)                                                                          \
+	{                                                                                                 \
+		.tag = tag_, .type = PARTS, .offset = offsetof(struct cu_transaction, member_), .max = 1, \
+		.stride = sizeof(struct cu_message), .part = message_fields                               \
+	}
 
 static const struct field transaction_fields[] = {
 	F(U64, 1, cu_transaction, stream),
@@ -244,8 +266,17 @@ static const struct field totals_fields[] = {
 };
 
 /* Members are loaded and stored with memcpy: compilers make single moves of it. */
-#define LOAD(type_, from) ({ type_ v_; memcpy(&v_, (from), sizeof(v_)); v_; })
-#define STORE(type_, to, value) do { type_ w_ = (type_)(value); memcpy((to), &w_, sizeof(w_)); } while (0)
+#define LOAD(type_, from)                        \
+	({                                       \
+		type_ v_;                        \
+		memcpy(&v_, (from), sizeof(v_)); \
+		v_;                              \
+	})
+#define STORE(type_, to, value)                \
+	do {                                   \
+		type_ w_ = (type_)(value);     \
+		memcpy((to), &w_, sizeof(w_)); \
+	} while (0)
 
 /* Room for the largest record but its texts, which are checked one by one: 15 causes, 16 events, 2 messages, 20 fields. */
 enum { FIXED_CAP = 4096 };
@@ -517,14 +548,14 @@ static int decode(const struct field *fields, const uint8_t *data, size_t len, v
 	return get_fields(fields, &cur, record) ? 0 : CU_ERR_FORMAT;
 }
 
-#define CODEC(name) \
-	void cu_##name##_encode(const struct cu_##name *name, struct cu_buf *buf) \
-	{ \
-		encode(name##_fields, name, buf); \
-	} \
+#define CODEC(name)                                                                     \
+	void cu_##name##_encode(const struct cu_##name *name, struct cu_buf *buf)       \
+	{                                                                               \
+		encode(name##_fields, name, buf);                                       \
+	}                                                                               \
 	int cu_##name##_decode(const uint8_t *data, size_t len, struct cu_##name *name) \
-	{ \
-		return decode(name##_fields, data, len, name, sizeof(*name)); \
+	{                                                                               \
+		return decode(name##_fields, data, len, name, sizeof(*name));           \
 	}
 
 CODEC(connection)

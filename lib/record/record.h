@@ -96,18 +96,18 @@ struct cu_connection_side {
 };
 
 struct cu_connection {
-	uint64_t stream;  /* order of first frame, from 0 */
+	uint64_t stream; /* order of first frame, from 0 */
 	struct cu_addr client, server;
 	uint16_t client_port, server_port;
 	uint32_t ids[CU_VLAN_CAP];
 	uint8_t n_ids;
-	uint8_t role; /* enum cu_role_source */
-	uint8_t end;  /* enum cu_connection_end */
-	bool continued; /* begins in mid-connection, after a segment of it was in an earlier chunk or file */
+	uint8_t role;             /* enum cu_role_source */
+	uint8_t end;              /* enum cu_connection_end */
+	bool continued;           /* begins in mid-connection, after a segment of it was in an earlier chunk or file */
 	int64_t start_ns, end_ns; /* first and last segment */
 	uint64_t first_frame, last_frame;
 	uint16_t first_file, last_file;
-	uint64_t n_fragments; /* IP fragments beyond the first */
+	uint64_t n_fragments;              /* IP fragments beyond the first */
 	struct cu_connection_side side[2]; /* CU_C2S: sent by the client */
 };
 
@@ -117,11 +117,23 @@ const char *cu_vantage_name(unsigned vantage);
 
 /* Completeness bits, as tshark's tcp.completeness. */
 enum {
-	CU_SEEN_SYN = 1, CU_SEEN_SYN_ACK = 2, CU_SEEN_ACK = 4, CU_SEEN_DATA = 8, CU_SEEN_FIN = 16, CU_SEEN_RST = 32,
+	CU_SEEN_SYN = 1,
+	CU_SEEN_SYN_ACK = 2,
+	CU_SEEN_ACK = 4,
+	CU_SEEN_DATA = 8,
+	CU_SEEN_FIN = 16,
+	CU_SEEN_RST = 32,
 };
 
 /* How a connection closed. */
-enum cu_close_kind { CU_CLOSE_NONE = 0, CU_CLOSE_CLEAN, CU_CLOSE_ABORTIVE, CU_CLOSE_REFUSED, CU_CLOSE_UNANSWERED, CU_CLOSE_HALF };
+enum cu_close_kind {
+	CU_CLOSE_NONE = 0,
+	CU_CLOSE_CLEAN,
+	CU_CLOSE_ABORTIVE,
+	CU_CLOSE_REFUSED,
+	CU_CLOSE_UNANSWERED,
+	CU_CLOSE_HALF
+};
 const char *cu_close_name(unsigned kind);
 
 enum cu_loss_side { CU_LOSS_NONE = 0, CU_LOSS_BEFORE, CU_LOSS_AFTER, CU_LOSS_BOTH, CU_LOSS_CAPTURE };
@@ -134,7 +146,7 @@ struct cu_analysis_side {
 	uint64_t n_fast, n_timeout, n_spurious, n_out_of_order;
 	uint64_t n_dup_acks, n_zero_windows, n_window_full, n_keep_alives;
 	uint64_t n_gaps, n_gap_bytes, n_unseen_bytes; /* unseen: acknowledged, never captured */
-	uint64_t n_duplicates; /* frames captured twice (mirror ports) */
+	uint64_t n_duplicates;                        /* frames captured twice (mirror ports) */
 	uint64_t n_rtt_samples;
 	int64_t rtt_min_ns, rtt_median_ns, rtt_max_ns; /* vantage point to the receiver of this direction and back */
 };
@@ -143,17 +155,17 @@ struct cu_analysis {
 	uint64_t stream;
 	uint8_t completeness; /* CU_SEEN_ */
 	uint8_t vantage;
-	uint8_t close;        /* enum cu_close_kind */
-	uint8_t closed_by;    /* enum cu_party: sender of the first FIN or the RST */
+	uint8_t close;     /* enum cu_close_kind */
+	uint8_t closed_by; /* enum cu_party: sender of the first FIN or the RST */
 	uint64_t close_frame;
-	int64_t rtt_ns;         /* whole path: client side and server side minimum; 0 unknown */
-	int64_t client_rtt_ns;  /* vantage point to client and back */
-	int64_t server_rtt_ns;  /* vantage point to server and back */
+	int64_t rtt_ns;           /* whole path: client side and server side minimum; 0 unknown */
+	int64_t client_rtt_ns;    /* vantage point to client and back */
+	int64_t server_rtt_ns;    /* vantage point to server and back */
 	int64_t handshake_rtt_ns; /* tshark's initial RTT: SYN to the ACK that ends the handshake; 0 not seen */
-	uint32_t mss;           /* bytes the sender of data keeps to; 0 unknown */
-	uint8_t loss_side;      /* enum cu_loss_side */
-	bool window_scaled;     /* both SYNs carried a window scale */
-	bool rtt_uncertain;     /* no handshake or too few samples */
+	uint32_t mss;             /* bytes the sender of data keeps to; 0 unknown */
+	uint8_t loss_side;        /* enum cu_loss_side */
+	bool window_scaled;       /* both SYNs carried a window scale */
+	bool rtt_uncertain;       /* no handshake or too few samples */
 	struct cu_analysis_side side[2];
 };
 
@@ -161,18 +173,25 @@ struct cu_analysis {
 struct cu_gap {
 	uint64_t stream;
 	uint8_t dir;
-	uint8_t side;         /* enum cu_loss_side */
-	uint64_t rel_seq;     /* first missing byte, relative */
+	uint8_t side;     /* enum cu_loss_side */
+	uint64_t rel_seq; /* first missing byte, relative */
 	uint64_t n_bytes;
-	uint64_t n_segments;  /* n_bytes / MSS, rounded up */
-	int64_t start_ns;     /* when it showed */
-	int64_t filled_ns;    /* duration until filled; 0 never */
-	uint64_t frame;       /* that showed it */
-	uint64_t fill_frame;  /* that filled its last byte; 0 never */
+	uint64_t n_segments; /* n_bytes / MSS, rounded up */
+	int64_t start_ns;    /* when it showed */
+	int64_t filled_ns;   /* duration until filled; 0 never */
+	uint64_t frame;      /* that showed it */
+	uint64_t fill_frame; /* that filled its last byte; 0 never */
 	uint64_t n_dup_acks;
 };
 
-enum cu_txn_kind { CU_TXN_NONE = 0, CU_TXN_CONNECT, CU_TXN_GREETING, CU_TXN_TLS_HANDSHAKE, CU_TXN_REQUEST, CU_TXN_CLOSE };
+enum cu_txn_kind {
+	CU_TXN_NONE = 0,
+	CU_TXN_CONNECT,
+	CU_TXN_GREETING,
+	CU_TXN_TLS_HANDSHAKE,
+	CU_TXN_REQUEST,
+	CU_TXN_CLOSE
+};
 const char *cu_txn_kind_name(unsigned kind); /* "tls-handshake" */
 
 enum cu_outcome {
@@ -188,17 +207,30 @@ const char *cu_outcome_name(unsigned outcome);
 
 enum cu_event_kind {
 	CU_EVENT_NONE = 0,
-	CU_EVENT_RETRANSMISSION, CU_EVENT_FAST_RETRANSMISSION, CU_EVENT_SPURIOUS_RETRANSMISSION, CU_EVENT_OUT_OF_ORDER,
-	CU_EVENT_LOST_SEGMENT, CU_EVENT_ACK_LOST_SEGMENT, CU_EVENT_DUPLICATE_ACK, CU_EVENT_KEEP_ALIVE,
-	CU_EVENT_KEEP_ALIVE_ACK, CU_EVENT_ZERO_WINDOW, CU_EVENT_ZERO_WINDOW_PROBE, CU_EVENT_ZERO_WINDOW_PROBE_ACK,
-	CU_EVENT_WINDOW_FULL, CU_EVENT_WINDOW_UPDATE, CU_EVENT_RESET, CU_EVENT_ICMP, CU_EVENT_DUPLICATE_FRAME,
+	CU_EVENT_RETRANSMISSION,
+	CU_EVENT_FAST_RETRANSMISSION,
+	CU_EVENT_SPURIOUS_RETRANSMISSION,
+	CU_EVENT_OUT_OF_ORDER,
+	CU_EVENT_LOST_SEGMENT,
+	CU_EVENT_ACK_LOST_SEGMENT,
+	CU_EVENT_DUPLICATE_ACK,
+	CU_EVENT_KEEP_ALIVE,
+	CU_EVENT_KEEP_ALIVE_ACK,
+	CU_EVENT_ZERO_WINDOW,
+	CU_EVENT_ZERO_WINDOW_PROBE,
+	CU_EVENT_ZERO_WINDOW_PROBE_ACK,
+	CU_EVENT_WINDOW_FULL,
+	CU_EVENT_WINDOW_UPDATE,
+	CU_EVENT_RESET,
+	CU_EVENT_ICMP,
+	CU_EVENT_DUPLICATE_FRAME,
 	CU_N_EVENTS,
 };
 const char *cu_event_name(unsigned kind); /* "keep_alive" */
 
 struct cu_event {
-	uint8_t kind;  /* enum cu_event_kind */
-	uint8_t dir;   /* of the segment */
+	uint8_t kind;   /* enum cu_event_kind */
+	uint8_t dir;    /* of the segment */
 	uint16_t count; /* this many alike, from frame on */
 	uint64_t frame;
 	int64_t time_ns; /* since the transaction's start */
@@ -212,7 +244,7 @@ struct cu_ledger_entry {
 
 enum { CU_EVENT_CAP = 16 }; /* events kept of a transaction; more are counted */
 
-struct cu_message {   /* request or response */
+struct cu_message { /* request or response */
 	uint64_t n_bytes;
 	uint64_t first_frame, last_frame; /* 0: none seen */
 	uint64_t n_retransmitted;         /* segments */
@@ -220,24 +252,24 @@ struct cu_message {   /* request or response */
 
 struct cu_transaction {
 	uint64_t stream;
-	uint64_t number;     /* within its connection, from 0 */
-	uint8_t kind;        /* enum cu_txn_kind */
-	uint8_t outcome;     /* enum cu_outcome */
-	uint16_t file;       /* of its frames */
-	int64_t start_ns;    /* when the client sent its first byte, in the client's time */
+	uint64_t number;  /* within its connection, from 0 */
+	uint8_t kind;     /* enum cu_txn_kind */
+	uint8_t outcome;  /* enum cu_outcome */
+	uint16_t file;    /* of its frames */
+	int64_t start_ns; /* when the client sent its first byte, in the client's time */
 	int64_t total_ns;
 	struct cu_message request, response;
-	uint64_t acked_frame;   /* acknowledged the whole request; 0 never */
-	int64_t ack_delay_ns;   /* request complete at the vantage point, to that ACK there */
-	int64_t first_byte_ns;  /* start to the first byte of the answer at the client; 0 none */
+	uint64_t acked_frame;       /* acknowledged the whole request; 0 never */
+	int64_t ack_delay_ns;       /* request complete at the vantage point, to that ACK there */
+	int64_t first_byte_ns;      /* start to the first byte of the answer at the client; 0 none */
 	int64_t client_distance_ns; /* one way, vantage point to client, as used */
 	int64_t server_distance_ns;
 	uint8_t loss_side;
-	uint8_t certainty;   /* 0..100: how far the ledger can be relied on */
+	uint8_t certainty;                          /* 0..100: how far the ledger can be relied on */
 	struct cu_ledger_entry ledger[CU_N_CAUSES]; /* by enum cu_cause; sums to total_ns */
-	struct cu_text name; /* "GET /path", TLS server name; empty unknown */
-	uint64_t n_events;   /* all, kept or not */
-	uint8_t n_kept;      /* in events */
+	struct cu_text name;                        /* "GET /path", TLS server name; empty unknown */
+	uint64_t n_events;                          /* all, kept or not */
+	uint8_t n_kept;                             /* in events */
 	struct cu_event events[CU_EVENT_CAP];
 };
 
@@ -252,16 +284,16 @@ struct cu_verdict {
 	uint8_t blame;        /* enum cu_party */
 	uint8_t cause;        /* enum cu_cause: the largest of the blamed party */
 	uint8_t confidence;
-	struct cu_text rule;    /* empty: the ledger decided */
+	struct cu_text rule; /* empty: the ledger decided */
 	struct cu_text service;
 	struct cu_text why, advice;
 };
 
 /* A verdict about an endpoint. */
 struct cu_finding {
-	struct cu_text kind;  /* "scan", "resets", "refused", "unanswered" */
-	struct cu_addr addr;  /* whom it is about */
-	uint16_t port;        /* 0: the host */
+	struct cu_text kind; /* "scan", "resets", "refused", "unanswered" */
+	struct cu_addr addr; /* whom it is about */
+	uint16_t port;       /* 0: the host */
 	uint8_t blame;
 	uint8_t confidence;
 	uint64_t count;

@@ -32,13 +32,13 @@ struct cu_stream_file {
 
 /* What the header says. A reader's is borrowed until the next header or close. */
 struct cu_stream_header {
-	const char *tool;          /* "culprit 1.0" */
+	const char *tool; /* "culprit 1.0" */
 	const struct cu_stream_file *files;
 	size_t n_files;
 };
 
 struct cu_writer_config {
-	bool no_compress;  /* blocks as they are; for pipes */
+	bool no_compress; /* blocks as they are; for pipes */
 };
 
 struct cu_writer;

@@ -7,10 +7,10 @@
 /* The first byte of a segment: see flowrec(5), "Segments". */
 enum {
 	HAS_DIR = 0x01,
-	LEN_SAME = 0x02,     /* as the last payload of this direction */
+	LEN_SAME = 0x02, /* as the last payload of this direction */
 	LEN_EXPLICIT = 0x04,
 	HAS_PSH = 0x08,
-	HAS_ACK = 0x10,      /* the ACK number is another than the direction's last */
+	HAS_ACK = 0x10, /* the ACK number is another than the direction's last */
 	HAS_WINDOW = 0x20,
 	HAS_TIMESTAMPS = 0x40,
 	HAS_MORE = 0x80,

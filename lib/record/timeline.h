@@ -16,25 +16,25 @@ enum { CU_C2S = 0, CU_S2C = 1 };
 
 struct cu_segment {
 	int64_t time_ns;
-	uint64_t frame;       /* number in its file, from 1 */
-	uint16_t file;        /* index into the stream header's files */
-	uint8_t dir;          /* CU_C2S or CU_S2C */
+	uint64_t frame; /* number in its file, from 1 */
+	uint16_t file;  /* index into the stream header's files */
+	uint8_t dir;    /* CU_C2S or CU_S2C */
 	uint8_t ttl;
-	uint16_t flags;       /* CU_TCP_ */
-	uint16_t window;      /* as sent */
+	uint16_t flags;  /* CU_TCP_ */
+	uint16_t window; /* as sent */
 	uint16_t ip_id;
 	uint8_t n_sack;
 	bool has_timestamps;
 	uint32_t seq, ack;
-	uint32_t len;         /* payload bytes on the wire */
+	uint32_t len; /* payload bytes on the wire */
 	uint32_t tsval, tsecr;
 	uint32_t sack[CU_SACK_CAP][2];
-	uint8_t icmp_type;    /* of an ICMP error in place of a segment: see icmp */
+	uint8_t icmp_type; /* of an ICMP error in place of a segment: see icmp */
 	uint8_t icmp_code;
-	bool icmp;            /* an ICMP error about the segment at seq sent in dir */
+	bool icmp; /* an ICMP error about the segment at seq sent in dir */
 	uint32_t icmp_mtu;
 	struct cu_addr icmp_reporter;
-	struct cu_hint hint;  /* kind CU_HINT_NONE when there is none */
+	struct cu_hint hint; /* kind CU_HINT_NONE when there is none */
 };
 
 /* What both coder and decoder know of a direction after a segment. */

@@ -32,10 +32,14 @@ struct cu_writer {
 const char *cu_record_kind_name(unsigned kind)
 {
 	static const char *const names[] = {
-		[CU_RECORD_CHUNK] = "chunk",           [CU_RECORD_CONNECTION] = "connection",
-		[CU_RECORD_ANALYSIS] = "analysis",     [CU_RECORD_GAP] = "gap",
-		[CU_RECORD_TRANSACTION] = "transaction", [CU_RECORD_VERDICT] = "verdict",
-		[CU_RECORD_FINDING] = "finding",       [CU_RECORD_TOTALS] = "totals",
+		[CU_RECORD_CHUNK] = "chunk",
+		[CU_RECORD_CONNECTION] = "connection",
+		[CU_RECORD_ANALYSIS] = "analysis",
+		[CU_RECORD_GAP] = "gap",
+		[CU_RECORD_TRANSACTION] = "transaction",
+		[CU_RECORD_VERDICT] = "verdict",
+		[CU_RECORD_FINDING] = "finding",
+		[CU_RECORD_TOTALS] = "totals",
 		[CU_RECORD_MARKS] = "marks",
 	};
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
@@ -93,7 +97,8 @@ static int out_of_memory(struct cu_writer *writer)
 }
 
 /* Writes a block of this content: header and payload with one write each. */
-static int write_block(struct cu_writer *writer, enum cu_block_type type, uint32_t n_records, const uint8_t *raw, size_t len)
+static int write_block(struct cu_writer *writer, enum cu_block_type type, uint32_t n_records, const uint8_t *raw,
+                       size_t len)
 {
 	const uint8_t *stored = raw;
 	size_t stored_len = len;
@@ -159,8 +164,8 @@ int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *he
 	}
 	size_t len = buf->len - CU_HEADER_LEN;
 	if (len > CU_METADATA_CAP) {
-		return cu_fault_set(&writer->fault, CU_ERR_RANGE, "the input files' names take %zu bytes: the most is %d", len,
-		                    CU_METADATA_CAP);
+		return cu_fault_set(&writer->fault, CU_ERR_RANGE,
+		                    "the input files' names take %zu bytes: the most is %d", len, CU_METADATA_CAP);
 	}
 	memcpy(buf->data, CU_STREAM_MAGIC, CU_MAGIC_LEN);
 	cu_put_le16(buf->data + 8, CU_VERSION_MAJOR);

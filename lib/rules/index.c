@@ -276,7 +276,8 @@ static bool bound_rule(struct cu_index *index, const struct cu_program *program,
 	while (step >= 0) {
 		const struct cu_step *at = &program->steps[step];
 		if (at->on_false == CU_STEP_NO) {
-			struct bound base = {.rule = rule, .part = part++};
+			struct bound base = {.rule = rule, .part = part};
+			part++;
 			if (!bound_atom(index, program, &program->atoms[at->atom], base)) {
 				return false;
 			}

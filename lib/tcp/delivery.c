@@ -42,7 +42,8 @@ static void *append(void **array, size_t *n, size_t *cap, size_t size)
 	return memset(element, 0, size);
 }
 
-#define APPEND(owner, list, n, cap) append((void **)&(owner)->list, &(owner)->n, &(owner)->cap, sizeof((owner)->list[0]))
+#define APPEND(owner, list, n, cap) \
+	append((void **)&(owner)->list, &(owner)->n, &(owner)->cap, sizeof((owner)->list[0]))
 
 size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq)
 {
@@ -143,7 +144,8 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 		if (reordered) {
 			marked->marks = (marked->marks & ~resent) | 1u << CU_EVENT_OUT_OF_ORDER;
 		} else if (marked->marks & 1u << CU_EVENT_OUT_OF_ORDER) {
-			marked->marks = (marked->marks & ~(1u << CU_EVENT_OUT_OF_ORDER)) | 1u << CU_EVENT_RETRANSMISSION;
+			marked->marks =
+				(marked->marks & ~(1u << CU_EVENT_OUT_OF_ORDER)) | 1u << CU_EVENT_RETRANSMISSION;
 		}
 		hole->filled_ns = seg->time_ns;
 		hole->fill_seg = i;
@@ -185,7 +187,8 @@ static int open_hole(struct cu_delivery *delivery, const struct cu_trace_segment
 	return 0;
 }
 
-static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
+static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path,
+                       uint32_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
 	if (seg->flags & CU_TCP_RST || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
@@ -219,7 +222,8 @@ static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trac
 			if (copy == NULL) {
 				return CU_ERR_NOMEM;
 			}
-			*copy = (struct cu_delivery_copy){.start = seg->seq, .end = seg->end, .time_ns = seg->time_ns, .seg = i};
+			*copy = (struct cu_delivery_copy){
+				.start = seg->seq, .end = seg->end, .time_ns = seg->time_ns, .seg = i};
 		}
 	}
 	if (seg->end > delivery->highest) {
@@ -280,8 +284,8 @@ static void sort_pieces(struct cu_delivery *delivery)
 }
 
 /* Whether the receiver reported this range as having come twice (RFC 2883), in an ACK after from_step. */
-static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_delivery_copy *copy,
-                     size_t from_step)
+static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                     const struct cu_delivery_copy *copy, size_t from_step)
 {
 	enum { LOOK_AHEAD = 64 };
 	for (size_t s = from_step; s < delivery->n_steps && s < from_step + LOOK_AHEAD; s++) {
@@ -366,7 +370,8 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		needed = true;
 		piece->arrive_ns = copy->time_ns > piece->arrive_ns ? copy->time_ns : piece->arrive_ns;
 		piece->arrive_seg = copy->seg;
-		piece->loss = piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
+		piece->loss =
+			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
 		piece->timeout = !cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
 	}
 	seg->marks |= 1u << CU_EVENT_RETRANSMISSION;

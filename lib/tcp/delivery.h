@@ -17,34 +17,34 @@
 /* Bytes first seen in one segment. */
 struct cu_piece {
 	int64_t start, end;
-	int64_t first_ns;    /* first copy seen */
-	int64_t arrive_ns;   /* the copy that was delivered */
-	int64_t due_ns;      /* when they would have come but for a loss; arrive_ns without one */
+	int64_t first_ns;  /* first copy seen */
+	int64_t arrive_ns; /* the copy that was delivered */
+	int64_t due_ns;    /* when they would have come but for a loss; arrive_ns without one */
 	uint32_t first_seg, arrive_seg;
 	uint32_t n_copies;
-	uint8_t loss;        /* enum cu_loss_side */
-	bool retransmitted;  /* a copy was sent again, needed or not */
-	bool timeout;        /* the copy delivered came by timeout rather than by duplicate ACKs */
+	uint8_t loss;       /* enum cu_loss_side */
+	bool retransmitted; /* a copy was sent again, needed or not */
+	bool timeout;       /* the copy delivered came by timeout rather than by duplicate ACKs */
 };
 
 /* What a receiver had said by some moment. */
 struct cu_ack_step {
 	int64_t time_ns;
-	int64_t ack;   /* highest cumulative so far */
-	int64_t edge;  /* right edge of the window as this segment says it */
+	int64_t ack;  /* highest cumulative so far */
+	int64_t edge; /* right edge of the window as this segment says it */
 	int64_t window;
 	uint32_t seg;
-	bool pure;     /* no payload */
+	bool pure; /* no payload */
 };
 
 /* A hole in what was seen. */
 struct cu_hole {
-	int64_t start, end;      /* still missing */
+	int64_t start, end;             /* still missing */
 	int64_t first_start, first_end; /* as it showed */
 	int64_t shown_ns;
-	int64_t filled_ns;       /* last fill; 0 none */
+	int64_t filled_ns; /* last fill; 0 none */
 	uint32_t shown_seg, fill_seg;
-	uint8_t side;            /* enum cu_loss_side once settled; CU_LOSS_NONE: reordering */
+	uint8_t side; /* enum cu_loss_side once settled; CU_LOSS_NONE: reordering */
 };
 
 struct cu_delivery {

@@ -12,8 +12,8 @@ struct sender {
 	int64_t next_seq_time; /* when */
 	int64_t last_ack;      /* what it acknowledged last; -1 nothing yet */
 	int64_t last_ack_time;
-	int64_t window;        /* last advertised */
-	int64_t acked_max;     /* highest byte of it that may be acknowledged without having been missed */
+	int64_t window;    /* last advertised */
+	int64_t acked_max; /* highest byte of it that may be acknowledged without having been missed */
 	uint32_t last_marks;
 	unsigned dup_acks;
 	bool seen;
@@ -117,8 +117,8 @@ static void mark_resent(struct cu_trace *trace, size_t i, const struct sender *f
                         int64_t first_rtt_ns)
 {
 	struct cu_trace_segment *seg = &trace->segment[i];
-	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) || !fwd->seen ||
-	    seg->seq >= fwd->next_seq || (seg->len > 1 && seg->seq == fwd->next_seq - 1)) {
+	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) ||
+	    !fwd->seen || seg->seq >= fwd->next_seq || (seg->len > 1 && seg->seq == fwd->next_seq - 1)) {
 		return;
 	}
 	if (seg->len > 0 && rev->last_ack >= 0 && seg->end <= rev->last_ack) {
@@ -205,7 +205,8 @@ void cu_trace_mark(struct cu_trace *trace)
 			rev->acked_max = seg->ack;
 		}
 		mark_resent(trace, i, fwd, rev, first_rtt_ns);
-		if (!(seg->flags & CU_TCP_RST) && !cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) && (!fwd->seen || seg->end > fwd->next_seq)) {
+		if (!(seg->flags & CU_TCP_RST) && !cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) &&
+		    (!fwd->seen || seg->end > fwd->next_seq)) {
 			fwd->next_seq = seg->end;
 			fwd->next_seq_time = seg->time_ns;
 			fwd->seen = true;

@@ -114,7 +114,8 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 					return CU_ERR_NOMEM;
 				}
 				/* The first sample of a connection with its SYN is the handshake's. */
-				if (seg->ack == 1 && path->side[!seg->dir].handshake_ns == 0 && trace->connection.side[!seg->dir].has_syn) {
+				if (seg->ack == 1 && path->side[!seg->dir].handshake_ns == 0 &&
+				    trace->connection.side[!seg->dir].has_syn) {
 					path->side[!seg->dir].handshake_ns = rtt;
 				}
 			}

@@ -19,17 +19,17 @@
 /* A segment, or an ICMP error about one. */
 struct cu_trace_segment {
 	int64_t time_ns;
-	int64_t seq;     /* relative: 0 is the SYN, 1 the first byte */
-	int64_t end;     /* seq + len, and 1 for SYN and for FIN */
-	int64_t ack;     /* relative to the other direction; -1 without ACK flag */
-	int64_t window;  /* scaled, in bytes */
+	int64_t seq;    /* relative: 0 is the SYN, 1 the first byte */
+	int64_t end;    /* seq + len, and 1 for SYN and for FIN */
+	int64_t ack;    /* relative to the other direction; -1 without ACK flag */
+	int64_t window; /* scaled, in bytes */
 	uint64_t frame;
-	uint32_t len;    /* payload bytes */
+	uint32_t len; /* payload bytes */
 	uint32_t tsval, tsecr;
-	uint32_t marks;  /* 1 << enum cu_event_kind */
-	uint32_t sack;   /* index of the first block in the trace's sack array */
-	uint32_t hint;   /* index into the trace's hints, plus 1; 0 none */
-	uint16_t flags;  /* CU_TCP_ */
+	uint32_t marks; /* 1 << enum cu_event_kind */
+	uint32_t sack;  /* index of the first block in the trace's sack array */
+	uint32_t hint;  /* index into the trace's hints, plus 1; 0 none */
+	uint16_t flags; /* CU_TCP_ */
 	uint16_t ip_id;
 	uint16_t file;
 	uint16_t dup_ack; /* number of this duplicate ACK; 0 when it is none */
@@ -53,10 +53,10 @@ struct cu_trace {
 	size_t n_sack, sack_cap;
 	struct cu_hint *hint;
 	size_t n_hint, hint_cap;
-	int64_t mss[2];         /* bytes a direction's segments hold at most: advertised, or the largest seen */
-	uint8_t shift[2];       /* window scale of each direction's sender, when both SYNs carried one */
-	bool scaled;            /* both SYNs seen with a window scale */
-	bool scale_unknown;     /* no handshake: windows are as sent */
+	int64_t mss[2];     /* bytes a direction's segments hold at most: advertised, or the largest seen */
+	uint8_t shift[2];   /* window scale of each direction's sender, when both SYNs carried one */
+	bool scaled;        /* both SYNs seen with a window scale */
+	bool scale_unknown; /* no handshake: windows are as sent */
 	/* While filling. */
 	uint32_t base[2], last[2];
 	int64_t last_rel[2];

@@ -15,7 +15,8 @@ void talk_init(struct talk *talk)
 		struct cu_connection_side *side = &talk->connection.side[dir];
 		side->has_syn = true;
 		side->isn = isn[dir];
-		side->syn = (struct cu_syn_options){.mss = TALK_MSS, .has_wscale = true, .wscale = 0, .sack_permitted = true};
+		side->syn = (struct cu_syn_options){
+			.mss = TALK_MSS, .has_wscale = true, .wscale = 0, .sack_permitted = true};
 	}
 	talk->connection.role = CU_ROLE_SYN;
 }
@@ -29,7 +30,8 @@ void talk_release(struct talk *talk)
 	cu_exchanges_release(&talk->exchanges);
 }
 
-struct cu_segment *talk_add(struct talk *talk, int64_t time_us, int dir, unsigned flags, uint32_t seq, uint32_t ack, uint32_t len)
+struct cu_segment *talk_add(struct talk *talk, int64_t time_us, int dir, unsigned flags, uint32_t seq, uint32_t ack,
+                            uint32_t len)
 {
 	assert_true(talk->n < TALK_CAP);
 	struct cu_segment *segment = &talk->segment[talk->n++];

@@ -31,7 +31,8 @@ void talk_init(struct talk *talk);
 void talk_release(struct talk *talk);
 
 /* Adds a segment and returns it, for what is uncommon about it. */
-struct cu_segment *talk_add(struct talk *talk, int64_t time_us, int dir, unsigned flags, uint32_t seq, uint32_t ack, uint32_t len);
+struct cu_segment *talk_add(struct talk *talk, int64_t time_us, int dir, unsigned flags, uint32_t seq, uint32_t ack,
+                            uint32_t len);
 
 /* SYN, SYN-ACK, ACK with these round trips to server and client, from time 0; returns when the ACK passed. */
 int64_t talk_handshake(struct talk *talk, int64_t server_rtt_us, int64_t client_rtt_us);

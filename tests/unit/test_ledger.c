@@ -10,7 +10,7 @@
 enum { ACK = CU_TCP_ACK, PSH = CU_TCP_PSH | CU_TCP_ACK, FIN = CU_TCP_FIN | CU_TCP_ACK };
 
 #define US CU_NS_PER_US
-#define assert_us(transaction, cause, us) assert_int_equal((transaction).ledger[cause].ns, (us) * US)
+#define assert_us(transaction, cause, us) assert_int_equal((transaction).ledger[cause].ns, (us)*US)
 
 static void test_ledger_server_thinks(void **state)
 {

@@ -225,7 +225,8 @@ static struct cu_segment any_segment(const struct cu_segment *last)
 	s.file = next_random() % 50 ? last->file : (uint16_t)any();
 	s.dir = (uint8_t)(next_random() % 2);
 	s.ttl = next_random() % 9 ? last->ttl : (uint8_t)any();
-	s.flags = next_random() % 5 ? CU_TCP_ACK | (next_random() % 2 ? CU_TCP_PSH : 0) : (uint16_t)(next_random() % 0x200);
+	s.flags = next_random() % 5 ? CU_TCP_ACK | (next_random() % 2 ? CU_TCP_PSH : 0)
+	                            : (uint16_t)(next_random() % 0x200);
 	s.window = next_random() % 3 ? last->window : (uint16_t)any();
 	s.ip_id = next_random() % 3 ? (uint16_t)(last->ip_id + 1) : (uint16_t)any();
 	s.seq = next_random() % 3 ? last->seq + last->len : (uint32_t)any();

@@ -177,7 +177,8 @@ static void test_stream_unknown_mandatory_kind_is_refused(void **state)
 	write_stream(&bytes, false, 40);
 	assert_int_equal(read_stream(bytes.data, bytes.len, &end, &fault), 0);
 	assert_int_equal(end, CU_ERR_UNSUPPORTED);
-	assert_string_equal(fault.text, "in: record 1: kind 40 ('unnamed', written by culprit test) is not known to this version");
+	assert_string_equal(fault.text,
+	                    "in: record 1: kind 40 ('unnamed', written by culprit test) is not known to this version");
 }
 
 static void test_stream_refuses_what_it_is_not(void **state)
@@ -189,7 +190,8 @@ static void test_stream_refuses_what_it_is_not(void **state)
 		{"", "in: is empty"},
 		{"#!/bin/sh\n", "in: byte 0 begins no stream of flow records (23 21 2f 62)"},
 		{"\x89"
-	         "CFL\r\n\x1a\n", "in: ends at byte 8 without a trailer: the program that wrote it did not finish"},
+	         "CFL\r\n\x1a\n",
+	         "in: ends at byte 8 without a trailer: the program that wrote it did not finish"},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
