@@ -149,6 +149,19 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 	return put(analyzer, CU_RECORD_ANALYSIS);
 }
 
+/* Duplicate ACKs that asked for a hole: from when it showed until its first byte was due no more. */
+static uint64_t count_dup_acks(const struct cu_trace *trace, const struct cu_hole *hole, int dir)
+{
+	enum { LOOK_AHEAD = 4096 }; /* segments: a hole that long open has its figure in the connection's counts */
+	size_t end = hole->filled_ns != 0 ? hole->fill_seg : trace->n;
+	uint64_t n = 0;
+	for (size_t i = hole->shown_seg; i < end && i < hole->shown_seg + (size_t)LOOK_AHEAD; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		n += seg->dir != dir && cu_is(seg, CU_EVENT_DUPLICATE_ACK) && seg->ack == hole->first_start;
+	}
+	return n;
+}
+
 static int write_gaps(struct analyzer *analyzer)
 {
 	const struct cu_trace *trace = &analyzer->trace;
@@ -173,6 +186,7 @@ static int write_gaps(struct analyzer *analyzer)
 				.filled_ns = filled && hole->filled_ns > hole->shown_ns
 			                             ? hole->filled_ns - hole->shown_ns
 			                             : 0,
+				.n_dup_acks = count_dup_acks(trace, hole, dir),
 				.frame = trace->segment[hole->shown_seg].frame,
 				.fill_frame = filled && hole->filled_ns != 0 ? trace->segment[hole->fill_seg].frame : 0,
 			};
