@@ -19,7 +19,7 @@ static const struct prog_option options[] = {
 	 .help = "a connection silent for this long is over", .preset = "130m"},
 	{.name = "memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
 	 .help = "what open connections may take before the least used leave early",
-	 .preset = "48M of segments, 4 Mi connections"},
+	 .preset = "32M of segments, 4 Mi connections"},
 	{.name = "no-hints", .kind = PROG_FLAG, .value = &config.no_hints,
 	 .help = "keep nothing of the payload, not even what names its protocol"},
 	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &config.ignore_vlan,
