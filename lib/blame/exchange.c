@@ -1,5 +1,7 @@
 #include "lib/blame/exchange.h"
 
+#include "lib/base/grow.h"
+
 #include <stdlib.h>
 
 void cu_exchanges_release(struct cu_exchanges *exchanges)
@@ -22,7 +24,6 @@ struct finder {
 	const struct cu_trace *trace;
 	int64_t highest[2];    /* end of what was seen of each direction */
 	int64_t server_end_ns; /* when the server last sent new data */
-	int64_t client_ack;    /* highest the client acknowledged */
 	struct aside aside;
 	bool short_end; /* the server's newest segment was not full: its last for now */
 	bool client_fin;
@@ -50,14 +51,8 @@ static struct cu_exchange *current(struct finder *finder)
 static struct cu_exchange *begin(struct finder *finder, enum cu_txn_kind kind, uint32_t i)
 {
 	struct cu_exchanges *out = finder->out;
-	if (out->n == out->cap) {
-		size_t cap = out->cap != 0 ? out->cap * 2 : 64;
-		struct cu_exchange *bigger = reallocarray(out->item, cap, sizeof(*bigger));
-		if (bigger == NULL) {
-			return NULL;
-		}
-		out->item = bigger;
-		out->cap = cap;
+	if (!cu_grow((void **)&out->item, &out->cap, out->n, sizeof(out->item[0]))) {
+		return NULL;
 	}
 	struct cu_exchange *exchange = &out->item[out->n++];
 	*exchange = (struct cu_exchange){.kind = (uint8_t)kind, .first_seg = i, .last_seg = i, .end_seg = i};
@@ -344,9 +339,6 @@ static int take(struct finder *finder, uint32_t i)
 	}
 	if (seg->flags & CU_TCP_SYN) {
 		return handshake(finder, i);
-	}
-	if (seg->dir == CU_C2S && seg->ack > finder->client_ack) {
-		finder->client_ack = seg->ack;
 	}
 	bool probe = cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	int64_t data_end = seg->seq + seg->len;

@@ -311,7 +311,7 @@ static void charge_wait(struct account *account, const struct wait *wait)
 static bool mtu_reported(const struct account *account, int dir, int64_t from, int64_t until)
 {
 	const struct cu_trace *trace = account->known->trace;
-	for (uint32_t i = 0; i < trace->n; i++) {
+	for (uint32_t i = 0; i < trace->n && trace->n_icmp > 0; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp && seg->dir == dir && seg->time_ns >= from && seg->time_ns <= until &&
 		    ((seg->icmp_type == 3 && seg->icmp_code == 4) || (seg->icmp_type == 2 && seg->icmp_code == 0))) {

@@ -1,5 +1,7 @@
 #include "lib/tcp/delivery.h"
 
+#include "lib/base/grow.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,14 +31,8 @@ void cu_delivery_release(struct cu_delivery *delivery)
 /* The next free element of a growing array, zeroed; NULL without memory. */
 static void *append(void **array, size_t *n, size_t *cap, size_t size)
 {
-	if (*n == *cap) {
-		size_t want = *cap != 0 ? *cap * 2 : 256;
-		void *bigger = reallocarray(*array, want, size);
-		if (bigger == NULL) {
-			return NULL;
-		}
-		*array = bigger;
-		*cap = want;
+	if (!cu_grow(array, cap, *n, size)) {
+		return NULL;
 	}
 	void *element = (char *)*array + (*n)++ * size;
 	return memset(element, 0, size);
@@ -207,10 +203,6 @@ static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trac
 	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE)) {
 		return 0;
 	}
-	if (seg->flags & CU_TCP_FIN && delivery->fin_ns == 0) {
-		delivery->fin_ns = seg->time_ns;
-		delivery->fin_seq = seg->end - 1;
-	}
 	if (seg->seq < delivery->highest) {
 		size_t before = delivery->n_pieces;
 		int err = fill_hole(delivery, trace, path, i);
@@ -263,7 +255,6 @@ static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment 
 	step->edge = seg->ack + seg->window;
 	step->window = seg->window;
 	step->seg = i;
-	step->pure = !cu_carries(seg);
 	return 0;
 }
 
@@ -372,7 +363,6 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		piece->arrive_seg = copy->seg;
 		piece->loss =
 			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
-		piece->timeout = !cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
 	}
 	seg->marks |= 1u << CU_EVENT_RETRANSMISSION;
 	seg->marks &= ~(1u << CU_EVENT_OUT_OF_ORDER);
@@ -428,8 +418,6 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	delivery->n_pieces = delivery->n_steps = delivery->n_holes = delivery->n_copies = 0;
 	delivery->highest = trace->connection.side[dir].has_syn ? 0 : -1;
 	delivery->lacks = false;
-	delivery->fin_ns = 0;
-	delivery->fin_seq = 0;
 
 	int err = 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {

@@ -24,7 +24,6 @@ struct cu_piece {
 	uint32_t n_copies;
 	uint8_t loss;       /* enum cu_loss_side */
 	bool retransmitted; /* a copy was sent again, needed or not */
-	bool timeout;       /* the copy delivered came by timeout rather than by duplicate ACKs */
 };
 
 /* What a receiver had said by some moment. */
@@ -34,7 +33,6 @@ struct cu_ack_step {
 	int64_t edge; /* right edge of the window as this segment says it */
 	int64_t window;
 	uint32_t seg;
-	bool pure; /* no payload */
 };
 
 /* A hole in what was seen. */
@@ -57,9 +55,7 @@ struct cu_delivery {
 	struct cu_delivery_copy *copy; /* repeats, while settling */
 	size_t n_copies, copies_cap;
 	int64_t highest;
-	bool lacks;      /* bytes were acknowledged that were never seen */
-	int64_t fin_ns;  /* first FIN seen; 0 none */
-	int64_t fin_seq; /* its sequence number */
+	bool lacks; /* bytes were acknowledged that were never seen */
 };
 
 /* {0} is empty. */

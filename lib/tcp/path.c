@@ -1,5 +1,7 @@
 #include "lib/tcp/path.h"
 
+#include "lib/base/grow.h"
+
 #include <stdlib.h>
 
 /* Sent and not yet acknowledged, oldest first; when the ring is full the oldest sample is lost. */
@@ -26,14 +28,9 @@ static int add_sample(struct cu_path_scratch *scratch, int dir, int64_t ns)
 	if (ns < 0) {
 		return 0; /* the capture's clock stepped back */
 	}
-	if (scratch->n[dir] == scratch->cap[dir]) {
-		size_t cap = scratch->cap[dir] != 0 ? scratch->cap[dir] * 2 : 256;
-		int64_t *bigger = reallocarray(scratch->sample[dir], cap, sizeof(*bigger));
-		if (bigger == NULL) {
-			return CU_ERR_NOMEM;
-		}
-		scratch->sample[dir] = bigger;
-		scratch->cap[dir] = cap;
+	if (!cu_grow((void **)&scratch->sample[dir], &scratch->cap[dir], scratch->n[dir],
+	             sizeof(scratch->sample[dir][0]))) {
+		return CU_ERR_NOMEM;
 	}
 	scratch->sample[dir][scratch->n[dir]++] = ns;
 	return 0;

@@ -1,5 +1,7 @@
 #include "lib/tcp/trace.h"
 
+#include "lib/base/grow.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +16,7 @@ void cu_trace_release(struct cu_trace *trace)
 void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection)
 {
 	trace->connection = *connection;
-	trace->n = trace->n_sack = trace->n_hint = 0;
+	trace->n = trace->n_sack = trace->n_hint = trace->n_icmp = 0;
 	const struct cu_connection_side *side = connection->side;
 	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
 	trace->scaled = both && side[CU_C2S].syn.has_wscale && side[CU_S2C].syn.has_wscale;
@@ -28,22 +30,6 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 		trace->base[dir] = trace->last[dir] = side[dir].isn;
 		trace->last_rel[dir] = 0;
 	}
-}
-
-/* Doubles an array until it has room for one more element. */
-static bool grow(void **array, size_t *cap, size_t n, size_t size)
-{
-	if (n < *cap) {
-		return true;
-	}
-	size_t want = *cap != 0 ? *cap * 2 : 256;
-	void *bigger = reallocarray(*array, want, size);
-	if (bigger == NULL) {
-		return false;
-	}
-	*array = bigger;
-	*cap = want;
-	return true;
 }
 
 /* A relative number near the last one of its direction, whatever the wrap. */
@@ -70,7 +56,7 @@ static void advance(struct cu_trace *trace, int dir, uint32_t raw, int64_t rel)
 
 static int add(struct cu_trace *trace, const struct cu_segment *in)
 {
-	if (!grow((void **)&trace->segment, &trace->cap, trace->n, sizeof(trace->segment[0]))) {
+	if (!cu_grow((void **)&trace->segment, &trace->cap, trace->n, sizeof(trace->segment[0]))) {
 		return CU_ERR_NOMEM;
 	}
 	struct cu_trace_segment *seg = &trace->segment[trace->n];
@@ -102,6 +88,7 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 	seg->seq = relative(trace, dir, in->seq);
 	if (in->icmp) {
 		seg->end = seg->seq;
+		trace->n_icmp++;
 		trace->n++;
 		return 0;
 	}
@@ -121,7 +108,7 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 		}
 		seg->ack = relative(trace, back, in->ack);
 		for (int i = 0; i < in->n_sack; i++) {
-			if (!grow((void **)&trace->sack, &trace->sack_cap, trace->n_sack, sizeof(trace->sack[0]))) {
+			if (!cu_grow((void **)&trace->sack, &trace->sack_cap, trace->n_sack, sizeof(trace->sack[0]))) {
 				return CU_ERR_NOMEM;
 			}
 			int64_t left = relative(trace, back, in->sack[i][0]);
@@ -133,7 +120,7 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 		}
 	}
 	if (in->hint.kind != CU_HINT_NONE) {
-		if (!grow((void **)&trace->hint, &trace->hint_cap, trace->n_hint, sizeof(trace->hint[0]))) {
+		if (!cu_grow((void **)&trace->hint, &trace->hint_cap, trace->n_hint, sizeof(trace->hint[0]))) {
 			return CU_ERR_NOMEM;
 		}
 		trace->hint[trace->n_hint++] = in->hint;

@@ -49,6 +49,7 @@ struct cu_trace {
 	struct cu_connection connection;
 	struct cu_trace_segment *segment;
 	size_t n, cap;
+	size_t n_icmp; /* of the segments, ICMP errors */
 	struct cu_trace_sack *sack;
 	size_t n_sack, sack_cap;
 	struct cu_hint *hint;
