@@ -12,6 +12,9 @@
 /* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
 #define DELAYED_ACK_NS (15 * CU_NS_PER_MS)
 
+/* The ACK of a full segment may take so much longer than a round trip; queues make it later, and delays of ACKs. */
+#define ACK_LATE_NS (200 * CU_NS_PER_MS)
+
 /* Waits for ACKs between segments that were not full, of the message at hand. */
 struct small_waits {
 	unsigned n;
@@ -204,10 +207,13 @@ static bool lost_out_of_sight(const struct account *account, int dir, uint32_t s
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	if (path->vantage == at_sender || cu_is(&account->known->trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
-		return false; /* nothing is lost before its sender; and what the capture missed is no loss */
+	if (cu_is(&account->known->trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
+		return false; /* what the capture missed is no loss */
 	}
 	unsigned n = hidden_before(account, seg_index);
+	if (n > FEW && path->vantage == at_sender) {
+		return false; /* nor is what a capture at the sender itself missed */
+	}
 	return n > FEW || (n != 0 && is_timeout(silence_ns, n, rtt));
 }
 
@@ -289,11 +295,15 @@ static void charge_wait(struct account *account, const struct wait *wait)
 		}
 		return;
 	}
-	/* Nothing held it: the application had nothing to say, unless its last segment was full and more was queued. */
+	/*
+	 * Nothing held it: the application had nothing to say, unless its last segment was full and not acknowledged,
+	 * when congestion control may have spaced them out (recovery, BBR's pacing). PSH says nothing: stacks set it by
+	 * habit.
+	 */
 	int64_t acked_now = trigger != NULL ? trigger->ack : 0;
 	const struct cu_trace_segment *before = &trace->segment[wait->before->arrive_seg];
-	bool drained = acked_now >= sent_before || before->len < mss || (before->flags & CU_TCP_PSH) != 0;
-	bool within_flight = until - from < rtt + receiver_rtt(account, wait->dir);
+	bool drained = acked_now >= sent_before || before->len < mss;
+	bool within_flight = until - from < rtt + receiver_rtt(account, wait->dir) + ACK_LATE_NS;
 	if (!drained && within_flight) {
 		charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
@@ -591,6 +601,18 @@ static void charge_client_distance(struct account *account, uint32_t first_seg, 
 	charge(account, CU_NETWORK_RTT, 0, 2 * transaction->client_distance_ns, first_seg, last_seg);
 }
 
+/* How long the end of a message waited in a queue between the vantage point and its receiver. */
+static int64_t queued_behind(const struct account *account, int dir, int64_t start, int64_t end)
+{
+	const struct cu_case *known = account->known;
+	enum cu_vantage at_receiver = dir == CU_C2S ? CU_VANTAGE_SERVER : CU_VANTAGE_CLIENT;
+	if (known->path->vantage == at_receiver) {
+		return 0; /* ACKs that come late there are the host's own */
+	}
+	return cu_delivery_queued_ns(&known->delivery[dir], start, end, known->trace->mss[dir],
+	                             receiver_rtt(account, dir));
+}
+
 static bool fill_request(struct account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_case *known = account->known;
@@ -609,15 +631,28 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 	if (end_ns < request.first_ns) {
 		return false;
 	}
+	int64_t answer_queued_ns = 0;
+	if (has_answer) {
+		answer_queued_ns =
+			queued_behind(account, CU_S2C, exchange->response_start, exchange->response_end);
+	}
 	transaction->start_ns = request.first_ns - transaction->client_distance_ns;
-	transaction->total_ns = end_ns - request.first_ns + (has_answer ? 2 * transaction->client_distance_ns : 0);
+	transaction->total_ns = end_ns - request.first_ns + answer_queued_ns +
+	                        (has_answer ? 2 * transaction->client_distance_ns : 0);
 	find_acked(account, exchange, request.arrived_ns);
 
 	int64_t spoke_ns = has_answer ? response.first_ns : end_ns;
 	int64_t complete_ns = min_ns(request.arrived_ns, spoke_ns);
 	complete_ns = max_ns(complete_ns, request.first_ns);
 	charge_delivery(account, CU_C2S, exchange->request_start, exchange->request_end, request.first_ns, complete_ns);
+	/* What waits in a queue behind the vantage point is not at the server yet. */
+	int64_t queued_ns = queued_behind(account, CU_C2S, exchange->request_start, exchange->request_end);
+	queued_ns = min_ns(queued_ns, max_ns(0, spoke_ns - complete_ns));
+	charge(account, CU_NETWORK_TRANSFER, complete_ns, complete_ns + queued_ns, request.last_seg, request.last_seg);
+	complete_ns += queued_ns;
 	if (has_answer) {
+		charge(account, CU_NETWORK_TRANSFER, end_ns, end_ns + answer_queued_ns, response.last_seg,
+		       response.last_seg);
 		charge_client_distance(account, request.first_seg, response.last_seg);
 		int64_t silence_ns = spoke_ns - complete_ns - 2 * transaction->server_distance_ns;
 		bool lost = lost_out_of_sight(account, CU_S2C, response.first_seg, silence_ns);

@@ -83,6 +83,51 @@ size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_
 	return low;
 }
 
+/* How late the ACK of a full segment is, if its bytes were sent but once (Karn's rule). */
+static bool ack_lateness(const struct cu_delivery *delivery, const struct cu_ack_step *step, int64_t acked_before,
+                         int64_t mss, int64_t *late_ns)
+{
+	size_t p = cu_delivery_find(delivery, step->ack - 1);
+	if (p == delivery->n_pieces || delivery->piece[p].end != step->ack ||
+	    delivery->piece[p].end - delivery->piece[p].start < mss) {
+		return false;
+	}
+	*late_ns = step->time_ns - delivery->piece[p].arrive_ns;
+	for (size_t back = p + 1; back > 0 && delivery->piece[back - 1].end > acked_before; back--) {
+		const struct cu_piece *piece = &delivery->piece[back - 1];
+		if (piece->retransmitted || piece->loss != CU_LOSS_NONE) {
+			return false;
+		}
+	}
+	return true;
+}
+
+int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start, int64_t end, int64_t mss,
+                              int64_t receiver_rtt_ns)
+{
+	enum { AGREE = 3 }; /* one of so many may still have been delayed: the least counts */
+	int64_t late[AGREE] = {0}, acked = start;
+	size_t n = 0, s = cu_delivery_acked(delivery, start + 1);
+
+	for (; s < delivery->n_steps && delivery->step[s].ack < end; s++) {
+		const struct cu_ack_step *step = &delivery->step[s];
+		bool open = s == 0 || step->window >= step[-1].window;
+		if (step->ack > acked && open && ack_lateness(delivery, step, acked, mss, &late[n % AGREE])) {
+			n++;
+		}
+		acked = step->ack;
+	}
+	size_t p = cu_delivery_find(delivery, end - 1);
+	if (n < AGREE || s == delivery->n_steps || p == delivery->n_pieces) {
+		return 0;
+	}
+	int64_t least = delivery->step[s].time_ns - delivery->piece[p].arrive_ns;
+	for (size_t i = 0; i < AGREE; i++) {
+		least = late[i] < least ? late[i] : least;
+	}
+	return least > receiver_rtt_ns ? least - receiver_rtt_ns : 0;
+}
+
 /* Whether a was sent before b by the same sender: -1 yes, 1 no, 0 not to be told. */
 static int sent_order(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
 {

@@ -74,6 +74,15 @@ size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq);
 /* Index of the first ACK step that covers seq; n_steps when none does. */
 size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq);
 
+/*
+ * How much longer than the round trip the last byte of [start, end) took behind
+ * the vantage point: a queue there, as the ACKs of what went before it say.
+ * ACKs of small segments and of a shrinking window may be delayed (RFC 9293
+ * section 3.8.6.3) and tell nothing. Nanoseconds; 0 when none tells.
+ */
+int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start, int64_t end, int64_t mss,
+                              int64_t receiver_rtt_ns);
+
 /* Index past the last ACK step at or before time_ns. */
 size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns);
 

@@ -1,5 +1,5 @@
 """Real programs in place of the scripts: curl, nginx, and behind nginx a scripted program whose log says when it had the
-request and when it answered. Offsets come from the wire's log, by the times in that log.
+request and when it answered; openssl's s_client and s_server. Offsets come from the wire's log, by the times in that log.
 """
 import json
 import os
@@ -35,6 +35,23 @@ READY_TIMEOUT_S = 10
 FAR_FUTURE_NS = 1 << 62
 
 
+def make_certificate(folder):
+    subprocess.run(("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "lab.key", "-out", "lab.crt",
+                    "-days", "2", "-subj", "/CN=lab.example"), cwd=folder, capture_output=True, check=True,
+                   timeout=READY_TIMEOUT_S)
+
+
+def wait_until_listening(namespace, port):
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        found = subprocess.run(namespace.inside("ss", "-ltnH", f"sport = :{port}"), capture_output=True, text=True,
+                               timeout=READY_TIMEOUT_S, check=False)
+        if found.stdout.strip():
+            return
+        time.sleep(0.02)
+    raise OSError(f"nobody listens on port {port}")
+
+
 class CurlAndNginx:
     """Requests over one connection with HTTP keep-alive, each for a backend that thinks for a time."""
 
@@ -47,9 +64,7 @@ class CurlAndNginx:
         with open(os.path.join(folder, "nginx.conf"), "w", encoding="utf-8") as file:
             file.write(NGINX.format(folder=folder, address=address, port=self.port, backend_port=BACKEND_PORT,
                                     ssl=" ssl" if self.tls else ""))
-        subprocess.run(("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "lab.key", "-out", "lab.crt",
-                        "-days", "2", "-subj", "/CN=lab.example"), cwd=folder, capture_output=True, check=True,
-                       timeout=READY_TIMEOUT_S)
+        make_certificate(folder)
         backend = ["listen:16"]
         for think_s, size in zip(self.thinks_s, self.sizes):
             # nginx opens a connection for each request.
@@ -57,17 +72,7 @@ class CurlAndNginx:
         processes.start(namespace.inside(processes.peer, "server", "127.0.0.1", str(BACKEND_PORT), *backend),
                         log="backend.jsonl", ready_on="stderr")
         processes.start(namespace.inside("nginx", "-p", folder, "-c", os.path.join(folder, "nginx.conf")))
-        self.wait_until_listening(namespace)
-
-    def wait_until_listening(self, namespace):
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < deadline:
-            found = subprocess.run(namespace.inside("ss", "-ltnH", f"sport = :{self.port}"), capture_output=True, text=True,
-                                   timeout=READY_TIMEOUT_S, check=False)
-            if found.stdout.strip():
-                return
-            time.sleep(0.02)
-        raise OSError("nginx does not listen")
+        wait_until_listening(namespace, self.port)
 
     def start_client(self, processes, namespace, address, client_port):
         scheme = "https" if self.tls else "http"
@@ -132,4 +137,73 @@ class CurlAndNginx:
             spoke = next(p["times_ns"][0] for p in answers if p["offset"] <= c < p["offset"] + p["len"])
             exchange("request", c2s_end, b, c, d, ready, spoke)
             c2s_end, s2c_end = b, d
+        return {"client": client, "server": server}
+
+
+class OpenSSL:
+    """A line after each pause; s_server answers with the line reversed. It is stopped before one of them and goes on later:
+    its TCP lives, its program is silent."""
+    port = 4433
+    STOPPED_BEFORE_S = 0.1  # the line that finds it stopped
+
+    def __init__(self, pauses_s, stopped_line, stopped_s):
+        self.pauses_s, self.stopped_line, self.stopped_s = pauses_s, stopped_line, stopped_s
+        self.server = None
+
+    def start_server(self, processes, namespace, address):
+        make_certificate(processes.folder)
+        accept = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+        self.server = processes.start(namespace.inside(
+            "openssl", "s_server", "-quiet", "-rev", "-cert", "lab.crt", "-key", "lab.key", "-tls1_3", "-accept", accept))
+        wait_until_listening(namespace, self.port)
+
+    def start_client(self, processes, namespace, address, client_port):
+        """A shell says each line in its time and logs when; another stops the server meanwhile."""
+        say, stop_after_s = "", 0.0
+        for number, pause_s in enumerate(self.pauses_s):
+            stop_after_s += pause_s if number <= self.stopped_line else 0
+            say += f"sleep {pause_s:.3f}; date +%s%N >> lines.log; echo line {number} {'x' * 60};"
+        say += f"sleep {self.stopped_s + 1:.3f}"
+        processes.start(("sh", "-c", f"sleep {stop_after_s - self.STOPPED_BEFORE_S:.3f}; kill -STOP {self.server.pid};"
+                                     f"sleep {self.stopped_s + self.STOPPED_BEFORE_S:.3f}; date +%s%N > continued.log;"
+                                     f"kill -CONT {self.server.pid}"))
+        connect = f"openssl s_client -quiet -tls1_3 -bind :{client_port} -connect {address}:{self.port} 2> client.err"
+        return processes.start(namespace.inside("sh", "-c", f"({say}) | {connect}"), log="answers.txt")
+
+    def read_logs(self, folder, packets, connection):
+        from scenarios import Transaction
+        own = [p for p in packets if p.get("client_port") == connection.client_port]
+        sent = sorted((p for p in own if p["dir"] == "c2s" and p["len"] > 0), key=lambda p: p["times_ns"][0])
+        answers = sorted((p for p in own if p["dir"] == "s2c" and p["len"] > 0), key=lambda p: p["times_ns"][0])
+        with open(os.path.join(folder, "lines.log"), encoding="utf-8") as file:
+            said = [int(line) for line in file]
+        with open(os.path.join(folder, "answers.txt"), encoding="utf-8") as file:
+            answered = [line for line in file if line.strip()]
+        if len(said) != len(self.pauses_s) or len(answered) != len(said):
+            raise OSError(f"openssl: {len(said)} lines, {len(answered)} answers")
+        syn = next(p for p in own if p["dir"] == "c2s" and p["flags"] & 2)
+        connected = next(p["times_ns"][0] for p in own if p["dir"] == "c2s" and p["flags"] & 16)
+        began = syn["times_ns"][0]
+        client = [{"step": "connect", "start_ns": began, "end_ns": connected}]
+        server = [{"step": "accept", "start_ns": began, "end_ns": connected}]
+        connection.transactions = [Transaction("connect", None, None)]
+
+        def first(stream, from_ns):
+            return next(p for p in stream if p["times_ns"][0] >= from_ns)
+
+        def add(kind, request, answer):
+            a, b = request["offset"], request["offset"] + request["len"]
+            c, d = answer["offset"], answer["offset"] + answer["len"]
+            ready, spoke, arrived = request["times_ns"][2], answer["times_ns"][0], answer["times_ns"][2]
+            client.append({"step": "send", "start_ns": request["times_ns"][0], "end_ns": request["times_ns"][0], "sent": [a, b]})
+            client.append({"step": "recv", "start_ns": request["times_ns"][0], "end_ns": arrived, "received": [c, d],
+                           "first_ns": arrived, "last_ns": arrived})
+            server.append({"step": "recv", "start_ns": ready, "end_ns": ready, "received": [a, b], "first_ns": ready,
+                           "last_ns": ready})
+            server.append({"step": "send", "start_ns": spoke, "end_ns": spoke, "sent": [c, d]})
+            connection.transactions.append(Transaction(kind, (a, b), (c, d)))
+
+        for said_ns in said:
+            request = first(sent, said_ns)
+            add("request", request, first(answers, request["times_ns"][2]))
         return {"client": client, "server": server}

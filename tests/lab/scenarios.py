@@ -787,6 +787,20 @@ def ipv6(s):
     s.expect = (2, "server.pause")
 
 
+@scenario
+def ipv6_prohibited(s):
+    """A router answers the SYN over IPv6: administratively prohibited."""
+    s.ipv6 = True
+    prohibited(s)
+
+
+@scenario
+def ipv6_mtu_told(s):
+    """ICMPv6 says that the segments are too big; the server obeys at once."""
+    s.ipv6 = True
+    mtu_told(s)
+
+
 def curl_and_nginx(s, tls):
     n = s.rng.randint(2, 4)
     thinks = [s.rng.choice((0, 0, s.seconds(0.3, 1.5))) for _ in range(n)]
@@ -819,3 +833,13 @@ def tls_lossy(s):
     """TLS 1.3 over a lossy path."""
     s.set(f"s2c.{s.hop()}.loss=0.03", f"c2s.{s.hop()}.loss=0.03")
     curl_and_nginx(s, tls=True)
+
+
+@scenario
+def tls_openssl(s):
+    """openssl's s_client and s_server, TLS 1.3 with session tickets: lines, and a server process that is stopped for a time."""
+    c = s.connection(server_port=4433)
+    c.client_steps, c.server_steps = [], []
+    n = s.rng.randint(2, 4)
+    c.program = real.OpenSSL([s.seconds(0.4, 0.8) for _ in range(n)], s.rng.randrange(n), s.seconds(0.3, 1.5))
+    s.slow_ms = 250

@@ -146,6 +146,7 @@ static uint64_t n_pushed, n_packets;
 static int64_t first_ns;
 static uint32_t isn[N_DIRS][UINT16_MAX + 1]; /* by client port */
 static struct in_addr router;
+static struct in6_addr router6;
 static FILE *journal;
 static uint32_t snaplen = PACKET_CAP;
 static bool ethernet, microseconds, offload;
@@ -477,10 +478,9 @@ static struct packet *copy_of(const struct packet *packet)
  * Hops.
  */
 
-/* RFC 1071. */
-static uint16_t checksum(const uint8_t *data, size_t len)
+/* RFC 1071; sum is that of what is not in data. */
+static uint16_t checksum(const uint8_t *data, size_t len, uint32_t sum)
 {
-	uint32_t sum = 0;
 	for (size_t i = 0; i + 1 < len; i += 2) {
 		sum += get16(data + i);
 	}
@@ -493,30 +493,63 @@ static uint16_t checksum(const uint8_t *data, size_t len)
 	return (uint16_t)~sum;
 }
 
-enum { CODE_FRAGMENTATION_NEEDED = 4, CODE_PROHIBITED = 13 };
+/* What a router says of a packet that it does not forward. */
+enum complaint { TOO_BIG, PROHIBITED };
 
-/* A router's "destination unreachable" to the sender of an IPv4 packet (RFC 792, 1191, 1812). */
-static void send_icmp(const struct packet *about, uint8_t code, unsigned next_mtu, int hop, int64_t time_ns)
+/* Puts an ICMP error's IPv4 header and ICMP header before the quoted packet (RFC 792, 1191, 1812). */
+static void fill_icmp4(struct packet *packet, const struct packet *about, enum complaint complaint, unsigned next_mtu)
 {
-	enum { IP_LEN = 20, ICMP_LEN = 8, QUOTE_CAP = 548, TYPE_UNREACHABLE = 3 };
-	if (about->data[0] >> 4 != 4) {
-		return;
-	}
-	uint32_t quote_len = about->len < QUOTE_CAP ? about->len : QUOTE_CAP;
-	struct packet *packet = new_packet(NULL, IP_LEN + ICMP_LEN + quote_len, !about->dir);
+	enum { IP_LEN = 20, UNREACHABLE = 3, CODE_FRAGMENTATION_NEEDED = 4, CODE_PROHIBITED = 13 };
 	uint8_t *ip = packet->data, *icmp = ip + IP_LEN;
 	ip[0] = 4 << 4 | IP_LEN / 4;
 	put16(ip + 2, (uint16_t)packet->len);
 	ip[8] = 64; /* TTL */
 	ip[9] = IPPROTO_ICMP;
-	memcpy(ip + 12, &router, 4);
-	memcpy(ip + 16, about->data + 12, 4);
-	put16(ip + 10, checksum(ip, IP_LEN));
-	icmp[0] = TYPE_UNREACHABLE;
-	icmp[1] = code;
+	memcpy(ip + 12, &router, sizeof(router));
+	memcpy(ip + 16, about->data + 12, sizeof(router));
+	put16(ip + 10, checksum(ip, IP_LEN, 0));
+	icmp[0] = UNREACHABLE;
+	icmp[1] = complaint == TOO_BIG ? CODE_FRAGMENTATION_NEEDED : CODE_PROHIBITED;
 	put16(icmp + 6, (uint16_t)next_mtu);
-	memcpy(icmp + ICMP_LEN, about->data, quote_len);
-	put16(icmp + 2, checksum(icmp, ICMP_LEN + quote_len));
+	put16(icmp + 2, checksum(icmp, packet->len - IP_LEN, 0));
+}
+
+/* The same for IPv6 (RFC 4443), whose checksum also covers addresses, length and protocol. */
+static void fill_icmp6(struct packet *packet, const struct packet *about, enum complaint complaint, unsigned next_mtu)
+{
+	enum { IP_LEN = 40, UNREACHABLE = 1, PACKET_TOO_BIG = 2, CODE_PROHIBITED = 1 };
+	uint8_t *ip = packet->data, *icmp = ip + IP_LEN;
+	uint32_t payload_len = packet->len - IP_LEN;
+	ip[0] = 6 << 4;
+	put16(ip + 4, (uint16_t)payload_len);
+	ip[6] = IPPROTO_ICMPV6;
+	ip[7] = 64; /* hop limit */
+	memcpy(ip + 8, &router6, sizeof(router6));
+	memcpy(ip + 24, about->data + 8, sizeof(router6));
+	icmp[0] = complaint == TOO_BIG ? PACKET_TOO_BIG : UNREACHABLE;
+	icmp[1] = complaint == TOO_BIG ? 0 : CODE_PROHIBITED;
+	put16(icmp + 6, complaint == TOO_BIG ? (uint16_t)next_mtu : 0);
+	uint32_t pseudo = payload_len + IPPROTO_ICMPV6;
+	for (int i = 8; i < IP_LEN; i += 2) {
+		pseudo += get16(ip + i);
+	}
+	put16(icmp + 2, checksum(icmp, payload_len, pseudo));
+}
+
+/* A router's ICMP error to the sender of a packet. */
+static void send_icmp(const struct packet *about, enum complaint complaint, unsigned next_mtu, int hop, int64_t time_ns)
+{
+	enum { ICMP_LEN = 8, QUOTE_CAP = 548 };
+	bool is_ipv6 = about->data[0] >> 4 == 6;
+	uint32_t headers_len = (is_ipv6 ? 40 : 20) + ICMP_LEN;
+	uint32_t quote_len = about->len < QUOTE_CAP ? about->len : QUOTE_CAP;
+	struct packet *packet = new_packet(NULL, headers_len + quote_len, !about->dir);
+	memcpy(packet->data + headers_len, about->data, quote_len);
+	if (is_ipv6) {
+		fill_icmp6(packet, about, complaint, next_mtu);
+	} else {
+		fill_icmp4(packet, about, complaint, next_mtu);
+	}
 	/* The router stands at the start of the hop: right behind the middle, or right at the sender's end. */
 	packet->place = hop == AFTER ? HALFWAY : FAR_END;
 	packet->due_ns = time_ns;
@@ -575,9 +608,9 @@ static void cross(struct packet *packet, int64_t time_ns)
 	}
 	if (why != NULL) {
 		if (hop->prohibit && packet->headers.flags & SYN) {
-			send_icmp(packet, CODE_PROHIBITED, 0, which, time_ns);
+			send_icmp(packet, PROHIBITED, 0, which, time_ns);
 		} else if (hop->mtu_icmp && strcmp(why, "mtu") == 0) {
-			send_icmp(packet, CODE_FRAGMENTATION_NEEDED, hop->mtu, which, time_ns);
+			send_icmp(packet, TOO_BIG, hop->mtu, which, time_ns);
 		}
 		bury(packet, why, which);
 		return;
@@ -923,7 +956,7 @@ static const char help[] =
 	"  --ethernet        frames with made-up MAC addresses, not raw IP\n"
 	"  --microseconds    captures' resolution, not nanoseconds\n"
 	"  --offload         segments as large as 64 KiB, as a capture on a host with segmentation offload has them\n"
-	"  --router ADDRESS  sender of ICMP errors (192.0.2.1)\n"
+	"  --router ADDRESS  sender of ICMP errors (192.0.2.1; of ICMPv6 ones 2001:db8::1)\n"
 	"\n"
 	"Settings of a hop (c2s.before, c2s.after, s2c.before, s2c.after: the middle), as c2s.before.delay=20ms:\n"
 	"  delay=TIME  jitter=TIME (order is kept)  reorder=P,TIME (held back)  duplicate=P\n"
@@ -953,6 +986,7 @@ int main(int argc, char **argv)
 	const char *client = NULL, *server = NULL, *prefix = NULL, *number;
 	uint64_t seed = 1;
 	inet_pton(AF_INET, "192.0.2.1", &router);
+	inet_pton(AF_INET6, "2001:db8::1", &router6);
 	for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
 		switch (option) {
 		case 'c':
