@@ -217,6 +217,48 @@ static bool lost_out_of_sight(const struct account *account, int dir, uint32_t s
 	return n > FEW || (n != 0 && is_timeout(silence_ns, n, rtt));
 }
 
+/*
+ * Whether a direction's sender cuts its segments smaller since one of them: a
+ * run of full ones below the maximum, of a size not used before. After long
+ * silence that is a path MTU found by trying (RFC 4821, RFC 8899), though what
+ * was too large never passed here.
+ */
+static bool cut_since(const struct account *account, int dir, uint32_t seg_index)
+{
+	enum { LEAST = 256, RUN = 3, LOOK = 256 };
+	const struct cu_trace *trace = account->known->trace;
+	uint32_t largest = 0, run = 0;
+	int64_t next_seq = 0;
+
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + LOOK; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		largest = seg->dir == dir && !seg->icmp && seg->len > largest ? seg->len : largest;
+	}
+	if (largest < LEAST || largest >= trace->mss[dir]) {
+		return false;
+	}
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + LOOK; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir != dir || seg->icmp || seg->len == 0) {
+			continue;
+		}
+		run += seg->len == largest && (run == 0 || seg->seq >= next_seq);
+		next_seq = seg->end;
+	}
+	for (uint32_t i = seg_index > LOOK ? seg_index - LOOK : 0; i < seg_index; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		run = seg->dir == dir && seg->len == largest ? 0 : run;
+	}
+	return run >= RUN;
+}
+
+/* What copies that were lost out of sight were lost to. */
+static enum cu_cause hidden_loss_cause(const struct account *account, int dir, uint32_t seg_index, int64_t silence_ns)
+{
+	bool long_enough = silence_ns >= CU_NS_PER_S; /* several timeouts, before a sender tries smaller segments */
+	return long_enough && cut_since(account, dir, seg_index) ? CU_NETWORK_MTU : CU_NETWORK_LOSS;
+}
+
 static void add_loss_side(struct cu_transaction *transaction, uint8_t side)
 {
 	bool first = transaction->loss_side == CU_LOSS_NONE || transaction->loss_side == side;
@@ -311,7 +353,7 @@ static void charge_wait(struct account *account, const struct wait *wait)
 	if (lost_out_of_sight(account, wait->dir, last, until - from)) {
 		account->inferred = true;
 		add_loss_side(account->transaction, CU_LOSS_BEFORE);
-		charge(account, CU_NETWORK_LOSS, from, until, first, last);
+		charge(account, hidden_loss_cause(account, wait->dir, last, until - from), from, until, first, last);
 		return;
 	}
 	charge(account, pause_of(wait->dir), from, until, first, last);
@@ -357,7 +399,9 @@ static enum cu_cause loss_cause(const struct account *account, int dir, const st
 	if (large && (shrunk || vanish || mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
 		return CU_NETWORK_MTU;
 	}
-	return CU_NETWORK_LOSS;
+	return piece->loss == CU_LOSS_BEFORE
+	               ? hidden_loss_cause(account, dir, piece->arrive_seg, piece->arrive_ns - piece->due_ns)
+	               : CU_NETWORK_LOSS;
 }
 
 /*
@@ -613,6 +657,31 @@ static int64_t queued_behind(const struct account *account, int dir, int64_t sta
 	                             receiver_rtt(account, dir));
 }
 
+/*
+ * When the client gave up on an answer that had not reached it: it closed long
+ * after the last copy of it passed, and had not acknowledged it. 0 when it
+ * did, or never closed.
+ */
+static int64_t given_up_ns(const struct account *account, const struct cu_exchange *exchange,
+                           const struct passage *response, uint32_t *seg_index)
+{
+	const int64_t ack_delay_ns = CU_NS_PER_S / 2; /* at most (RFC 9293 section 3.8.6.3) */
+	const struct cu_case *known = account->known;
+	const struct cu_trace *trace = known->trace;
+	if (cu_delivery_acked(&known->delivery[CU_S2C], exchange->response_end) < known->delivery[CU_S2C].n_steps) {
+		return 0;
+	}
+	int64_t expected_ns = response->arrived_ns + known->path->client_rtt_ns + ack_delay_ns;
+	for (uint32_t i = response->first_seg; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && seg->dir == CU_C2S && seg->flags & (CU_TCP_FIN | CU_TCP_RST)) {
+			*seg_index = i;
+			return seg->time_ns > expected_ns ? seg->time_ns : 0;
+		}
+	}
+	return 0;
+}
+
 static bool fill_request(struct account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_case *known = account->known;
@@ -632,13 +701,17 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 		return false;
 	}
 	int64_t answer_queued_ns = 0;
-	if (has_answer) {
+	uint32_t given_up_seg = 0;
+	int64_t given_up = has_answer ? given_up_ns(account, exchange, &response, &given_up_seg) : 0;
+	if (given_up != 0) {
+		end_ns = given_up;
+	} else if (has_answer) {
 		answer_queued_ns =
 			queued_behind(account, CU_S2C, exchange->response_start, exchange->response_end);
 	}
 	transaction->start_ns = request.first_ns - transaction->client_distance_ns;
 	transaction->total_ns = end_ns - request.first_ns + answer_queued_ns +
-	                        (has_answer ? 2 * transaction->client_distance_ns : 0);
+	                        (has_answer && given_up == 0 ? 2 * transaction->client_distance_ns : 0);
 	find_acked(account, exchange, request.arrived_ns);
 
 	int64_t spoke_ns = has_answer ? response.first_ns : end_ns;
@@ -651,9 +724,11 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 	charge(account, CU_NETWORK_TRANSFER, complete_ns, complete_ns + queued_ns, request.last_seg, request.last_seg);
 	complete_ns += queued_ns;
 	if (has_answer) {
-		charge(account, CU_NETWORK_TRANSFER, end_ns, end_ns + answer_queued_ns, response.last_seg,
-		       response.last_seg);
-		charge_client_distance(account, request.first_seg, response.last_seg);
+		if (given_up == 0) {
+			charge(account, CU_NETWORK_TRANSFER, end_ns, end_ns + answer_queued_ns, response.last_seg,
+			       response.last_seg);
+			charge_client_distance(account, request.first_seg, response.last_seg);
+		}
 		int64_t silence_ns = spoke_ns - complete_ns - 2 * transaction->server_distance_ns;
 		bool lost = lost_out_of_sight(account, CU_S2C, response.first_seg, silence_ns);
 		if (lost) {
@@ -668,15 +743,22 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 		                      .piece[cu_delivery_find(&known->delivery[CU_S2C], exchange->response_start)]
 		                      .loss == CU_LOSS_CAPTURE;
 		charge_turnaround(account,
-		                  lost     ? CU_NETWORK_LOSS
+		                  lost     ? hidden_loss_cause(account, CU_S2C, response.first_seg, silence_ns)
 		                  : unseen ? CU_UNKNOWN_CAPTURE
 		                           : CU_SERVER_THINK,
 		                  complete_ns, max_ns(complete_ns, spoke_ns), 2 * transaction->server_distance_ns,
 		                  request.last_seg, response.first_seg);
 		transaction->first_byte_ns =
 			max_ns(complete_ns, spoke_ns) - request.first_ns + 2 * transaction->client_distance_ns;
-		charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end,
-		                max_ns(complete_ns, spoke_ns), end_ns);
+		int64_t delivered_ns = charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end,
+		                                       max_ns(complete_ns, spoke_ns), end_ns);
+		if (given_up != 0) {
+			const struct cu_delivery *delivery = &known->delivery[CU_S2C];
+			int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+			size_t missing = cu_delivery_find(delivery, max_ns(acked, exchange->response_start));
+			charge(account, loss_cause(account, CU_S2C, &delivery->piece[missing]), delivered_ns, end_ns,
+			       response.last_seg, given_up_seg);
+		}
 	} else if (transaction->acked_frame != 0) {
 		charge_turnaround(account, CU_SERVER_THINK, complete_ns, end_ns, 2 * transaction->server_distance_ns,
 		                  request.last_seg, exchange->end_seg);

@@ -153,8 +153,8 @@ class OpenSSL:
     def start_server(self, processes, namespace, address):
         make_certificate(processes.folder)
         accept = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
-        self.server = processes.start(namespace.inside(
-            "openssl", "s_server", "-quiet", "-rev", "-cert", "lab.crt", "-key", "lab.key", "-tls1_3", "-accept", accept))
+        serve = f"exec openssl s_server -quiet -rev -cert lab.crt -key lab.key -tls1_3 -accept {accept} 2> server.err"
+        self.server = processes.start(namespace.inside("sh", "-c", serve))
         wait_until_listening(namespace, self.port)
 
     def start_client(self, processes, namespace, address, client_port):
@@ -162,12 +162,13 @@ class OpenSSL:
         say, stop_after_s = "", 0.0
         for number, pause_s in enumerate(self.pauses_s):
             stop_after_s += pause_s if number <= self.stopped_line else 0
-            say += f"sleep {pause_s:.3f}; date +%s%N >> lines.log; echo line {number} {'x' * 60};"
+            waits_s = self.stopped_s if number == self.stopped_line + 1 else 0  # for the answer, as people do
+            say += f"sleep {pause_s + waits_s:.3f}; date +%s%N >> lines.log; echo line {number} {'x' * 60};"
         say += f"sleep {self.stopped_s + 1:.3f}"
         processes.start(("sh", "-c", f"sleep {stop_after_s - self.STOPPED_BEFORE_S:.3f}; kill -STOP {self.server.pid};"
                                      f"sleep {self.stopped_s + self.STOPPED_BEFORE_S:.3f}; date +%s%N > continued.log;"
                                      f"kill -CONT {self.server.pid}"))
-        connect = f"openssl s_client -quiet -tls1_3 -bind :{client_port} -connect {address}:{self.port} 2> client.err"
+        connect = f"openssl s_client -quiet -tls1_3 -bind 0.0.0.0:{client_port} -connect {address}:{self.port} 2> client.err"
         return processes.start(namespace.inside("sh", "-c", f"({say}) | {connect}"), log="answers.txt")
 
     def read_logs(self, folder, packets, connection):
@@ -180,7 +181,8 @@ class OpenSSL:
         with open(os.path.join(folder, "answers.txt"), encoding="utf-8") as file:
             answered = [line for line in file if line.strip()]
         if len(said) != len(self.pauses_s) or len(answered) != len(said):
-            raise OSError(f"openssl: {len(said)} lines, {len(answered)} answers")
+            with open(os.path.join(folder, "client.err"), encoding="utf-8") as file:
+                raise OSError(f"openssl: {len(said)} lines, {len(answered)} answers; {file.read()}")
         syn = next(p for p in own if p["dir"] == "c2s" and p["flags"] & 2)
         connected = next(p["times_ns"][0] for p in own if p["dir"] == "c2s" and p["flags"] & 16)
         began = syn["times_ns"][0]

@@ -146,7 +146,8 @@ def print_errors(results):
             if verdict is None or not wanted["knowable"]:
                 continue
             for cause, truth_ms in wanted["ledger_ms"].items():
-                found_ms = verdict["ledger"].get(cause, 0) / NS_PER_MS
+                seen_as = [cause] + wanted.get("looks_like", {}).get(cause, [])
+                found_ms = sum(verdict["ledger"].get(c, 0) for c in seen_as) / NS_PER_MS
                 least, most = wanted.get("between_ms", {}).get(cause, (truth_ms, truth_ms))
                 error = max(least - found_ms, found_ms - most, 0)
                 within = error <= limit_ms(cause, truth_ms, result.truth["rtt_ms"])

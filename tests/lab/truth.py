@@ -268,8 +268,22 @@ class ConnectionFacts:
         self.streams = {d: Stream(packets, d, one_way) for d in DIRS}
         self.programs = {role: Program(logs[role]) for role in ("client", "server")}
         self.mss = max((p.len for p in packets), default=0) or 1448
+        self.begin("client")
+
+    def begin(self, vantage):
+        """What follows is for a capture taken there."""
+        self.vantage = vantage
         self.between = {}  # cause: (least, most), where it is a matter of words
         self.on_the_way = 0
+        self.late_to_show = {"network.loss": 0, "network.mtu": 0}
+
+    def as_it_shows(self, stream, lost, hole):
+        """The hole that a capture shows: what was lost before it got there is missed only when later data pass."""
+        if lost.at(self.vantage):
+            return hole
+        later = min((q.near for q in stream.data if q.offset >= lost.end and q.near > lost.near and q.at(self.vantage)),
+                    default=lost.near)
+        return (min(max(hole[0], later + stream.transit), hole[1]), hole[1])
 
     def side(self, direction, start, end, gave_up):
         """(the ledger of one direction's transfer, when it was complete): what kept the sender or the data back.
@@ -283,10 +297,14 @@ class ConnectionFacts:
             return {}, complete
         span = (first.near, ended - stream.transit)  # in the sender's time
         given = program.given(start, end)
-        holes = [(p.lost, hole) for p, hole in stream.holes if p.offset < end and p.end > start]
+        lost = [(p, hole) for p, hole in stream.holes if p.offset < end and p.end > start]
+        holes = [(p.lost, hole) for p, hole in lost]
+        shown = clip(union(shift([self.as_it_shows(stream, p, hole) for p, hole in lost], -stream.transit)), *span)
         mtu, loss = (clip(union(shift([hole for why, hole in holes if (why == "mtu") == is_mtu], -stream.transit)), *span)
                      for is_mtu in (True, False))
         loss = subtract(loss, mtu)
+        self.late_to_show["network.loss"] += length(subtract(loss, shown))
+        self.late_to_show["network.mtu"] += length(subtract(mtu, shown))
         window = subtract(clip(stream.window_limited(given, self.mss), *span), union(loss + mtu))
         asleep = [piece for a, b in union(program.sleeps(start, end)) for piece in clip(stream.nothing_to_send(given), a, b)]
         pause = subtract(clip(asleep, *span), union(loss + mtu + window))
@@ -432,7 +450,7 @@ def disguises(facts, transaction, cause, vantage):
 
 def of_transaction(facts, transaction, index, vantage):
     scenario = facts.scenario
-    facts.between, facts.on_the_way = {}, 0
+    facts.begin(vantage)
     start, total, ledger = facts.connect() if transaction.kind == "connect" else facts.request(transaction)
     party, cause, acceptable = judge(total, ledger, scenario.slow_ms * NS_PER_MS)
     if transaction.told:
@@ -441,11 +459,17 @@ def of_transaction(facts, transaction, index, vantage):
              "total_ms": None if total is None else round(total / NS_PER_MS, 3), "party": party, "cause": cause,
              "ledger_ms": {c: round(ns / NS_PER_MS, 3) for c, ns in sorted(ledger.items()) if ns >= 100_000},
              "knowable": is_knowable(facts, transaction, cause, vantage)}
+    for late_cause, late in facts.late_to_show.items():
+        if late > 0:
+            facts.between[late_cause] = (ledger[late_cause] - late, ledger[late_cause])
     if facts.between:
         transfer = ledger.get("network.transfer", 0)
-        facts.between["network.transfer"] = (transfer, transfer + facts.on_the_way)
+        facts.between["network.transfer"] = (transfer, transfer + facts.on_the_way + sum(facts.late_to_show.values()))
         entry["between_ms"] = {c: [round(ns / NS_PER_MS, 3) for ns in pair] for c, pair in facts.between.items()}
     acceptable += disguises(facts, transaction, cause, vantage)
+    looks_like = {c: found for c in ledger for found in [disguises(facts, transaction, c, vantage)] if found}
+    if looks_like:
+        entry["looks_like"] = looks_like
     acceptable = [c for c in dict.fromkeys(acceptable + transaction.acceptable) if c != cause]
     if acceptable:
         entry["acceptable"] = acceptable
