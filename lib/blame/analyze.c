@@ -4,6 +4,7 @@
 #include "lib/blame/ledger.h"
 #include "lib/blame/store.h"
 #include "lib/tcp/delivery.h"
+#include "lib/tcp/distances.h"
 #include "lib/tcp/path.h"
 
 /* What one run keeps; all of it is reused from connection to connection. */
@@ -13,6 +14,7 @@ struct analyzer {
 	struct cu_store store;
 	struct cu_trace trace;
 	struct cu_path_scratch scratch;
+	struct cu_distances distances;
 	struct cu_delivery delivery[2];
 	struct cu_exchanges exchanges;
 	struct cu_buf buf;
@@ -271,6 +273,9 @@ static int finish_connection(struct analyzer *analyzer, const uint8_t *record, s
 	}
 	cu_trace_mark(trace);
 	err = cu_path_measure(trace, &analyzer->scratch, &path);
+	if (err == 0) {
+		cu_distances_refine(&analyzer->distances, connection, &path);
+	}
 	for (int dir = 0; dir < 2 && err == 0; dir++) {
 		err = cu_delivery_build(&analyzer->delivery[dir], trace, &path, dir);
 	}
@@ -382,8 +387,11 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
                const struct cu_analyze_config *config)
 {
 	struct analyzer analyzer = {.writer = writer, .config = *config};
-	int first = 0;
 	cu_store_init(&analyzer.store);
+	int first = cu_distances_init(&analyzer.distances);
+	if (first != 0) {
+		return first;
+	}
 	for (size_t r = 0; r < n_readers; r++) {
 		int err = run(&analyzer, readers[r]);
 		if (first == 0) {
@@ -400,6 +408,7 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	cu_store_release(&analyzer.store);
 	cu_trace_release(&analyzer.trace);
 	cu_path_scratch_release(&analyzer.scratch);
+	cu_distances_release(&analyzer.distances);
 	cu_delivery_release(&analyzer.delivery[0]);
 	cu_delivery_release(&analyzer.delivery[1]);
 	cu_exchanges_release(&analyzer.exchanges);

@@ -706,8 +706,7 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 	if (given_up != 0) {
 		end_ns = given_up;
 	} else if (has_answer) {
-		answer_queued_ns =
-			queued_behind(account, CU_S2C, exchange->response_start, exchange->response_end);
+		answer_queued_ns = queued_behind(account, CU_S2C, exchange->response_start, exchange->response_end);
 	}
 	transaction->start_ns = request.first_ns - transaction->client_distance_ns;
 	transaction->total_ns = end_ns - request.first_ns + answer_queued_ns +
@@ -750,8 +749,8 @@ static bool fill_request(struct account *account, const struct cu_exchange *exch
 		                  request.last_seg, response.first_seg);
 		transaction->first_byte_ns =
 			max_ns(complete_ns, spoke_ns) - request.first_ns + 2 * transaction->client_distance_ns;
-		int64_t delivered_ns = charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end,
-		                                       max_ns(complete_ns, spoke_ns), end_ns);
+		int64_t delivered_ns = charge_delivery(account, CU_S2C, exchange->response_start,
+		                                       exchange->response_end, max_ns(complete_ns, spoke_ns), end_ns);
 		if (given_up != 0) {
 			const struct cu_delivery *delivery = &known->delivery[CU_S2C];
 			int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;

@@ -345,6 +345,88 @@ static void test_ledger_words_aside_do_not_cut_a_stream(void **state)
 	talk_release(&talk);
 }
 
+/* An upload of full segments, one ACK each, through a queue behind the vantage point that grows by 20 ms a segment. */
+static void test_ledger_a_queue_behind_the_vantage_point_is_not_the_servers(void **state)
+{
+	(void)state;
+	enum { N = 10 };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	for (uint32_t i = 0; i < N; i++) {
+		talk_add(&talk, t + i, CU_C2S, ACK, 1 + i * TALK_MSS, 1, TALK_MSS);
+	}
+	for (uint32_t i = 0; i < N; i++) {
+		talk_add(&talk, t + 30000 + 20000 * i, CU_S2C, ACK, 1, 1 + (i + 1) * TALK_MSS, 0);
+	}
+	talk_add(&talk, t + 30000 + 20000 * N, CU_S2C, PSH, 1, 1 + N * TALK_MSS, 100);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	/* The ACKs before the last tell 120 ms of queue: what is left of the 200 ms is the server's at most. */
+	assert_true(request.ledger[CU_NETWORK_TRANSFER].ns >= 119900 * US);
+	assert_true(request.ledger[CU_SERVER_THINK].ns <= 80100 * US);
+	talk_release(&talk);
+}
+
+static void test_ledger_pacing_is_no_pause(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10000, 50000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 10000;
+	/* Full segments with PSH, 12 ms apart, none acknowledged yet: the sender spaces them out. */
+	for (uint32_t i = 0; i < 6; i++) {
+		talk_add(&talk, t + 12000 * i, CU_S2C, PSH, 1 + i * TALK_MSS, 101, TALK_MSS);
+	}
+	talk_add(&talk, t + 110000, CU_C2S, ACK, 101, 1 + 6 * TALK_MSS, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	assert_us(request, CU_NETWORK_TRANSFER, 60000);
+	talk_release(&talk);
+}
+
+/* Nothing but a jump in IP identification, 3 s of silence, and then segments of 500 where 1,000 are allowed. */
+static void test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	talk.next_id[CU_S2C] += 14;
+	for (uint32_t i = 0; i < 8; i++) {
+		talk_add(&talk, t + 3030000 + i, CU_S2C, ACK, 1 + i * 500, 101, 500);
+	}
+	talk_add(&talk, t + 3040010, CU_C2S, ACK, 101, 4001, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_MTU, 3000000);
+	assert_us(request, CU_SERVER_THINK, 0);
+	talk_release(&talk);
+}
+
+static void test_ledger_client_gives_up_on_an_answer_that_never_came(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 1000, 40000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	for (uint32_t i = 0; i < 3; i++) {
+		talk_add(&talk, t + 1000 + 300000 * i, CU_S2C, PSH, 1, 101, TALK_MSS);
+	}
+	talk_add(&talk, t + 4000000, CU_C2S, FIN, 101, 1, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.total_ns, 4000000 * US);
+	assert_true(request.ledger[CU_NETWORK_LOSS].ns + request.ledger[CU_NETWORK_MTU].ns > 3900000 * US);
+	talk_release(&talk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +447,10 @@ int main(void)
 		cmocka_unit_test(test_ledger_unanswered_request_that_was_received),
 		cmocka_unit_test(test_ledger_request_behind_an_answer_of_full_segments),
 		cmocka_unit_test(test_ledger_words_aside_do_not_cut_a_stream),
+		cmocka_unit_test(test_ledger_a_queue_behind_the_vantage_point_is_not_the_servers),
+		cmocka_unit_test(test_ledger_pacing_is_no_pause),
+		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
+		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 	};
 	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }

@@ -1,0 +1,92 @@
+#include "lib/tcp/distances.h"
+
+#include "lib/base/error.h"
+#include "lib/base/units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAIRS = 1 << 13 };
+
+/* Routes change: older ones say nothing. */
+#define RELIED_ON_NS (300 * CU_NS_PER_S)
+/* What a host's own delays may add. */
+#define CLEARLY_LONGER_NS (5 * CU_NS_PER_MS)
+
+struct key {
+	struct cu_addr low, high;
+	uint32_t ids[CU_VLAN_CAP];
+};
+
+struct cu_distances_pair {
+	struct key key;
+	int64_t rtt_ns[2]; /* to the lower and to the higher address and back */
+	int64_t time_ns[2];
+	bool known[2];
+};
+
+int cu_distances_init(struct cu_distances *distances)
+{
+	distances->seed = cu_hash_seed_random();
+	distances->pair = calloc(PAIRS, sizeof(distances->pair[0]));
+	return distances->pair != NULL ? 0 : CU_ERR_NOMEM;
+}
+
+void cu_distances_release(struct cu_distances *distances)
+{
+	free(distances->pair);
+	*distances = (struct cu_distances){0};
+}
+
+/* What a connection measured of one side. */
+struct side {
+	int64_t *rtt_ns;
+	bool *known;
+	size_t n_samples;
+	bool handshake;
+};
+
+static void refine_side(struct cu_distances_pair *pair, int end, int64_t now_ns, const struct side *side)
+{
+	int64_t age_ns = now_ns - pair->time_ns[end], others_ns = pair->rtt_ns[end];
+	bool relied_on = pair->known[end] && age_ns < RELIED_ON_NS && age_ns > -RELIED_ON_NS;
+	if (side->handshake && *side->known && (!relied_on || *side->rtt_ns < others_ns)) {
+		pair->known[end] = true;
+		pair->rtt_ns[end] = *side->rtt_ns;
+		pair->time_ns[end] = now_ns;
+		return;
+	}
+	if (!relied_on) {
+		return;
+	}
+	/* Hosts behind one address (NAT, anycast) differ: what a connection measured twice is its own. */
+	bool doubtful = !side->handshake || (side->n_samples < 2 && *side->rtt_ns > 2 * others_ns + CLEARLY_LONGER_NS);
+	if (!*side->known || (doubtful && *side->rtt_ns > others_ns)) {
+		*side->rtt_ns = others_ns;
+		*side->known = true;
+	}
+}
+
+void cu_distances_refine(struct cu_distances *distances, const struct cu_connection *connection, struct cu_path *path)
+{
+	struct key key;
+	memset(&key, 0, sizeof(key)); /* it is compared with its padding */
+	bool client_is_low = memcmp(&connection->client, &connection->server, sizeof(key.low)) < 0;
+	key.low = client_is_low ? connection->client : connection->server;
+	key.high = client_is_low ? connection->server : connection->client;
+	memcpy(key.ids, connection->ids, connection->n_ids * sizeof(key.ids[0]));
+
+	struct cu_distances_pair *pair = &distances->pair[cu_hash_bytes(distances->seed, &key, sizeof(key)) % PAIRS];
+	if (memcmp(&pair->key, &key, sizeof(key)) != 0) {
+		memset(pair, 0, sizeof(*pair));
+		memcpy(&pair->key, &key, sizeof(key));
+	}
+	bool handshake = connection->side[CU_C2S].has_syn && connection->side[CU_S2C].has_syn;
+	refine_side(pair, !client_is_low, connection->start_ns,
+	            &(struct side){&path->client_rtt_ns, &path->client_known, path->side[CU_S2C].n_samples, handshake});
+	refine_side(pair, client_is_low, connection->start_ns,
+	            &(struct side){&path->server_rtt_ns, &path->server_known, path->side[CU_C2S].n_samples, handshake});
+	if (path->server_known && path->client_known) {
+		path->vantage = cu_path_vantage(path->client_rtt_ns, path->server_rtt_ns);
+	}
+}

@@ -1,0 +1,68 @@
+/* What one connection tells of the path of another. */
+#include "lib/base/units.h"
+#include "lib/tcp/distances.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct cu_connection connection_between(uint8_t client, uint8_t server, int64_t start_s, bool handshake)
+{
+	struct cu_connection connection = {.start_ns = start_s * CU_NS_PER_S};
+	connection.client.bytes[15] = client;
+	connection.server.bytes[15] = server;
+	connection.side[CU_C2S].has_syn = connection.side[CU_S2C].has_syn = handshake;
+	return connection;
+}
+
+/* A path in milliseconds; -1: not known. */
+static struct cu_path path_of(int64_t client_ms, int64_t server_ms)
+{
+	struct cu_path path = {.client_known = client_ms >= 0, .server_known = server_ms >= 0};
+	path.client_rtt_ns = client_ms >= 0 ? client_ms * CU_NS_PER_MS : 0;
+	path.server_rtt_ns = server_ms >= 0 ? server_ms * CU_NS_PER_MS : 0;
+	path.side[CU_S2C].n_samples = client_ms >= 0;
+	path.side[CU_C2S].n_samples = server_ms >= 0;
+	return path;
+}
+
+static void check(struct cu_distances *distances, struct cu_connection connection, struct cu_path path,
+                  int64_t client_ms, int64_t server_ms)
+{
+	cu_distances_refine(distances, &connection, &path);
+	assert_int_equal(path.client_rtt_ns, client_ms * CU_NS_PER_MS);
+	assert_int_equal(path.server_rtt_ns, server_ms * CU_NS_PER_MS);
+}
+
+static void test_distances(void **state)
+{
+	(void)state;
+	struct cu_distances distances;
+	assert_int_equal(cu_distances_init(&distances), 0);
+	/* Nothing known yet. */
+	check(&distances, connection_between(1, 2, 0, false), path_of(40, 70), 40, 70);
+	check(&distances, connection_between(1, 2, 1, true), path_of(2, 30), 2, 30);
+	/* Without a handshake the smaller counts; a side that nothing was seen of is known. */
+	check(&distances, connection_between(1, 2, 2, false), path_of(42, 25), 2, 25);
+	check(&distances, connection_between(1, 2, 3, false), path_of(-1, 31), 2, 30);
+	/* Other roles, same hosts; other hosts. */
+	check(&distances, connection_between(2, 1, 4, false), path_of(90, 90), 30, 2);
+	check(&distances, connection_between(1, 3, 5, false), path_of(42, 70), 42, 70);
+	/* A handshake with a lone slow SYN-ACK; one that is only a little slower. */
+	check(&distances, connection_between(1, 2, 6, true), path_of(2, 500), 2, 30);
+	check(&distances, connection_between(1, 2, 7, true), path_of(2, 40), 2, 40);
+	/* Measured twice is its own; and after five minutes the route may be another. */
+	struct cu_path twice = path_of(2, 500);
+	twice.side[CU_C2S].n_samples = 2;
+	check(&distances, connection_between(1, 2, 8, true), twice, 2, 500);
+	check(&distances, connection_between(1, 2, 400, false), path_of(42, 70), 42, 70);
+	cu_distances_release(&distances);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_distances)};
+	return cmocka_run_group_tests_name("distances", tests, NULL, NULL);
+}
