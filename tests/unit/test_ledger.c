@@ -427,6 +427,40 @@ static void test_ledger_client_gives_up_on_an_answer_that_never_came(void **stat
 	talk_release(&talk);
 }
 
+/* Without IP identification: an answer 250 ms late, after an ACK at ack_us, or with none before it. */
+static struct cu_transaction late_answer(struct talk *talk, int64_t ack_us)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 30000, 10000);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	if (ack_us >= 0) {
+		talk_add(talk, t + 30000 + ack_us, CU_S2C, ACK, 1, 101, 0);
+	}
+	talk_add(talk, t + 280000, CU_S2C, PSH, 1, 101, 100);
+	for (size_t i = 0; i < talk->n; i++) {
+		talk->segment[i].ip_id = 0;
+	}
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction none = late_answer(&talk, -1);
+	assert_us(none, CU_NETWORK_LOSS, 250000);
+	talk_release(&talk);
+	struct cu_transaction delayed = late_answer(&talk, 40000);
+	assert_us(delayed, CU_SERVER_THINK, 250000);
+	assert_int_equal(delayed.certainty, 100);
+	talk_release(&talk);
+	struct cu_transaction prompt = late_answer(&talk, 0);
+	assert_us(prompt, CU_SERVER_THINK, 250000);
+	assert_true(prompt.certainty < 100);
+	talk_release(&talk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_pacing_is_no_pause),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
+		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),
 	};
 	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }

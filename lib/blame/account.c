@@ -1,0 +1,37 @@
+#include "lib/blame/account.h"
+
+void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, int64_t to, uint32_t first_seg,
+               uint32_t last_seg)
+{
+	if (to <= from) {
+		return;
+	}
+	struct cu_ledger_entry *entry = &account->transaction->ledger[cause];
+	entry->ns += to - from;
+	if (to - from > account->longest[cause]) {
+		account->longest[cause] = to - from;
+		entry->first_frame = cu_account_frame(account, first_seg);
+		entry->last_frame = cu_account_frame(account, last_seg);
+	}
+}
+
+void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt,
+                          uint32_t first_seg, uint32_t last_seg)
+{
+	int64_t trip = cu_min_ns(rtt, cu_max_ns(0, until - from));
+	cu_charge(account, CU_NETWORK_RTT, from, from + trip, first_seg, last_seg);
+	cu_charge(account, above, from + trip, until, first_seg, last_seg);
+}
+
+void cu_charge_client_distance(struct cu_account *account, uint32_t first_seg, uint32_t last_seg)
+{
+	struct cu_transaction *transaction = account->transaction;
+	cu_charge(account, CU_NETWORK_RTT, 0, 2 * transaction->client_distance_ns, first_seg, last_seg);
+}
+
+void cu_account_add_loss(struct cu_account *account, uint8_t side)
+{
+	struct cu_transaction *transaction = account->transaction;
+	bool first = transaction->loss_side == CU_LOSS_NONE || transaction->loss_side == side;
+	transaction->loss_side = first ? side : (uint8_t)CU_LOSS_BOTH;
+}

@@ -1,0 +1,128 @@
+/*
+ * The account of one transaction while its ledger is filled: who is charged,
+ * and with which frames. Internal to lib/blame.
+ */
+#ifndef CU_BLAME_ACCOUNT_H
+#define CU_BLAME_ACCOUNT_H
+
+#include "lib/blame/ledger.h"
+
+/*
+ * Tolerances. A host takes its time to answer: scheduling, interrupt
+ * moderation, its application's wake-up. What is shorter is not a cause.
+ */
+#define CU_HOST_NS (2 * CU_NS_PER_MS)
+/* ... and a busy one that much more, before something else must be the reason. */
+#define CU_BUSY_NS (6 * CU_NS_PER_MS)
+/* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
+#define CU_DELAYED_ACK_NS (15 * CU_NS_PER_MS)
+
+/* Waits for ACKs between segments that were not full, of the message at hand. */
+struct cu_small_waits {
+	unsigned n;
+	int64_t transfer_ns, delayed_ns;
+};
+
+/* One transaction being charged. */
+struct cu_account {
+	const struct cu_case *known;
+	struct cu_transaction *transaction;
+	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
+	struct cu_small_waits small;
+	bool inferred; /* a loss that was not seen, only concluded */
+};
+
+static inline int64_t cu_min_ns(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline int64_t cu_max_ns(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t cu_account_frame(const struct cu_account *account, uint32_t seg)
+{
+	return account->known->trace->segment[seg].frame;
+}
+
+/* From the vantage point to a direction's sender and back, and to its receiver. */
+static inline int64_t cu_sender_rtt(const struct cu_account *account, int dir)
+{
+	const struct cu_path *path = account->known->path;
+	return dir == CU_C2S ? path->client_rtt_ns : path->server_rtt_ns;
+}
+
+static inline int64_t cu_receiver_rtt(const struct cu_account *account, int dir)
+{
+	return cu_sender_rtt(account, !dir);
+}
+
+/* Causes of the side that sends in a direction, and of the one that receives. */
+static inline enum cu_cause cu_pause_of(int dir)
+{
+	return dir == CU_C2S ? CU_CLIENT_PAUSE : CU_SERVER_PAUSE;
+}
+
+static inline enum cu_cause cu_window_of_receiver(int dir)
+{
+	return dir == CU_C2S ? CU_SERVER_WINDOW : CU_CLIENT_WINDOW;
+}
+
+static inline enum cu_cause cu_delayed_ack_of_receiver(int dir)
+{
+	return dir == CU_C2S ? CU_SERVER_DELAYED_ACK : CU_CLIENT_DELAYED_ACK;
+}
+
+/* Charges [from, to), in nanoseconds, to a cause; the frames are those of the segments that bound it. */
+void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, int64_t to, uint32_t first_seg,
+               uint32_t last_seg);
+
+/*
+ * Charges a turnaround: a round trip of what lies between is the network's,
+ * what is left above it is charged to a cause.
+ */
+void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt_ns,
+                          uint32_t first_seg, uint32_t last_seg);
+
+/* The client's own distance, on the way there and back. */
+void cu_charge_client_distance(struct cu_account *account, uint32_t first_seg, uint32_t last_seg);
+
+/* Says on which side of the vantage point the transaction lost something. */
+void cu_account_add_loss(struct cu_account *account, uint8_t side);
+
+/*
+ * transfer.c: charges the delivery of [start, end) of a direction from a moment
+ * on: each step by which the delivered bytes grow in order is a wait with one
+ * reason. Returns when the last byte was delivered, limit at most.
+ */
+int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, int64_t end, int64_t from,
+                           int64_t limit);
+
+/* transfer.c: what a lost piece was lost to: CU_NETWORK_LOSS or CU_NETWORK_MTU. */
+enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const struct cu_piece *piece);
+
+/* transfer.c: whether an ICMP error about a direction said, between two moments, that segments are too large. */
+bool cu_mtu_reported(const struct cu_account *account, int dir, int64_t from, int64_t until);
+
+/* hidden.c: a silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
+bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
+
+/* hidden.c: what they were lost to: CU_NETWORK_LOSS or CU_NETWORK_MTU. */
+enum cu_cause cu_hidden_loss_cause(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
+
+/* Whether the first word of an answer can be a second copy, and how sure that is. */
+enum cu_second_copy { CU_NO_SECOND_COPY, CU_MAYBE_SECOND_COPY, CU_SECOND_COPY };
+
+/* hidden.c: of an answer's first segment after a silence, to a request that ends at request_end. */
+enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t request_end, uint32_t seg_index,
+                                      int64_t silence_ns);
+
+/* handshake.c: fills in a connect transaction. */
+bool cu_account_connect(struct cu_account *account, const struct cu_exchange *exchange);
+
+/* handshake.c: when the client first acknowledged the SYN-ACK, and with which segment; INT64_MAX never. */
+int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index);
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * The time of a handshake.
+ */
+#include "lib/blame/account.h"
+
+/* First and last copy of a SYN or SYN-ACK, and the one that was answered at answer_ns. */
+struct syn_copies {
+	uint32_t first_seg, used_seg;
+	int64_t first_ns, used_ns;
+	bool seen;
+};
+
+/*
+ * The copy that an answer answers: the one whose timestamp it echoes (RFC 7323
+ * section 4), else the last that was early enough for the round trip.
+ */
+static struct syn_copies find_syn(const struct cu_account *account, int dir, const struct cu_trace_segment *answer,
+                                  int64_t rtt_ns)
+{
+	const struct cu_trace *trace = account->known->trace;
+	struct syn_copies copies = {0};
+	bool echoed = false;
+	for (uint32_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || seg->dir != dir || !(seg->flags & CU_TCP_SYN) ||
+		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+			continue;
+		}
+		bool echo = answer != NULL && answer->has_timestamps && seg->has_timestamps &&
+		            answer->tsecr == seg->tsval && answer->dir != dir;
+		bool early_enough = answer == NULL || seg->time_ns <= answer->time_ns - rtt_ns + rtt_ns / 4;
+		if (!copies.seen) {
+			copies = (struct syn_copies){.first_seg = i,
+			                             .used_seg = i,
+			                             .first_ns = seg->time_ns,
+			                             .used_ns = seg->time_ns,
+			                             .seen = true};
+			echoed = echo;
+		} else if (echo || (early_enough && !echoed)) {
+			copies.used_seg = i;
+			copies.used_ns = seg->time_ns;
+			echoed = echo;
+		}
+	}
+	return copies;
+}
+
+int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
+{
+	for (uint32_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && seg->dir == CU_C2S && seg->ack >= 1 && !(seg->flags & (CU_TCP_SYN | CU_TCP_RST))) {
+			*seg_index = i;
+			return seg->time_ns;
+		}
+	}
+	return INT64_MAX;
+}
+
+/* SYN and SYN-ACK timers: 1 s, doubled (RFC 6298 section 2.1), or 3 s before that. */
+static bool is_syn_timeout(int64_t late_ns, int64_t rtt_ns)
+{
+	static const int64_t after_s[] = {1, 3, 7, 9, 15, 21, 31};
+	for (size_t i = 0; i < sizeof(after_s) / sizeof(after_s[0]); i++) {
+		int64_t expected = after_s[i] * CU_NS_PER_S;
+		if (late_ns >= expected - rtt_ns - expected / 50 && late_ns <= expected + 2 * rtt_ns + expected / 12) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool cu_account_connect(struct cu_account *account, const struct cu_exchange *exchange)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_path *path = account->known->path;
+	struct cu_transaction *transaction = account->transaction;
+	uint32_t done_seg = exchange->last_seg;
+	int64_t done_ns = cu_handshake_done(trace, &done_seg);
+	const struct cu_trace_segment *done = done_ns != INT64_MAX ? &trace->segment[done_seg] : NULL;
+	struct syn_copies answer = find_syn(account, CU_S2C, done, path->client_rtt_ns);
+	const struct cu_trace_segment *end = &trace->segment[exchange->end_seg];
+	int64_t end_ns = end->time_ns;
+	struct syn_copies syn =
+		find_syn(account, CU_C2S, answer.seen ? &trace->segment[answer.first_seg] : end, path->server_rtt_ns);
+
+	if (!syn.seen) {
+		return false;
+	}
+	transaction->start_ns = syn.first_ns - transaction->client_distance_ns;
+	transaction->request.first_frame = cu_account_frame(account, syn.first_seg);
+	transaction->request.last_frame = cu_account_frame(account, syn.used_seg);
+	if (!answer.seen || exchange->outcome == CU_OUTCOME_REFUSED) {
+		/* Refused: by a RST or an ICMP error; else nobody answered. */
+		bool refused = exchange->outcome == CU_OUTCOME_REFUSED;
+		transaction->total_ns = end_ns - syn.first_ns;
+		if (refused) {
+			transaction->total_ns += 2 * transaction->client_distance_ns;
+			transaction->response.first_frame = transaction->response.last_frame =
+				cu_account_frame(account, exchange->end_seg);
+			int64_t used_ns = cu_max_ns(syn.used_ns, syn.first_ns);
+			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, cu_min_ns(used_ns, end_ns), syn.first_seg,
+			          syn.used_seg);
+			cu_charge(account, CU_NETWORK_RTT, cu_min_ns(used_ns, end_ns), end_ns, syn.used_seg,
+			          exchange->end_seg);
+			cu_charge_client_distance(account, syn.first_seg, exchange->end_seg);
+		} else {
+			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, end_ns, syn.first_seg, exchange->end_seg);
+		}
+		return true;
+	}
+	transaction->response.first_frame = cu_account_frame(account, answer.first_seg);
+	transaction->response.last_frame = cu_account_frame(account, answer.used_seg);
+	transaction->acked_frame = transaction->response.first_frame;
+	transaction->total_ns = answer.used_ns - syn.first_ns + 2 * transaction->client_distance_ns;
+	transaction->first_byte_ns = transaction->total_ns;
+	transaction->ack_delay_ns = cu_max_ns(0, answer.first_ns - syn.used_ns);
+	int64_t used_ns = cu_min_ns(syn.used_ns, answer.first_ns);
+	cu_charge_client_distance(account, syn.first_seg, answer.used_seg);
+	/* A SYN seen next to its server arrived: what did not answer is a full backlog. */
+	enum cu_cause unanswered = path->vantage == CU_VANTAGE_SERVER ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
+	cu_charge(account, unanswered, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
+	/* An answer that comes as late as a timer makes it is a second one: the first was lost out of sight. */
+	int64_t late_ns = answer.first_ns - used_ns - 2 * transaction->server_distance_ns;
+	bool lost = is_syn_timeout(late_ns, path->server_rtt_ns + path->client_rtt_ns);
+	cu_charge_turnaround(account, lost ? CU_NETWORK_CONNECT : CU_SERVER_CONNECT, used_ns, answer.first_ns,
+	                     2 * transaction->server_distance_ns, syn.used_seg, answer.first_seg);
+	cu_charge(account, CU_NETWORK_CONNECT, answer.first_ns, answer.used_ns, answer.first_seg, answer.used_seg);
+	if (syn.used_seg != syn.first_seg || answer.used_seg != answer.first_seg) {
+		transaction->loss_side = CU_LOSS_AFTER;
+		if (syn.used_seg != syn.first_seg && path->vantage == CU_VANTAGE_SERVER) {
+			transaction->loss_side = CU_LOSS_NONE;
+		}
+	}
+	return true;
+}

@@ -1,0 +1,141 @@
+/*
+ * Losses out of sight: before the vantage point, with no later data that would
+ * show a hole.
+ */
+#include "lib/blame/account.h"
+
+/*
+ * Copies lost before the vantage point leave no trace but a jump in the
+ * sender's IPv4 identification, where it counts by one for each packet of the
+ * connection (Linux, ns-3, most stacks without a global counter). How many
+ * packets of a direction's sender were never seen just before a segment;
+ * UNTOLD when its identification does not tell.
+ */
+enum { UNTOLD = -1 };
+
+static int hidden_before(const struct cu_account *account, uint32_t seg_index)
+{
+	enum { LOOK = 64, STEPS_NEEDED = 1, HIDDEN_CAP = 1024 };
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index], *later = NULL;
+	unsigned by_one = 0, others = 0;
+	int hidden = UNTOLD;
+	uint32_t from = seg_index > LOOK ? seg_index - LOOK : 0;
+	uint32_t until = trace->n - seg_index > LOOK ? seg_index + LOOK : (uint32_t)trace->n - 1;
+
+	/* What comes after tells as much of the habit as what came before. */
+	for (uint32_t i = until + 1; i-- > from;) {
+		const struct cu_trace_segment *one = &trace->segment[i];
+		if (one->dir != seg->dir || one->icmp || one->ip_id == 0 || cu_is(one, CU_EVENT_DUPLICATE_FRAME)) {
+			continue;
+		}
+		uint16_t step = later != NULL ? (uint16_t)(later->ip_id - one->ip_id) : 0;
+		if (later == seg) {
+			hidden = step >= 1 && step <= HIDDEN_CAP + 1 ? step - 1 : UNTOLD;
+		} else if (later != NULL) {
+			by_one += step == 1;
+			others += step != 1;
+		}
+		later = one;
+	}
+	return by_one >= STEPS_NEEDED && by_one >= 4 * others ? hidden : UNTOLD;
+}
+
+/*
+ * Whether a silence is what retransmission timers make of n lost copies: a
+ * smallest timeout of 200 ms to 300 ms above the round trip (Linux, BSD,
+ * Windows) or of 1 s (RFC 6298 section 2.4), doubled each time.
+ */
+static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
+{
+	const int64_t shortest = 190 * CU_NS_PER_MS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
+	const int64_t standard = CU_NS_PER_S - 50 * CU_NS_PER_MS, standard_most = 1100 * CU_NS_PER_MS + 2 * rtt_ns;
+	int64_t doubled = (INT64_C(1) << n) - 1;
+	return (silence_ns >= shortest * n && silence_ns <= longest * doubled) ||
+	       (silence_ns >= standard * doubled && silence_ns <= standard_most * doubled);
+}
+
+bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
+{
+	enum { FEW = 2 }; /* lost packets that may have been lone ACKs: then the time has to look like a timer's */
+	const struct cu_path *path = account->known->path;
+	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
+	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
+	if (cu_is(&account->known->trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
+		return false; /* what the capture missed is no loss */
+	}
+	int n = hidden_before(account, seg_index);
+	if (n > FEW && path->vantage == at_sender) {
+		return false; /* nor is what a capture at the sender itself missed */
+	}
+	return n > FEW || (n > 0 && is_timeout(silence_ns, (unsigned)n, rtt));
+}
+
+/*
+ * The same where no identification tells (IPv6): the silence has to be as long
+ * as a timer's. The lost answer took the ACK of its request with it, unless
+ * that was sent at once: a server that thinks sends it alone, after 200 ms at
+ * the latest in the stacks in use. An ACK that was delayed until its timer
+ * fired shows that nothing had been said before.
+ */
+enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t request_end, uint32_t seg_index,
+                                      int64_t silence_ns)
+{
+	const int64_t ack_delay_ns = 201 * CU_NS_PER_MS;
+	const struct cu_path *path = account->known->path;
+	const struct cu_delivery *delivery = &account->known->delivery[CU_C2S];
+	if (cu_hidden_loss(account, CU_S2C, seg_index, silence_ns)) {
+		return CU_SECOND_COPY;
+	}
+	if (path->vantage == CU_VANTAGE_SERVER || hidden_before(account, seg_index) != UNTOLD ||
+	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns)) {
+		return CU_NO_SECOND_COPY;
+	}
+	size_t s = cu_delivery_acked(delivery, request_end);
+	if (s < delivery->n_steps && delivery->step[s].seg == seg_index) {
+		return silence_ns > ack_delay_ns ? CU_SECOND_COPY : CU_MAYBE_SECOND_COPY;
+	}
+	bool timer_fired = account->transaction->ack_delay_ns - path->server_rtt_ns > CU_DELAYED_ACK_NS;
+	return timer_fired ? CU_NO_SECOND_COPY : CU_MAYBE_SECOND_COPY;
+}
+
+/*
+ * Whether a direction's sender cuts its segments smaller since one of them: a
+ * run of full ones below the maximum, of a size not used before. After long
+ * silence that is a path MTU found by trying (RFC 4821, RFC 8899), though what
+ * was too large never passed here.
+ */
+static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_index)
+{
+	enum { LEAST = 256, RUN = 3, LOOK = 256 };
+	const struct cu_trace *trace = account->known->trace;
+	uint32_t largest = 0, run = 0;
+	int64_t next_seq = 0;
+
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + LOOK; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		largest = seg->dir == dir && !seg->icmp && seg->len > largest ? seg->len : largest;
+	}
+	if (largest < LEAST || largest >= trace->mss[dir]) {
+		return false;
+	}
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + LOOK; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir != dir || seg->icmp || seg->len == 0) {
+			continue;
+		}
+		run += seg->len == largest && (run == 0 || seg->seq >= next_seq);
+		next_seq = seg->end;
+	}
+	for (uint32_t i = seg_index > LOOK ? seg_index - LOOK : 0; i < seg_index; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		run = seg->dir == dir && seg->len == largest ? 0 : run;
+	}
+	return run >= RUN;
+}
+
+enum cu_cause cu_hidden_loss_cause(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
+{
+	bool long_enough = silence_ns >= CU_NS_PER_S; /* several timeouts, before a sender tries smaller segments */
+	return long_enough && cut_since(account, dir, seg_index) ? CU_NETWORK_MTU : CU_NETWORK_LOSS;
+}

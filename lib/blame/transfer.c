@@ -1,0 +1,262 @@
+/*
+ * What the time of a transfer went to.
+ */
+#include "lib/blame/account.h"
+
+/* The ACK of a full segment may take so much longer than a round trip; queues make it later, and delays of ACKs. */
+#define ACK_LATE_NS (200 * CU_NS_PER_MS)
+
+/*
+ * What an end did at once may show a little earlier than its round trip's
+ * minimum allows: that was measured on answers of the same host.
+ */
+static int64_t early(int64_t rtt_ns)
+{
+	return cu_max_ns(rtt_ns / 8, cu_min_ns(rtt_ns, CU_HOST_NS));
+}
+
+/* Why a sender's next bytes came only at until, when those before had come at from. */
+struct wait {
+	int dir;
+	int64_t from, until;
+	const struct cu_piece *before; /* what was delivered last; NULL at the start */
+	const struct cu_piece *next;   /* what ended the wait */
+};
+
+/*
+ * How long the receiver's window held the sender, as seen at the vantage
+ * point: until the ACK that made room had reached the sender and what it set
+ * free had come back. Returns the end of that, wait->from when it did not.
+ */
+static int64_t window_until(const struct cu_account *account, const struct wait *wait, uint32_t *opened_by)
+{
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	const struct cu_trace *trace = account->known->trace;
+	int64_t rtt = cu_sender_rtt(account, wait->dir);
+	int64_t need = cu_min_ns(wait->next->end - wait->next->start, trace->mss[wait->dir]);
+	int64_t edge = wait->next->start + need;
+	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + early(rtt));
+	if (s == 0) {
+		return wait->from;
+	}
+	const struct cu_ack_step *step = &delivery->step[s - 1];
+	bool blocked = step->edge < edge && (!trace->scale_unknown || step->window == 0);
+	if (!blocked) {
+		return wait->from;
+	}
+	while (s < delivery->n_steps && delivery->step[s].edge < edge && delivery->step[s].time_ns <= wait->until) {
+		s++;
+	}
+	if (s == delivery->n_steps || delivery->step[s].time_ns > wait->until) {
+		return wait->until; /* never opened as far as was seen: a probe, or shrinking needs */
+	}
+	*opened_by = delivery->step[s].seg;
+	return cu_min_ns(wait->until, cu_max_ns(wait->from, delivery->step[s].time_ns + rtt));
+}
+
+/* Charges a wait that no loss explains. */
+static void charge_wait(struct cu_account *account, const struct wait *wait)
+{
+	if (wait->until <= wait->from) {
+		return;
+	}
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	int64_t mss = trace->mss[wait->dir];
+	int64_t rtt = cu_sender_rtt(account, wait->dir);
+	uint32_t first = wait->before != NULL ? wait->before->arrive_seg : wait->next->first_seg;
+	uint32_t last = wait->next->first_seg;
+	int64_t from = wait->from, until = wait->until;
+
+	if (wait->next->loss == CU_LOSS_CAPTURE) {
+		cu_charge(account, CU_UNKNOWN_CAPTURE, from, until, first, last);
+		return;
+	}
+	uint32_t opened_by = first;
+	int64_t held_until = window_until(account, wait, &opened_by);
+	if (held_until > from) {
+		/* The little that the sender takes to go on belongs to it. */
+		if (until - held_until <= CU_HOST_NS + rtt / 4) {
+			held_until = until;
+		}
+		cu_charge(account, cu_window_of_receiver(wait->dir), from, held_until, first,
+		          held_until == until ? last : opened_by);
+		first = opened_by;
+		from = held_until;
+		if (from >= until) {
+			return;
+		}
+	}
+	if (until - from <= CU_HOST_NS || wait->before == NULL) {
+		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
+		return;
+	}
+	/* A timeout that sent again what had arrived: the ACKs were lost, and the sender waited for them. */
+	for (uint32_t i = first + 1; i < last; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir == wait->dir && cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) && seg->time_ns > from &&
+		    seg->time_ns < until) {
+			cu_charge(account, CU_NETWORK_LOSS, from, seg->time_ns, first, i);
+			from = seg->time_ns;
+			first = i;
+		}
+	}
+	/* Did an ACK set it free? One that reached the sender just before it sent. */
+	int64_t slack = cu_max_ns(CU_BUSY_NS, rtt / 4);
+	size_t s = cu_delivery_steps_until(delivery, until - rtt + early(rtt));
+	while (s > 0 && s - 1 > 0 && delivery->step[s - 1].ack == delivery->step[s - 2].ack) {
+		s--; /* back to the one that moved the edge */
+	}
+	const struct cu_ack_step *trigger = s > 0 ? &delivery->step[s - 1] : NULL;
+	int64_t sent_before = wait->before->end;
+	int64_t acked_then = s > 1 ? delivery->step[s - 2].ack : 0;
+	bool clocked = trigger != NULL && acked_then < sent_before && trigger->time_ns + rtt >= from &&
+	               until - (trigger->time_ns + rtt) <= slack;
+	if (clocked) {
+		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
+		int64_t in_flight = sent_before - acked_then;
+		int64_t held = trigger->time_ns - wait->before->arrive_ns - cu_receiver_rtt(account, wait->dir);
+		held = in_flight < 2 * mss && held > CU_DELAYED_ACK_NS ? cu_min_ns(held, until - from) : 0;
+		cu_charge(account, cu_delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
+		cu_charge(account, CU_NETWORK_TRANSFER, from + held, until, held > 0 ? trigger->seg : first, last);
+		if (wait->before->end - wait->before->start < mss && trace->segment[last].len < mss) {
+			account->small.n++;
+			account->small.delayed_ns += held;
+			account->small.transfer_ns += until - from - held;
+		}
+		return;
+	}
+	/*
+	 * Nothing held it: the application had nothing to say, unless its last segment was full and not acknowledged,
+	 * when congestion control may have spaced them out (recovery, BBR's pacing). PSH says nothing: stacks set it by
+	 * habit.
+	 */
+	int64_t acked_now = trigger != NULL ? trigger->ack : 0;
+	const struct cu_trace_segment *before = &trace->segment[wait->before->arrive_seg];
+	bool drained = acked_now >= sent_before || before->len < mss;
+	bool within_flight = until - from < rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
+	if (!drained && within_flight) {
+		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
+		return;
+	}
+	if (cu_hidden_loss(account, wait->dir, last, until - from)) {
+		account->inferred = true;
+		cu_account_add_loss(account, CU_LOSS_BEFORE);
+		cu_charge(account, cu_hidden_loss_cause(account, wait->dir, last, until - from), from, until, first,
+		          last);
+		return;
+	}
+	cu_charge(account, cu_pause_of(wait->dir), from, until, first, last);
+}
+
+/* Fragmentation needed (RFC 1191) or packet too big (RFC 8201) about a direction, between two moments. */
+bool cu_mtu_reported(const struct cu_account *account, int dir, int64_t from, int64_t until)
+{
+	const struct cu_trace *trace = account->known->trace;
+	for (uint32_t i = 0; i < trace->n && trace->n_icmp > 0; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp && seg->dir == dir && seg->time_ns >= from && seg->time_ns <= until &&
+		    ((seg->icmp_type == 3 && seg->icmp_code == 4) || (seg->icmp_type == 2 && seg->icmp_code == 0))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whether any segment as large was ever acknowledged in its first copy. */
+static bool any_passed(const struct cu_delivery *delivery, const struct cu_trace *trace, uint32_t len)
+{
+	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+	for (size_t p = 0; p < delivery->n_pieces && delivery->piece[p].end <= acked; p++) {
+		if (trace->segment[delivery->piece[p].arrive_seg].len >= len) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A loss that only a large segment suffers: what came through at last was smaller. */
+enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const struct cu_piece *piece)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *sent = &trace->segment[piece->first_seg];
+	const struct cu_trace_segment *came = &trace->segment[piece->arrive_seg];
+	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < sent->len && piece->n_copies > 2 &&
+	              sent->len >= trace->mss[dir];
+	bool large = sent->len > 536;
+	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 &&
+	              !any_passed(&account->known->delivery[dir], trace, sent->len);
+	if (large && (shrunk || vanish || cu_mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
+		return CU_NETWORK_MTU;
+	}
+	return piece->loss == CU_LOSS_BEFORE
+	               ? cu_hidden_loss_cause(account, dir, piece->arrive_seg, piece->arrive_ns - piece->due_ns)
+	               : CU_NETWORK_LOSS;
+}
+
+/*
+ * A sender that had more would fill its segments. A small one that waits for
+ * an ACK is Nagle's (RFC 896), and the ACK may be a delayed one; but small
+ * ones again and again, with ACKs that come at once, are an application's that
+ * writes a little at a time.
+ */
+static void settle_small_waits(struct cu_account *account, int dir)
+{
+	enum { HABIT = 2, DELAYED_SHARE = 4 };
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
+	const struct cu_small_waits *small = &account->small;
+	struct cu_ledger_entry *pause = &ledger[cu_pause_of(dir)];
+	if (small->n < HABIT || small->delayed_ns > (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE) {
+		return;
+	}
+	if (pause->first_frame == 0) {
+		pause->first_frame = ledger[CU_NETWORK_TRANSFER].first_frame;
+		pause->last_frame = ledger[CU_NETWORK_TRANSFER].last_frame;
+	}
+	pause->ns += small->transfer_ns + small->delayed_ns;
+	ledger[CU_NETWORK_TRANSFER].ns -= small->transfer_ns;
+	ledger[cu_delayed_ack_of_receiver(dir)].ns -= small->delayed_ns;
+}
+
+int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, int64_t end, int64_t from, int64_t limit)
+{
+	const struct cu_delivery *delivery = &account->known->delivery[dir];
+	int64_t now = from;
+	const struct cu_piece *before = NULL;
+	account->small = (struct cu_small_waits){0};
+
+	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end;
+	     p++) {
+		const struct cu_piece *piece = &delivery->piece[p];
+		int64_t arrive = cu_min_ns(piece->arrive_ns, limit);
+		int64_t due = cu_min_ns(piece->due_ns, arrive);
+		bool lost =
+			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH;
+		if (lost) {
+			cu_account_add_loss(account, piece->loss);
+		}
+		if (arrive > now) {
+			if (due > now) {
+				charge_wait(account, &(struct wait){.dir = dir,
+				                                    .from = now,
+				                                    .until = due,
+				                                    .before = before,
+				                                    .next = piece});
+				now = due;
+			}
+			if (lost) {
+				cu_charge(account, cu_loss_cause(account, dir, piece), now, arrive, piece->first_seg,
+				          piece->arrive_seg);
+			} else {
+				cu_charge(account, CU_NETWORK_TRANSFER, now, arrive, piece->first_seg,
+				          piece->arrive_seg);
+			}
+			now = arrive;
+		}
+		if (before == NULL || piece->arrive_ns >= before->arrive_ns) {
+			before = piece;
+		}
+	}
+	settle_small_waits(account, dir);
+	return now;
+}
