@@ -5,6 +5,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct cu_varint cu_varint_read(const uint8_t *pos, const uint8_t *end)
+{
+	const uint64_t high_bits = UINT64_C(0x8080808080808080);
+	if (end - pos >= 8) {
+		uint64_t word = cu_get_le64(pos);
+		uint64_t last = ~word & high_bits;
+		if (last != 0) {
+			/* All at once: the length of the next one is hard to foresee. */
+			size_t n = (size_t)(__builtin_ctzll(last) + 1) / 8;
+			word &= (last ^ (last - 1)) & ~high_bits;
+			word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+			word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+			word = (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+			return (struct cu_varint){.v = word, .next = pos + n};
+		}
+	}
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 64 && pos < end; shift += 7) {
+		uint8_t b = *pos++;
+		if (shift == 63 && b > 1) {
+			break;
+		}
+		v |= (uint64_t)(b & 0x7f) << shift;
+		if (b < 0x80) {
+			return (struct cu_varint){.v = v, .next = pos};
+		}
+	}
+	return (struct cu_varint){.v = 0, .next = NULL};
+}
+
 void cu_buf_release(struct cu_buf *buf)
 {
 	free(buf->data);

@@ -113,6 +113,7 @@ static inline const uint8_t *cu_cursor_bytes(struct cu_cursor *cur, size_t len)
 {
 	if (cur->failed || cu_cursor_left(cur) < len) {
 		cur->failed = true;
+		cur->pos = cur->end; /* so that every get fails from now on */
 		return NULL;
 	}
 	const uint8_t *p = cur->pos;
@@ -126,24 +127,22 @@ static inline uint8_t cu_cursor_u8(struct cu_cursor *cur)
 	return p ? *p : 0;
 }
 
+/* Reads a varint of two bytes or more, or fails; by value, so that a caller's cursor can stay in registers. */
+struct cu_varint {
+	uint64_t v;
+	const uint8_t *next; /* NULL: failed */
+};
+struct cu_varint cu_varint_read(const uint8_t *pos, const uint8_t *end);
+
 static inline uint64_t cu_cursor_varint(struct cu_cursor *cur)
 {
-	uint64_t v = 0;
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		if (cur->failed || cur->pos == cur->end) {
-			break;
-		}
-		uint8_t b = *cur->pos++;
-		if (shift == 63 && b > 1) {
-			break;
-		}
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (b < 0x80) {
-			return v;
-		}
+	if (cur->pos < cur->end && *cur->pos < 0x80) {
+		return *cur->pos++;
 	}
-	cur->failed = true;
-	return 0;
+	struct cu_varint got = cu_varint_read(cur->pos, cur->end);
+	cur->failed |= got.next == NULL;
+	cur->pos = got.next != NULL ? got.next : cur->end;
+	return got.v;
 }
 
 static inline int64_t cu_cursor_zigzag(struct cu_cursor *cur)

@@ -5,566 +5,489 @@
 #include <string.h>
 
 /*
- * One table a kind of record: encoding and decoding both walk it. Tags are
- * fixed for ever; flowrec(5) lists them. A field whose value is zero is not
- * written. Rows of type FLAG that share a tag share a number, a bit each.
+ * The fields of each kind of record, as lists: encoding and decoding are both
+ * made of them, straight-line code without a table to walk. A row is
+ * OP(type, field number, member, ...); numbers are fixed for ever and
+ * flowrec(5) lists them, in the order of the rows. A new field goes to the
+ * end of its list.
+ *
+ *	U8         uint8_t, with its largest value
+ *	U16 U32 U64
+ *	I64        int64_t, zigzag
+ *	FIXED16 FIXED32
+ *	           without pattern as a rule: two and four bytes
+ *	SINCE      64 bits, zigzag above an earlier field
+ *	FLAGS_     bools, a bit each from the lowest
+ *	ADDR TEXT
+ *	NUMBERS    uint32_t array, with its count and cap
+ *	PART       a struct with a list of its own
+ *	PARTS      array of such, of this many; elements that are all zero are left out
+ *	LIST       array of such, with its count and cap
  */
-enum field_type {
-	U8,      /* uint8_t, at most max */
-	U16,     /* uint16_t */
-	U32,     /* uint32_t */
-	U64,     /* uint64_t */
-	I64,     /* int64_t, zigzag */
-	SINCE,   /* int64_t or uint64_t; unless zero, zigzag of what it is above an earlier field, at base */
-	FLAG,    /* bool: bit max of the number */
-	ADDR,    /* struct cu_addr: its 4 or 16 bytes */
-	TEXT,    /* struct cu_text */
-	NUMBERS, /* uint32_t array: all of it, packed */
-	PARTS,   /* array of structs with a table of their own; each that is not all zero, with its index before it */
-};
 
-struct field {
-	uint8_t tag;
-	uint8_t type;
-	uint16_t offset;
-	uint32_t max;    /* of a U8: largest value; of a FLAG: bit; of an array: elements */
-	uint16_t base;   /* of SINCE: offset of the other; of an array counted by a uint8_t: its offset, else 0 */
-	uint16_t stride; /* of PARTS: bytes of an element */
-	const struct field *part;
-};
+#define SIDE_FIELDS(OP)                                                                \
+	OP(U64, 1, n_segments)                                                         \
+	OP(U64, 2, n_bytes)                                                            \
+	OP(FIXED32, 3, isn)                                                            \
+	OP(FLAGS4, 4, has_syn, syn.has_wscale, syn.sack_permitted, syn.has_timestamps) \
+	OP(U16, 5, syn.mss)                                                            \
+	OP(U8, 6, syn.wscale, 255)                                                     \
+	OP(U8, 7, ttl, 255)
 
-#define END       \
-	{         \
-		0 \
-	}
-#define F(type_, tag_, record, member)                                                \
-	{                                                                             \
-		.tag = tag_, .type = type_, .offset = offsetof(struct record, member) \
-	}
-#define F_MAX(tag_, record, member, max_)                                                       \
-	{                                                                                       \
-		.tag = tag_, .type = U8, .offset = offsetof(struct record, member), .max = max_ \
-	}
-#define F_FLAG(tag_, record, member, bit_)                                                        \
-	{                                                                                         \
-		.tag = tag_, .type = FLAG, .offset = offsetof(struct record, member), .max = bit_ \
-	}
-#define F_SINCE(tag_, record, member, base_)                                           \
-	{                                                                              \
-		.tag = tag_, .type = SINCE, .offset = offsetof(struct record, member), \
-		.base = offsetof(struct record, base_)                                 \
-	}
-#define F_PARTS(tag_, record, member, n, count_, part_)                                                          \
-	{                                                                                                        \
-		.tag = tag_, .type = PARTS, .offset = offsetof(struct record, member), .max = n, .base = count_, \
-		.stride = sizeof(((struct record *)NULL)->member[0]), .part = part_                              \
-	}
+#define CONNECTION_FIELDS(OP)                   \
+	OP(U64, 1, stream)                      \
+	OP(ADDR, 2, client)                     \
+	OP(ADDR, 3, server)                     \
+	OP(FIXED16, 4, client_port)             \
+	OP(U16, 5, server_port)                 \
+	OP(NUMBERS, 6, ids, n_ids, CU_VLAN_CAP) \
+	OP(U8, 7, role, CU_ROLE_LEARNED)        \
+	OP(U8, 8, end, CU_END_REUSED)           \
+	OP(FLAGS1, 9, continued)                \
+	OP(I64, 10, start_ns)                   \
+	OP(SINCE, 11, end_ns, start_ns)         \
+	OP(U64, 12, first_frame)                \
+	OP(SINCE, 13, last_frame, first_frame)  \
+	OP(U16, 14, first_file)                 \
+	OP(U16, 15, last_file)                  \
+	OP(U64, 16, n_fragments)                \
+	OP(PARTS, 17, side, 2, connection_side)
 
-static const struct field side_fields[] = {
-	F(U64, 1, cu_connection_side, n_segments),
-	F(U64, 2, cu_connection_side, n_bytes),
-	F(U32, 3, cu_connection_side, isn),
-	F_FLAG(4, cu_connection_side, has_syn, 0),
-	F_FLAG(4, cu_connection_side, syn.has_wscale, 1),
-	F_FLAG(4, cu_connection_side, syn.sack_permitted, 2),
-	F_FLAG(4, cu_connection_side, syn.has_timestamps, 3),
-	F(U16, 5, cu_connection_side, syn.mss),
-	F_MAX(6, cu_connection_side, syn.wscale, 255),
-	F_MAX(7, cu_connection_side, ttl, 255),
-	END,
-};
+#define ANALYSIS_SIDE_FIELDS(OP)          \
+	OP(U64, 1, n_data_segments)       \
+	OP(U64, 2, n_unique_bytes)        \
+	OP(U64, 3, n_retransmitted)       \
+	OP(U64, 4, n_retransmitted_bytes) \
+	OP(U64, 5, n_fast)                \
+	OP(U64, 6, n_timeout)             \
+	OP(U64, 7, n_spurious)            \
+	OP(U64, 8, n_out_of_order)        \
+	OP(U64, 9, n_dup_acks)            \
+	OP(U64, 10, n_zero_windows)       \
+	OP(U64, 11, n_window_full)        \
+	OP(U64, 12, n_keep_alives)        \
+	OP(U64, 13, n_gaps)               \
+	OP(U64, 14, n_gap_bytes)          \
+	OP(U64, 15, n_unseen_bytes)       \
+	OP(U64, 16, n_duplicates)         \
+	OP(U64, 17, n_rtt_samples)        \
+	OP(I64, 18, rtt_min_ns)           \
+	OP(I64, 19, rtt_median_ns)        \
+	OP(I64, 20, rtt_max_ns)
 
-static const struct field connection_fields[] = {
-	F(U64, 1, cu_connection, stream),
-	F(ADDR, 2, cu_connection, client),
-	F(ADDR, 3, cu_connection, server),
-	F(U16, 4, cu_connection, client_port),
-	F(U16, 5, cu_connection, server_port),
-	{.tag = 6,
-         .type = NUMBERS,
-         .offset = offsetof(struct cu_connection, ids),
-         .max = CU_VLAN_CAP,
-         .base = offsetof(struct cu_connection, n_ids)},
-	F_MAX(7, cu_connection, role, CU_ROLE_LEARNED),
-	F_MAX(8, cu_connection, end, CU_END_REUSED),
-	F_FLAG(9, cu_connection, continued, 0),
-	F(I64, 10, cu_connection, start_ns),
-	F_SINCE(11, cu_connection, end_ns, start_ns),
-	F(U64, 12, cu_connection, first_frame),
-	F_SINCE(13, cu_connection, last_frame, first_frame),
-	F(U16, 14, cu_connection, first_file),
-	F(U16, 15, cu_connection, last_file),
-	F(U64, 16, cu_connection, n_fragments),
-	F_PARTS(17, cu_connection, side, 2, 0, side_fields),
-	END,
-};
+#define ANALYSIS_FIELDS(OP)                          \
+	OP(U64, 1, stream)                           \
+	OP(U8, 2, completeness, 63)                  \
+	OP(U8, 3, vantage, CU_VANTAGE_SERVER)        \
+	OP(U8, 4, close, CU_CLOSE_HALF)              \
+	OP(U8, 5, closed_by, CU_N_PARTIES - 1)       \
+	OP(U64, 6, close_frame)                      \
+	OP(I64, 7, rtt_ns)                           \
+	OP(I64, 8, client_rtt_ns)                    \
+	OP(I64, 9, server_rtt_ns)                    \
+	OP(I64, 10, handshake_rtt_ns)                \
+	OP(U32, 11, mss)                             \
+	OP(U8, 12, loss_side, CU_LOSS_CAPTURE)       \
+	OP(FLAGS2, 13, window_scaled, rtt_uncertain) \
+	OP(PARTS, 14, side, 2, analysis_side)
 
-static const struct field analysis_side_fields[] = {
-	F(U64, 1, cu_analysis_side, n_data_segments),
-	F(U64, 2, cu_analysis_side, n_unique_bytes),
-	F(U64, 3, cu_analysis_side, n_retransmitted),
-	F(U64, 4, cu_analysis_side, n_retransmitted_bytes),
-	F(U64, 5, cu_analysis_side, n_fast),
-	F(U64, 6, cu_analysis_side, n_timeout),
-	F(U64, 7, cu_analysis_side, n_spurious),
-	F(U64, 8, cu_analysis_side, n_out_of_order),
-	F(U64, 9, cu_analysis_side, n_dup_acks),
-	F(U64, 10, cu_analysis_side, n_zero_windows),
-	F(U64, 11, cu_analysis_side, n_window_full),
-	F(U64, 12, cu_analysis_side, n_keep_alives),
-	F(U64, 13, cu_analysis_side, n_gaps),
-	F(U64, 14, cu_analysis_side, n_gap_bytes),
-	F(U64, 15, cu_analysis_side, n_unseen_bytes),
-	F(U64, 16, cu_analysis_side, n_duplicates),
-	F(U64, 17, cu_analysis_side, n_rtt_samples),
-	F(I64, 18, cu_analysis_side, rtt_min_ns),
-	F(I64, 19, cu_analysis_side, rtt_median_ns),
-	F(I64, 20, cu_analysis_side, rtt_max_ns),
-	END,
-};
+#define GAP_FIELDS(OP)                   \
+	OP(U64, 1, stream)               \
+	OP(U8, 2, dir, 1)                \
+	OP(U8, 3, side, CU_LOSS_CAPTURE) \
+	OP(U64, 4, rel_seq)              \
+	OP(U64, 5, n_bytes)              \
+	OP(U64, 6, n_segments)           \
+	OP(I64, 7, start_ns)             \
+	OP(I64, 8, filled_ns)            \
+	OP(U64, 9, frame)                \
+	OP(SINCE, 10, fill_frame, frame) \
+	OP(U64, 11, n_dup_acks)
 
-static const struct field analysis_fields[] = {
-	F(U64, 1, cu_analysis, stream),
-	F_MAX(2, cu_analysis, completeness, 63),
-	F_MAX(3, cu_analysis, vantage, CU_VANTAGE_SERVER),
-	F_MAX(4, cu_analysis, close, CU_CLOSE_HALF),
-	F_MAX(5, cu_analysis, closed_by, CU_N_PARTIES - 1),
-	F(U64, 6, cu_analysis, close_frame),
-	F(I64, 7, cu_analysis, rtt_ns),
-	F(I64, 8, cu_analysis, client_rtt_ns),
-	F(I64, 9, cu_analysis, server_rtt_ns),
-	F(I64, 10, cu_analysis, handshake_rtt_ns),
-	F(U32, 11, cu_analysis, mss),
-	F_MAX(12, cu_analysis, loss_side, CU_LOSS_CAPTURE),
-	F_FLAG(13, cu_analysis, window_scaled, 0),
-	F_FLAG(13, cu_analysis, rtt_uncertain, 1),
-	F_PARTS(14, cu_analysis, side, 2, 0, analysis_side_fields),
-	END,
-};
+#define MESSAGE_FIELDS(OP)                    \
+	OP(U64, 1, n_bytes)                   \
+	OP(U64, 2, first_frame)               \
+	OP(SINCE, 3, last_frame, first_frame) \
+	OP(U64, 4, n_retransmitted)
 
-static const struct field gap_fields[] = {
-	F(U64, 1, cu_gap, stream),
-	F_MAX(2, cu_gap, dir, 1),
-	F_MAX(3, cu_gap, side, CU_LOSS_CAPTURE),
-	F(U64, 4, cu_gap, rel_seq),
-	F(U64, 5, cu_gap, n_bytes),
-	F(U64, 6, cu_gap, n_segments),
-	F(I64, 7, cu_gap, start_ns),
-	F(I64, 8, cu_gap, filled_ns),
-	F(U64, 9, cu_gap, frame),
-	F_SINCE(10, cu_gap, fill_frame, frame),
-	F(U64, 11, cu_gap, n_dup_acks),
-	END,
-};
+#define LEDGER_ENTRY_FIELDS(OP) \
+	OP(I64, 1, ns)          \
+	OP(U64, 2, first_frame) \
+	OP(SINCE, 3, last_frame, first_frame)
 
-static const struct field message_fields[] = {
-	F(U64, 1, cu_message, n_bytes),
-	F(U64, 2, cu_message, first_frame),
-	F_SINCE(3, cu_message, last_frame, first_frame),
-	F(U64, 4, cu_message, n_retransmitted),
-	END,
-};
+#define EVENT_FIELDS(OP)                 \
+	OP(U8, 1, kind, CU_N_EVENTS - 1) \
+	OP(U8, 2, dir, 1)                \
+	OP(U16, 3, count)                \
+	OP(U64, 4, frame)                \
+	OP(I64, 5, time_ns)
 
-static const struct field ledger_fields[] = {
-	F(I64, 1, cu_ledger_entry, ns),
-	F(U64, 2, cu_ledger_entry, first_frame),
-	F_SINCE(3, cu_ledger_entry, last_frame, first_frame),
-	END,
-};
+#define TRANSACTION_FIELDS(OP)                           \
+	OP(U64, 1, stream)                               \
+	OP(U64, 2, number)                               \
+	OP(U8, 3, kind, CU_TXN_CLOSE)                    \
+	OP(U8, 4, outcome, CU_OUTCOME_OPEN)              \
+	OP(U16, 5, file)                                 \
+	OP(I64, 6, start_ns)                             \
+	OP(I64, 7, total_ns)                             \
+	OP(PART, 8, request, message)                    \
+	OP(PART, 9, response, message)                   \
+	OP(U64, 10, acked_frame)                         \
+	OP(I64, 11, ack_delay_ns)                        \
+	OP(I64, 12, first_byte_ns)                       \
+	OP(I64, 13, client_distance_ns)                  \
+	OP(I64, 14, server_distance_ns)                  \
+	OP(U8, 15, loss_side, CU_LOSS_CAPTURE)           \
+	OP(U8, 16, certainty, 100)                       \
+	OP(PARTS, 17, ledger, CU_N_CAUSES, ledger_entry) \
+	OP(TEXT, 18, name)                               \
+	OP(U64, 19, n_events)                            \
+	OP(LIST, 20, events, n_kept, CU_EVENT_CAP, event)
 
-static const struct field event_fields[] = {
-	F_MAX(1, cu_event, kind, CU_N_EVENTS - 1),
-	F_MAX(2, cu_event, dir, 1),
-	F(U16, 3, cu_event, count),
-	F(U64, 4, cu_event, frame),
-	F(I64, 5, cu_event, time_ns),
-	END,
-};
+#define VERDICT_FIELDS(OP)                        \
+	OP(U64, 1, stream)                        \
+	OP(U64, 2, number)                        \
+	OP(FLAGS1, 3, slow)                       \
+	OP(I64, 4, slow_over_ns)                  \
+	OP(U8, 5, blame, CU_N_PARTIES - 1)        \
+	OP(U8, 6, cause, CU_N_CAUSES - 1)         \
+	OP(U8, 7, confidence, CU_CONFIDENCE_HIGH) \
+	OP(TEXT, 8, rule)                         \
+	OP(TEXT, 9, service)                      \
+	OP(TEXT, 10, why)                         \
+	OP(TEXT, 11, advice)
 
-/* One message is an array of one. */
-#define F_MESSAGE(tag_, member_)                                                                          \
-	{                                                                                                 \
-		.tag = tag_, .type = PARTS, .offset = offsetof(struct cu_transaction, member_), .max = 1, \
-		.stride = sizeof(struct cu_message), .part = message_fields                               \
-	}
+#define FINDING_FIELDS(OP)                        \
+	OP(TEXT, 1, kind)                         \
+	OP(ADDR, 2, addr)                         \
+	OP(U16, 3, port)                          \
+	OP(U8, 4, blame, CU_N_PARTIES - 1)        \
+	OP(U8, 5, confidence, CU_CONFIDENCE_HIGH) \
+	OP(U64, 6, count)                         \
+	OP(U64, 7, first_frame)                   \
+	OP(U64, 8, last_frame)                    \
+	OP(I64, 9, start_ns)                      \
+	OP(SINCE, 10, end_ns, start_ns)           \
+	OP(TEXT, 11, rule)                        \
+	OP(TEXT, 12, why)                         \
+	OP(TEXT, 13, advice)
 
-static const struct field transaction_fields[] = {
-	F(U64, 1, cu_transaction, stream),
-	F(U64, 2, cu_transaction, number),
-	F_MAX(3, cu_transaction, kind, CU_TXN_CLOSE),
-	F_MAX(4, cu_transaction, outcome, CU_OUTCOME_OPEN),
-	F(U16, 5, cu_transaction, file),
-	F(I64, 6, cu_transaction, start_ns),
-	F(I64, 7, cu_transaction, total_ns),
-	F_MESSAGE(8, request),
-	F_MESSAGE(9, response),
-	F(U64, 10, cu_transaction, acked_frame),
-	F(I64, 11, cu_transaction, ack_delay_ns),
-	F(I64, 12, cu_transaction, first_byte_ns),
-	F(I64, 13, cu_transaction, client_distance_ns),
-	F(I64, 14, cu_transaction, server_distance_ns),
-	F_MAX(15, cu_transaction, loss_side, CU_LOSS_CAPTURE),
-	F_MAX(16, cu_transaction, certainty, 100),
-	F_PARTS(17, cu_transaction, ledger, CU_N_CAUSES, 0, ledger_fields),
-	F(TEXT, 18, cu_transaction, name),
-	F(U64, 19, cu_transaction, n_events),
-	F_PARTS(20, cu_transaction, events, CU_EVENT_CAP, offsetof(struct cu_transaction, n_kept), event_fields),
-	END,
-};
+#define TOTALS_FIELDS(OP)            \
+	OP(U64, 1, n_packets)        \
+	OP(U64, 2, n_filtered)       \
+	OP(U64, 3, n_tcp)            \
+	OP(U64, 4, n_other)          \
+	OP(U64, 5, n_short)          \
+	OP(U64, 6, n_malformed)      \
+	OP(U64, 7, n_fragments)      \
+	OP(U64, 8, n_unknown_link)   \
+	OP(U64, 9, n_icmp_errors)    \
+	OP(U64, 10, n_connections)   \
+	OP(U64, 11, n_damaged)       \
+	OP(U64, 12, n_skipped_bytes) \
+	OP(U64, 13, n_drops)         \
+	OP(U64, 14, n_evicted)       \
+	OP(U64, 15, n_truncated)     \
+	OP(I64, 16, first_ns)        \
+	OP(SINCE, 17, last_ns, first_ns)
 
-static const struct field verdict_fields[] = {
-	F(U64, 1, cu_verdict, stream),
-	F(U64, 2, cu_verdict, number),
-	F_FLAG(3, cu_verdict, slow, 0),
-	F(I64, 4, cu_verdict, slow_over_ns),
-	F_MAX(5, cu_verdict, blame, CU_N_PARTIES - 1),
-	F_MAX(6, cu_verdict, cause, CU_N_CAUSES - 1),
-	F_MAX(7, cu_verdict, confidence, CU_CONFIDENCE_HIGH),
-	F(TEXT, 8, cu_verdict, rule),
-	F(TEXT, 9, cu_verdict, service),
-	F(TEXT, 10, cu_verdict, why),
-	F(TEXT, 11, cu_verdict, advice),
-	END,
-};
+/* ---- Encoding ---- */
 
-static const struct field finding_fields[] = {
-	F(TEXT, 1, cu_finding, kind),
-	F(ADDR, 2, cu_finding, addr),
-	F(U16, 3, cu_finding, port),
-	F_MAX(4, cu_finding, blame, CU_N_PARTIES - 1),
-	F_MAX(5, cu_finding, confidence, CU_CONFIDENCE_HIGH),
-	F(U64, 6, cu_finding, count),
-	F(U64, 7, cu_finding, first_frame),
-	F(U64, 8, cu_finding, last_frame),
-	F(I64, 9, cu_finding, start_ns),
-	F_SINCE(10, cu_finding, end_ns, start_ns),
-	F(TEXT, 11, cu_finding, rule),
-	F(TEXT, 12, cu_finding, why),
-	F(TEXT, 13, cu_finding, advice),
-	END,
-};
-
-static const struct field totals_fields[] = {
-	F(U64, 1, cu_totals, n_packets),
-	F(U64, 2, cu_totals, n_filtered),
-	F(U64, 3, cu_totals, n_tcp),
-	F(U64, 4, cu_totals, n_other),
-	F(U64, 5, cu_totals, n_short),
-	F(U64, 6, cu_totals, n_malformed),
-	F(U64, 7, cu_totals, n_fragments),
-	F(U64, 8, cu_totals, n_unknown_link),
-	F(U64, 9, cu_totals, n_icmp_errors),
-	F(U64, 10, cu_totals, n_connections),
-	F(U64, 11, cu_totals, n_damaged),
-	F(U64, 12, cu_totals, n_skipped_bytes),
-	F(U64, 13, cu_totals, n_drops),
-	F(U64, 14, cu_totals, n_evicted),
-	F(U64, 15, cu_totals, n_truncated),
-	F(I64, 16, cu_totals, first_ns),
-	F_SINCE(17, cu_totals, last_ns, first_ns),
-	END,
-};
-
-/* Members are loaded and stored with memcpy: compilers make single moves of it. */
-#define LOAD(type_, from)                        \
-	({                                       \
-		type_ v_;                        \
-		memcpy(&v_, (from), sizeof(v_)); \
-		v_;                              \
-	})
-#define STORE(type_, to, value)                \
-	do {                                   \
-		type_ w_ = (type_)(value);     \
-		memcpy((to), &w_, sizeof(w_)); \
-	} while (0)
-
-/* Room for the largest record but its texts, which are checked one by one: 15 causes, 16 events, 2 messages, 20 fields. */
+/* Room for the largest record but its texts: 15 causes, 16 events, 2 messages, 20 fields. */
 enum { FIXED_CAP = 4096 };
 
-static uint8_t *put_key(uint8_t *p, unsigned tag, bool bytes)
+struct out {
+	uint8_t *p;
+	uint32_t mask;
+};
+
+static inline uint32_t bit(unsigned number)
 {
-	*p++ = (uint8_t)(tag << 1 | bytes);
-	return p;
+	return UINT32_C(1) << (number - 1);
 }
 
-static uint8_t *put_number(uint8_t *p, unsigned tag, uint64_t v)
+static inline void put_number(struct out *out, unsigned number, uint64_t v)
 {
 	if (v != 0) {
-		p = put_key(p, tag, false);
-		p += cu_put_varint(p, v);
+		out->mask |= bit(number);
+		out->p += cu_put_varint(out->p, v);
 	}
-	return p;
 }
 
-static uint8_t *put_fields(const struct field *field, const uint8_t *base, uint8_t *p, struct cu_buf *buf);
-
-/* Elements that are not all zero, each as bytes: its index, then its fields. */
-static uint8_t *put_parts(const struct field *field, const uint8_t *base, uint8_t *p, struct cu_buf *buf)
+static inline void put_since(struct out *out, unsigned number, uint64_t v, uint64_t base)
 {
-	unsigned n = field->base != 0 ? base[field->base] : field->max;
-	for (unsigned i = 0; i < n && i < field->max; i++) {
-		uint8_t *key = p;
-		uint8_t *body = put_key(p, field->tag, true) + 1; /* one byte of length, as a rule */
-		uint8_t *fields = body + 1;
-		body[0] = (uint8_t)i;
-		p = put_fields(field->part, base + field->offset + (size_t)i * field->stride, fields, buf);
-		size_t len = (size_t)(p - body);
-		if (p == fields && field->base == 0) {
-			p = key; /* all zero, and its absence says so */
-		} else if (len < 0x80) {
-			body[-1] = (uint8_t)len;
-		} else {
-			memmove(body + 1, body, len);
-			body[-1] = (uint8_t)(len | 0x80);
-			body[0] = (uint8_t)(len >> 7);
-			p++;
-		}
+	if (v != 0) {
+		out->mask |= bit(number);
+		out->p += cu_put_varint(out->p, cu_zigzag((int64_t)(v - base)));
 	}
-	return p;
 }
 
-static uint8_t *put_fields(const struct field *field, const uint8_t *base, uint8_t *p, struct cu_buf *buf)
+static inline void put_fixed(struct out *out, unsigned number, uint32_t v, size_t n_bytes)
 {
-	for (; field->tag != 0; field++) {
-		const uint8_t *at = base + field->offset;
-		switch ((enum field_type)field->type) {
-		case U8:
-			p = put_number(p, field->tag, *at);
-			break;
-		case U16:
-			p = put_number(p, field->tag, LOAD(uint16_t, at));
-			break;
-		case U32:
-			p = put_number(p, field->tag, LOAD(uint32_t, at));
-			break;
-		case U64:
-			p = put_number(p, field->tag, LOAD(uint64_t, at));
-			break;
-		case I64:
-			p = put_number(p, field->tag, cu_zigzag(LOAD(int64_t, at)));
-			break;
-		case SINCE: {
-			uint64_t v = LOAD(uint64_t, at);
-			if (v != 0) {
-				p = put_key(p, field->tag, false);
-				p += cu_put_varint(p, cu_zigzag((int64_t)(v - LOAD(uint64_t, base + field->base))));
-			}
-			break;
-		}
-		case FLAG: {
-			uint64_t flags = 0;
-			unsigned tag = field->tag;
-			for (; field->tag == tag; field++) {
-				flags |= (uint64_t)(base[field->offset] != 0) << field->max;
-			}
-			field--;
-			p = put_number(p, tag, flags);
-			break;
-		}
-		case ADDR: {
-			const struct cu_addr *addr = (const struct cu_addr *)at;
-			size_t len = addr->family == 4 ? 4 : addr->family == 6 ? 16 : 0;
-			if (len != 0) {
-				p = put_key(p, field->tag, true);
-				*p++ = (uint8_t)len;
-				memcpy(p, addr->bytes, len);
-				p += len;
-			}
-			break;
-		}
-		case TEXT: {
-			const struct cu_text *text = (const struct cu_text *)at;
-			if (text->len == 0) {
-				break;
-			}
-			p = put_key(p, field->tag, true);
-			p += cu_put_varint(p, text->len);
-			buf->len = (size_t)(p - buf->data);
-			if (!cu_buf_reserve(buf, (size_t)text->len + FIXED_CAP)) {
-				return buf->data + buf->len;
-			}
-			p = buf->data + buf->len;
-			memcpy(p, text->data, text->len);
-			p += text->len;
-			break;
-		}
-		case NUMBERS: {
-			unsigned n = base[field->base];
-			if (n == 0) {
-				break;
-			}
-			uint8_t *len = put_key(p, field->tag, true);
-			p = len + 1;
-			for (unsigned i = 0; i < n && i < field->max; i++) {
-				p += cu_put_varint(p, LOAD(uint32_t, at + i * sizeof(uint32_t)));
-			}
-			*len = (uint8_t)(p - len - 1);
-			break;
-		}
-		case PARTS:
-			p = put_parts(field, base, p, buf);
-			break;
+	if (v != 0) {
+		out->mask |= bit(number);
+		for (size_t i = 0; i < n_bytes; i++) {
+			*out->p++ = (uint8_t)(v >> 8 * i);
 		}
 	}
-	return p;
 }
 
-static void encode(const struct field *fields, const void *record, struct cu_buf *buf)
+static inline void put_addr(struct out *out, unsigned number, const struct cu_addr *addr)
 {
-	if (!cu_buf_reserve(buf, FIXED_CAP)) {
+	size_t len = addr->family == 4 ? 4 : addr->family == 6 ? 16 : 0;
+	if (len != 0) {
+		out->mask |= bit(number);
+		*out->p++ = (uint8_t)len;
+		memcpy(out->p, addr->bytes, len);
+		out->p += len;
+	}
+}
+
+static inline void put_text(struct out *out, unsigned number, const struct cu_text *text)
+{
+	if (text->len != 0) {
+		out->mask |= bit(number);
+		out->p += cu_put_varint(out->p, text->len);
+		memcpy(out->p, text->data, text->len);
+		out->p += text->len;
+	}
+}
+
+static inline void put_numbers(struct out *out, unsigned number, const uint32_t *numbers, unsigned n)
+{
+	if (n != 0) {
+		out->mask |= bit(number);
+		*out->p++ = (uint8_t)n;
+		for (unsigned i = 0; i < n; i++) {
+			out->p += cu_put_varint(out->p, numbers[i]);
+		}
+	}
+}
+
+/* The mask in front of fields: a varint of as many bytes as the last field needs, so that its room is known before. */
+static inline void put_mask(uint8_t *at, uint32_t mask, unsigned n_bytes)
+{
+	for (unsigned i = 0; i + 1 < n_bytes; i++) {
+		at[i] = (uint8_t)(mask >> 7 * i | 0x80);
+	}
+	at[n_bytes - 1] = (uint8_t)(mask >> 7 * (n_bytes - 1) & 0x7f);
+}
+
+#define PUT(type, ...) PUT_##type(__VA_ARGS__)
+#define PUT_U8(nr, member, max) put_number(out, nr, from->member);
+#define PUT_U16(nr, member) put_number(out, nr, from->member);
+#define PUT_U32(nr, member) put_number(out, nr, from->member);
+#define PUT_U64(nr, member) put_number(out, nr, from->member);
+#define PUT_I64(nr, member) put_number(out, nr, cu_zigzag(from->member));
+#define PUT_FIXED16(nr, member) put_fixed(out, nr, from->member, 2);
+#define PUT_FIXED32(nr, member) put_fixed(out, nr, from->member, 4);
+#define PUT_SINCE(nr, member, base) put_since(out, nr, (uint64_t)from->member, (uint64_t)from->base);
+#define PUT_FLAGS1(nr, a) put_number(out, nr, from->a);
+#define PUT_FLAGS2(nr, a, b) put_number(out, nr, (unsigned)from->a | (unsigned)from->b << 1);
+#define PUT_FLAGS4(nr, a, b, c, d) \
+	put_number(out, nr,        \
+	           (unsigned)from->a | (unsigned)from->b << 1 | (unsigned)from->c << 2 | (unsigned)from->d << 3);
+#define PUT_ADDR(nr, member) put_addr(out, nr, &from->member);
+#define PUT_TEXT(nr, member) put_text(out, nr, &from->member);
+#define PUT_NUMBERS(nr, member, count, cap) \
+	put_numbers(out, nr, from->member, from->count < (cap) ? from->count : (cap));
+#define PUT_PART(nr, member, part)                     \
+	if (put_##part##_fields(out, &from->member)) { \
+		out->mask |= bit(nr);                  \
+	}
+#define PUT_PARTS(nr, member, n, part)                                                         \
+	{                                                                                      \
+		const unsigned n_bytes = ((n) + 6) / 7;                                        \
+		uint8_t *at = out->p;                                                          \
+		uint32_t elements = 0;                                                         \
+		out->p += n_bytes;                                                             \
+		for (unsigned i = 0; i < (n); i++) {                                           \
+			elements |= (uint32_t)put_##part##_fields(out, &from->member[i]) << i; \
+		}                                                                              \
+		put_mask(at, elements, n_bytes);                                               \
+		out->p = elements != 0 ? out->p : at;                                          \
+		out->mask |= elements != 0 ? bit(nr) : 0;                                      \
+	}
+#define PUT_LIST(nr, member, count, cap, part)                             \
+	if (from->count != 0) {                                            \
+		unsigned n = from->count < (cap) ? from->count : (cap);    \
+		out->mask |= bit(nr);                                      \
+		*out->p++ = (uint8_t)n;                                    \
+		for (unsigned i = 0; i < n; i++) {                         \
+			if (!put_##part##_fields(out, &from->member[i])) { \
+				*out->p++ = 0;                             \
+			}                                                  \
+		}                                                          \
+	}
+
+/* ---- Decoding ---- */
+
+static inline uint64_t get_number(struct cu_cursor *cur, uint64_t max)
+{
+	uint64_t v = cu_cursor_varint(cur);
+	cur->failed |= v > max;
+	return v;
+}
+
+static inline uint32_t get_fixed(struct cu_cursor *cur, size_t n_bytes)
+{
+	const uint8_t *p = cu_cursor_bytes(cur, n_bytes);
+	return p == NULL ? 0 : n_bytes == 2 ? cu_get_le16(p) : cu_get_le32(p);
+}
+
+static void get_addr(struct cu_cursor *cur, struct cu_addr *addr)
+{
+	uint8_t len = cu_cursor_u8(cur);
+	const uint8_t *bytes = cu_cursor_bytes(cur, len);
+	if (bytes == NULL || (len != 4 && len != 16)) {
+		cur->failed = true;
 		return;
 	}
-	uint8_t *end = put_fields(fields, record, buf->data + buf->len, buf);
-	if (!buf->failed) {
-		buf->len = (size_t)(end - buf->data);
-	}
+	addr->family = len == 4 ? 4 : 6;
+	memcpy(addr->bytes, bytes, len);
 }
 
-static bool get_fields(const struct field *fields, struct cu_cursor *cur, uint8_t *base);
-
-static bool get_number(const struct field *field, uint64_t v, uint8_t *base)
+static inline struct cu_text get_text(struct cu_cursor *cur)
 {
-	uint8_t *at = base + field->offset;
-	switch ((enum field_type)field->type) {
-	case U8:
-		*at = (uint8_t)v;
-		return v <= field->max;
-	case U16:
-		STORE(uint16_t, at, v);
-		return v <= UINT16_MAX;
-	case U32:
-		STORE(uint32_t, at, v);
-		return v <= UINT32_MAX;
-	case U64:
-		STORE(uint64_t, at, v);
-		return true;
-	case I64:
-		STORE(int64_t, at, cu_unzigzag(v));
-		return true;
-	case SINCE:
-		STORE(uint64_t, at, (uint64_t)cu_unzigzag(v) + LOAD(uint64_t, base + field->base));
-		return true;
-	case FLAG:
-		for (unsigned tag = field->tag; field->tag == tag; field++) {
-			base[field->offset] = (v >> field->max & 1) != 0;
-		}
-		return true;
-	case ADDR:
-	case TEXT:
-	case NUMBERS:
-	case PARTS:
-		return false;
+	uint64_t len = cu_cursor_varint(cur);
+	if (len > cu_cursor_left(cur) || len > UINT32_MAX) {
+		cur->failed = true;
+		len = 0;
 	}
-	return false;
+	return (struct cu_text){.data = (const char *)cu_cursor_bytes(cur, (size_t)len), .len = (uint32_t)len};
 }
 
-static bool get_bytes(const struct field *field, const uint8_t *data, size_t len, uint8_t *base)
+static uint8_t get_numbers(struct cu_cursor *cur, uint32_t *numbers, unsigned cap)
 {
-	uint8_t *at = base + field->offset;
-	struct cu_cursor cur = cu_cursor_make(data, len);
-	switch ((enum field_type)field->type) {
-	case ADDR: {
-		struct cu_addr *addr = (struct cu_addr *)at;
-		if (len != 4 && len != 16) {
-			return false;
-		}
-		addr->family = len == 4 ? 4 : 6;
-		memcpy(addr->bytes, data, len);
-		return true;
+	uint8_t n = cu_cursor_u8(cur);
+	cur->failed |= n > cap;
+	for (unsigned i = 0; i < n && !cur->failed; i++) {
+		numbers[i] = (uint32_t)get_number(cur, UINT32_MAX);
 	}
-	case TEXT:
-		*(struct cu_text *)at = (struct cu_text){.data = (const char *)data, .len = (uint32_t)len};
-		return len <= UINT32_MAX;
-	case NUMBERS: {
-		unsigned n = 0;
-		while (cu_cursor_left(&cur) > 0 && n < field->max) {
-			uint64_t v = cu_cursor_varint(&cur);
-			cur.failed |= v > UINT32_MAX;
-			STORE(uint32_t, at + n++ * sizeof(uint32_t), v);
-		}
-		base[field->base] = (uint8_t)n;
-		return !cur.failed && cu_cursor_left(&cur) == 0;
-	}
-	case PARTS: {
-		unsigned i = cu_cursor_u8(&cur);
-		if (cur.failed || i >= field->max) {
-			return false;
-		}
-		if (field->base != 0) {
-			base[field->base] = (uint8_t)(i + 1);
-		}
-		return get_fields(field->part, &cur, at + (size_t)i * field->stride);
-	}
-	case U8:
-	case U16:
-	case U32:
-	case U64:
-	case I64:
-	case SINCE:
-	case FLAG:
-		break;
-	}
-	return false;
+	return n;
 }
 
-static bool get_fields(const struct field *fields, struct cu_cursor *cur, uint8_t *base)
+/* What later versions know is behind what this one does; in a part it is numbers. */
+static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 {
-	const struct field *next = fields;
-	while (cu_cursor_left(cur) > 0) {
-		uint64_t key = cu_cursor_varint(cur);
-		uint64_t tag = key >> 1;
-		/* Tags come in the table's order as a rule: look on from the last one found. */
-		const struct field *field = next;
-		while (field->tag != 0 && field->tag != tag) {
-			field++;
-		}
-		if (field->tag == 0) {
-			for (field = fields; field->tag != 0 && field->tag != tag; field++) {
-			}
-		}
-		if (field->tag != 0) {
-			next = field;
-		}
-		if (key & 1) {
-			uint64_t len = cu_cursor_varint(cur);
-			const uint8_t *data = len <= cu_cursor_left(cur) ? cu_cursor_bytes(cur, (size_t)len) : NULL;
-			if (data == NULL || (field->tag != 0 && !get_bytes(field, data, (size_t)len, base))) {
-				return false;
-			}
-		} else {
-			uint64_t v = cu_cursor_varint(cur);
-			if (cur->failed || (field->tag != 0 && !get_number(field, v, base))) {
-				return false;
-			}
-		}
+	for (; mask != 0 && !cur->failed; mask &= mask - 1) {
+		cu_cursor_varint(cur);
 	}
-	return !cur->failed;
 }
 
-static int decode(const struct field *fields, const uint8_t *data, size_t len, void *record, size_t size)
-{
-	struct cu_cursor cur = cu_cursor_make(data, len);
-	memset(record, 0, size);
-	return get_fields(fields, &cur, record) ? 0 : CU_ERR_FORMAT;
-}
-
-#define CODEC(name)                                                                     \
-	void cu_##name##_encode(const struct cu_##name *name, struct cu_buf *buf)       \
-	{                                                                               \
-		encode(name##_fields, name, buf);                                       \
-	}                                                                               \
-	int cu_##name##_decode(const uint8_t *data, size_t len, struct cu_##name *name) \
-	{                                                                               \
-		return decode(name##_fields, data, len, name, sizeof(*name));           \
+/* A row of a list, when its bit is set. */
+#define GET(type, nr, ...)              \
+	if ((mask & bit(nr)) != 0) {    \
+		GET_##type(__VA_ARGS__) \
+	}
+#define GET_U8(member, max) to->member = (uint8_t)get_number(&cur, max);
+#define GET_U16(member) to->member = (uint16_t)get_number(&cur, UINT16_MAX);
+#define GET_U32(member) to->member = (uint32_t)get_number(&cur, UINT32_MAX);
+#define GET_U64(member) to->member = cu_cursor_varint(&cur);
+#define GET_I64(member) to->member = cu_cursor_zigzag(&cur);
+#define GET_FIXED16(member) to->member = (uint16_t)get_fixed(&cur, 2);
+#define GET_FIXED32(member) to->member = get_fixed(&cur, 4);
+/* The member is signed or not: from uint64_t either is the same bits. */
+#define GET_SINCE(member, base) to->member = 0 + (uint64_t)to->base + (uint64_t)cu_cursor_zigzag(&cur);
+#define GET_FLAGS1(a) to->a = (cu_cursor_varint(&cur) & 1) != 0;
+#define GET_FLAGS2(a, b)                         \
+	uint64_t flags = cu_cursor_varint(&cur); \
+	to->a = (flags & 1) != 0;                \
+	to->b = (flags & 2) != 0;
+#define GET_FLAGS4(a, b, c, d)                   \
+	uint64_t flags = cu_cursor_varint(&cur); \
+	to->a = (flags & 1) != 0;                \
+	to->b = (flags & 2) != 0;                \
+	to->c = (flags & 4) != 0;                \
+	to->d = (flags & 8) != 0;
+#define GET_ADDR(member) get_addr(&cur, &to->member);
+#define GET_TEXT(member) to->member = get_text(&cur);
+#define GET_NUMBERS(member, count, cap) to->count = get_numbers(&cur, to->member, cap);
+#define GET_PART(member, part) get_##part##_fields(&cur, &to->member, false);
+#define GET_PARTS(member, n, part)                                        \
+	uint64_t elements = get_number(&cur, (UINT64_C(1) << (n)) - 1);   \
+	for (unsigned i = 0; i < (n) && !cur.failed; i++) {               \
+		if ((elements >> i & 1) != 0) {                           \
+			get_##part##_fields(&cur, &to->member[i], false); \
+		}                                                         \
+	}
+#define GET_LIST(member, count, cap, part)                        \
+	to->count = (uint8_t)get_number(&cur, cap);               \
+	for (unsigned i = 0; i < to->count && !cur.failed; i++) { \
+		get_##part##_fields(&cur, &to->member[i], false); \
 	}
 
-CODEC(connection)
-CODEC(analysis)
-CODEC(gap)
-CODEC(transaction)
-CODEC(verdict)
-CODEC(finding)
-CODEC(totals)
+/* ---- The kinds ---- */
+
+#define ONE(type, ...) +1
+
+/*
+ * put writes the fields of a struct behind their mask, or nothing and false
+ * when all are zero. get reads them into a zeroed struct. The cursor is
+ * copied, so that it stands in registers.
+ */
+#define FIELDS(record, LIST_OF)                                                                                   \
+	static inline bool put_##record##_fields(struct out *whole, const struct cu_##record *from)               \
+	{                                                                                                         \
+		enum { MASK_BYTES = ((LIST_OF(ONE)) + 6) / 7 };                                                   \
+		struct out fields = {.p = whole->p + MASK_BYTES, .mask = 0}, *out = &fields;                      \
+		LIST_OF(PUT)                                                                                      \
+		if (fields.mask == 0) {                                                                           \
+			return false;                                                                             \
+		}                                                                                                 \
+		put_mask(whole->p, fields.mask, MASK_BYTES);                                                      \
+		whole->p = fields.p;                                                                              \
+		return true;                                                                                      \
+	}                                                                                                         \
+	static inline void get_##record##_fields(struct cu_cursor *whole, struct cu_##record *to, bool is_record) \
+	{                                                                                                         \
+		struct cu_cursor cur = *whole;                                                                    \
+		uint64_t mask = cu_cursor_varint(&cur);                                                           \
+		LIST_OF(GET)                                                                                      \
+		uint64_t later = mask >> (LIST_OF(ONE));                                                          \
+		if (!is_record) {                                                                                 \
+			skip_numbers(&cur, later);                                                                \
+		} else if (later == 0) {                                                                          \
+			cur.failed |= cu_cursor_left(&cur) > 0;                                                   \
+		}                                                                                                 \
+		*whole = cur;                                                                                     \
+	}
+
+/* text_len: of the texts of the record at from, which may be longer than FIXED_CAP. */
+#define RECORD(record, LIST_OF, text_len)                                                 \
+	FIELDS(record, LIST_OF)                                                           \
+	void cu_##record##_encode(const struct cu_##record *from, struct cu_buf *buf)     \
+	{                                                                                 \
+		if (!cu_buf_reserve(buf, FIXED_CAP + (size_t)0 + text_len)) {             \
+			return;                                                           \
+		}                                                                         \
+		struct out out = {.p = buf->data + buf->len};                             \
+		if (!put_##record##_fields(&out, from)) {                                 \
+			*out.p++ = 0;                                                     \
+		}                                                                         \
+		buf->len = (size_t)(out.p - buf->data);                                   \
+	}                                                                                 \
+	int cu_##record##_decode(const uint8_t *data, size_t len, struct cu_##record *to) \
+	{                                                                                 \
+		struct cu_cursor cur = cu_cursor_make(data, len);                         \
+		memset(to, 0, sizeof(*to));                                               \
+		get_##record##_fields(&cur, to, true);                                    \
+		return cur.failed ? CU_ERR_FORMAT : 0;                                    \
+	}
+
+FIELDS(connection_side, SIDE_FIELDS)
+FIELDS(analysis_side, ANALYSIS_SIDE_FIELDS)
+FIELDS(message, MESSAGE_FIELDS)
+FIELDS(ledger_entry, LEDGER_ENTRY_FIELDS)
+FIELDS(event, EVENT_FIELDS)
+
+RECORD(connection, CONNECTION_FIELDS, 0)
+RECORD(analysis, ANALYSIS_FIELDS, 0)
+RECORD(gap, GAP_FIELDS, 0)
+RECORD(transaction, TRANSACTION_FIELDS, from->name.len)
+RECORD(verdict, VERDICT_FIELDS, from->rule.len + from->service.len + from->why.len + from->advice.len)
+RECORD(finding, FINDING_FIELDS, from->kind.len + from->rule.len + from->why.len + from->advice.len)
+RECORD(totals, TOTALS_FIELDS, 0)
 
 void cu_chunk_begin(uint64_t stream, uint64_t n_segments, struct cu_buf *buf)
 {

@@ -195,26 +195,37 @@ static void test_decode_of_garbage_never_fails_but_by_saying_so(void **state)
 	}
 }
 
-static void test_decode_skips_unknown_fields(void **state)
+static void test_decode_skips_fields_of_later_versions(void **state)
 {
-	(void)state;
-	/* Field 1 is 7; field 60 a number and field 61 bytes that nobody knows; field 5 is 9. */
-	static const uint8_t data[] = {1 << 1, 7, 60 << 1, 1, 61 << 1 | 1, 2, 'x', 'y', 5 << 1, 9};
+	/* Fields 1, 5 and 30 of a gap: 7, 9, and bytes that nobody knows. */
+	static const uint8_t gap_record[] = {0x91, 0x80, 0x80, 0x80, 0x02, 7, 9, 2, 'x', 'y'};
+	/* Fields 1 and 9 of a transaction; the answer has fields 1 and 6, of which 6 is a later number. */
+	static const uint8_t transaction_record[] = {0x81, 0x02, 7, 0x21, 9, 0x85, 0x01};
 	struct cu_gap gap;
+	struct cu_transaction transaction;
 	(void)state;
-	assert_int_equal(cu_gap_decode(data, sizeof(data), &gap), 0);
+	assert_int_equal(cu_gap_decode(gap_record, sizeof(gap_record), &gap), 0);
 	assert_int_equal(gap.stream, 7);
 	assert_int_equal(gap.n_bytes, 9);
+	assert_int_equal(cu_transaction_decode(transaction_record, sizeof(transaction_record), &transaction), 0);
+	assert_int_equal(transaction.stream, 7);
+	assert_int_equal(transaction.response.n_bytes, 9);
 }
 
 static void test_decode_refuses_what_is_out_of_range(void **state)
 {
-	static const uint8_t direction[] = {2 << 1, 2};
-	static const uint8_t overrun[] = {4 << 1 | 1, 200, 1};
+	static const uint8_t direction[] = {0x02, 2};
+	static const uint8_t overrun[] = {0x02};
+	static const uint8_t trailing[] = {0x02, 1, 1};
+	static const uint8_t cause[] = {0x80, 0x80, 0x04, 0x80, 0x80, 0x02, 1, 2};
 	struct cu_gap gap;
+	struct cu_transaction transaction;
 	(void)state;
 	assert_int_equal(cu_gap_decode(direction, sizeof(direction), &gap), CU_ERR_FORMAT);
 	assert_int_equal(cu_gap_decode(overrun, sizeof(overrun), &gap), CU_ERR_FORMAT);
+	assert_int_equal(cu_gap_decode(trailing, sizeof(trailing), &gap), CU_ERR_FORMAT);
+	assert_int_equal(cu_gap_decode(trailing, sizeof(trailing) - 1, &gap), 0);
+	assert_int_equal(cu_transaction_decode(cause, sizeof(cause), &transaction), CU_ERR_FORMAT);
 }
 
 static struct cu_segment any_segment(const struct cu_segment *last)
@@ -300,7 +311,7 @@ int main(void)
 		cmocka_unit_test(test_transaction_round_trip),
 		cmocka_unit_test(test_connection_round_trip),
 		cmocka_unit_test(test_decode_of_garbage_never_fails_but_by_saying_so),
-		cmocka_unit_test(test_decode_skips_unknown_fields),
+		cmocka_unit_test(test_decode_skips_fields_of_later_versions),
 		cmocka_unit_test(test_decode_refuses_what_is_out_of_range),
 		cmocka_unit_test(test_timeline_round_trip),
 	};
