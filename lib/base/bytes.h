@@ -63,7 +63,7 @@ static inline void cu_put_le64(uint8_t *p, uint64_t v)
 /* Signed numbers as unsigned ones that stay small near zero: 0 -1 1 -2 2 are 0 1 2 3 4. */
 static inline uint64_t cu_zigzag(int64_t v)
 {
-	return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+	return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
 }
 
 static inline int64_t cu_unzigzag(uint64_t v)

@@ -245,7 +245,21 @@ static int write_transactions(struct analyzer *analyzer, const struct cu_path *p
 	return err;
 }
 
-/* The chunks of a connection are all there: judge it. */
+/* The connection's record goes on; when segments do not, without the timeline in it. */
+static int write_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
+                            const struct cu_connection *connection)
+{
+	if (connection->timeline.len == 0 || !analyzer->config.no_segments) {
+		return cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, record, record_len);
+	}
+	struct cu_connection bare = *connection;
+	bare.timeline = (struct cu_text){0};
+	cu_buf_clear(&analyzer->buf);
+	cu_connection_encode(&bare, &analyzer->buf);
+	return put(analyzer, CU_RECORD_CONNECTION);
+}
+
+/* The timeline of a connection is all there: judge it. */
 static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
                              const struct cu_connection *connection)
 {
@@ -254,9 +268,13 @@ static int finish_connection(struct analyzer *analyzer, const uint8_t *record, s
 	const uint8_t *data;
 	size_t len;
 	struct cu_path path;
+	struct cu_chunk within;
 
-	int err = cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, record, record_len);
+	int err = write_connection(analyzer, record, record_len, connection);
 	cu_trace_begin(trace, connection);
+	if (err == 0 && cu_chunk_within(connection, &within)) {
+		err = cu_trace_add_chunk(trace, &within);
+	}
 	while (err == 0 && cu_store_next(&chunks, &data, &len)) {
 		struct cu_chunk chunk;
 		err = cu_chunk_open(data, len, &chunk);
@@ -322,7 +340,7 @@ static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, 
 	}
 	analyzer->keep = false;
 	struct cu_cursor chunks = cu_store_get(&analyzer->store, connection.stream);
-	if (cu_cursor_left(&chunks) > 0) {
+	if (connection.timeline.len > 0 || cu_cursor_left(&chunks) > 0) {
 		return reject_timeline(finish_connection(analyzer, record->data, record->len, &connection), reader);
 	}
 	analyzer->held = true;

@@ -73,8 +73,8 @@ struct cu_flow {
 	uint16_t n_pending; /* segments in pending */
 	uint16_t first_file;
 	uint32_t n_fragments;
-	struct cu_timeline_state state;
 	struct cu_flow_side side[2];
+	struct cu_timeline_state state; /* its start, at the end of it, is cold already */
 	/* Cold: birth, death and long keys. */
 	uint64_t key_rest[5];
 	uint64_t stream;
@@ -111,7 +111,7 @@ struct cu_table {
 enum { CU_FLOW_SLAB = 256, CU_CACHE_LINE = 64 };
 
 /* What a packet touches. */
-#define CU_FLOW_HOT_BYTES offsetof(struct cu_flow, key_rest)
+#define CU_FLOW_HOT_BYTES (offsetof(struct cu_flow, state) + offsetof(struct cu_timeline_state, start))
 
 /* 0 or CU_ERR_NOMEM; release after either. */
 int cu_table_init(struct cu_table *table);

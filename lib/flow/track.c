@@ -64,6 +64,14 @@ void cu_track_release(struct cu_track *track)
 
 /* ---- Writing ---- */
 
+/* The pending segments were written. */
+static void drop_pending(struct cu_track *track, struct cu_flow *flow)
+{
+	cu_spool_clear(&track->spools, &flow->pending);
+	cu_list_remove(&track->table, CU_LIST_PENDING, flow);
+	flow->n_pending = 0;
+}
+
 /* The pending segments become a chunk record. */
 static int flush(struct cu_track *track, struct cu_flow *flow)
 {
@@ -71,15 +79,18 @@ static int flush(struct cu_track *track, struct cu_flow *flow)
 		return 0;
 	}
 	struct cu_buf *buf = &track->buf;
+	const struct cu_chunk chunk = {
+		.stream = flow->stream,
+		.n_segments = flow->n_pending,
+		.start = flow->state.start,
+		.segments = cu_cursor_make(flow->pending.data, flow->pending.len),
+	};
 	cu_buf_clear(buf);
-	cu_chunk_begin(flow->stream, flow->n_pending, buf);
-	cu_buf_add(buf, flow->pending.data, flow->pending.len);
+	cu_chunk_encode(&chunk, buf);
 	if (buf->failed) {
 		return CU_ERR_NOMEM;
 	}
-	cu_spool_clear(&track->spools, &flow->pending);
-	cu_list_remove(&track->table, CU_LIST_PENDING, flow);
-	flow->n_pending = 0;
+	drop_pending(track, flow);
 	flow->was_flushed = true;
 	flow->state = (struct cu_timeline_state){0};
 	return cu_writer_add(track->writer, CU_RECORD_CHUNK, buf->data, buf->len);
@@ -138,7 +149,17 @@ static void fill_side(const struct cu_flow_side *side, struct cu_connection_side
 	out->ttl = side->ttl;
 }
 
-static int write_connection(struct cu_track *track, const struct cu_flow *flow, enum cu_connection_end end)
+/* Whether the timeline goes into the connection's record: it is all there, from beginning to end. */
+static bool is_seen_whole(const struct cu_flow *flow, const struct cu_connection *connection)
+{
+	bool ended = connection->end == CU_END_CLOSED || connection->end == CU_END_RESET;
+	bool begun = connection->side[CU_C2S].has_syn || connection->side[CU_S2C].has_syn;
+	return ended && begun && flow->n_pending > 0 && !flow->was_flushed && !flow->continued &&
+	       cu_connection_starts_with(connection, &flow->state.start);
+}
+
+/* Writes what there is of a connection. How it ended weighs more than why it leaves. */
+static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
 {
 	struct cu_key key;
 	cu_flow_key(flow, &key);
@@ -153,7 +174,9 @@ static int write_connection(struct cu_track *track, const struct cu_flow *flow, 
 		.client_port = port[client],
 		.server_port = port[1 - client],
 		.role = flow->role,
-		.end = (uint8_t)end,
+		.end = (uint8_t)(flow->reset       ? CU_END_RESET
+	                         : both_fins(flow) ? CU_END_CLOSED
+	                                           : why),
 		.continued = flow->continued,
 		.start_ns = flow->start_ns,
 		.end_ns = flow->last_ns,
@@ -166,27 +189,24 @@ static int write_connection(struct cu_track *track, const struct cu_flow *flow, 
 	connection.n_ids = cu_key_ids(&key, connection.ids);
 	fill_side(&flow->side[CU_C2S], &connection.side[CU_C2S]);
 	fill_side(&flow->side[CU_S2C], &connection.side[CU_S2C]);
+	if (is_seen_whole(flow, &connection)) {
+		connection.timeline =
+			(struct cu_text){.data = (const char *)flow->pending.data, .len = flow->pending.len};
+	} else {
+		int rc = flush(track, flow);
+		if (rc < 0) {
+			return rc;
+		}
+	}
 	cu_buf_clear(&track->buf);
 	cu_connection_encode(&connection, &track->buf);
 	if (track->buf.failed) {
 		return CU_ERR_NOMEM;
 	}
+	if (flow->n_pending > 0) {
+		drop_pending(track, flow);
+	}
 	return cu_writer_add(track->writer, CU_RECORD_CONNECTION, track->buf.data, track->buf.len);
-}
-
-/* Writes what there is of a connection. How it ended weighs more than why it leaves. */
-static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
-{
-	int rc = flush(track, flow);
-	if (rc < 0) {
-		return rc;
-	}
-	if (flow->reset) {
-		why = CU_END_RESET;
-	} else if (both_fins(flow)) {
-		why = CU_END_CLOSED;
-	}
-	return write_connection(track, flow, why);
 }
 
 /* ---- Leaving ---- */
@@ -197,11 +217,29 @@ static uint64_t *left_place(struct cu_track *track, uint64_t hash)
 	return &track->left[hash % CU_LEFT_CAP];
 }
 
-/* Most leave in the order of a list, long after their last segment: the next one's memory is sent for meanwhile. */
+/*
+ * Most leave in the order of a list, long after their last segment: meanwhile
+ * the memory of those behind is sent for, which takes two steps for a timeline.
+ */
+static void send_for_next(const struct cu_track *track, const struct cu_flow *flow)
+{
+	if (flow->link.next == 0) {
+		return;
+	}
+	const struct cu_flow *next = cu_table_at(&track->table, flow->link.next);
+	for (size_t i = 0; i < CU_SPOOL_SMALL; i += CU_CACHE_LINE) {
+		__builtin_prefetch(next->pending.data + i);
+	}
+	if (next->link.next != 0) {
+		const struct cu_flow *after = cu_table_at(&track->table, next->link.next);
+		cu_flow_prefetch(after, sizeof(*after));
+	}
+	cu_table_prefetch(&track->table, next->tag);
+}
+
 static int leave(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
 {
-	struct cu_flow *next = flow->link.next != 0 ? cu_table_at(&track->table, flow->link.next) : flow;
-	cu_flow_prefetch(next, sizeof(*next));
+	send_for_next(track, flow);
 	int rc = write_flow(track, flow, why);
 	if (rc < 0) {
 		return rc;
@@ -214,7 +252,6 @@ static int leave(struct cu_track *track, struct cu_flow *flow, enum cu_connectio
 	}
 	cu_list_remove(&track->table, (enum cu_list_id)flow->list, flow);
 	cu_table_remove(&track->table, flow);
-	cu_table_prefetch(&track->table, next->tag);
 	return 0;
 }
 
@@ -353,9 +390,9 @@ static int turn_around(struct cu_track *track, struct cu_flow *flow)
 		return CU_ERR_NOMEM;
 	}
 	struct cu_cursor cur = cu_cursor_make(buf->data, buf->len);
+	struct cu_timeline_state state = {.start = flow->state.start};
 	flow->pending.len = 0;
 	flow->state = (struct cu_timeline_state){0};
-	struct cu_timeline_state state = {0};
 	struct cu_segment segment;
 	int rc;
 	while ((rc = cu_timeline_decode(&state, &cur, &segment)) > 0) {
@@ -636,9 +673,7 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 	}
 	rc = append(track, flow, segment);
 	if (rc == 0 && is_over && flow->list == CU_LIST_OPEN) {
-		/* Written now, while it is in the cache; what comes late makes another chunk. */
 		enlist_again(track, flow, CU_LIST_FINISHED, segment->time_ns);
-		rc = flush(track, flow);
 	}
 	return rc;
 }

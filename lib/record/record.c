@@ -18,7 +18,8 @@
  *	           without pattern as a rule: two and four bytes
  *	SINCE      64 bits, zigzag above an earlier field
  *	FLAGS_     bools, a bit each from the lowest
- *	ADDR TEXT
+ *	ADDR
+ *	TEXT       or other bytes
  *	NUMBERS    uint32_t array, with its count and cap
  *	PART       a struct with a list of its own
  *	PARTS      array of such, of this many; elements that are all zero are left out
@@ -51,7 +52,8 @@
 	OP(U16, 14, first_file)                 \
 	OP(U16, 15, last_file)                  \
 	OP(U64, 16, n_fragments)                \
-	OP(PARTS, 17, side, 2, connection_side)
+	OP(PARTS, 17, side, 2, connection_side) \
+	OP(TEXT, 18, timeline)
 
 #define ANALYSIS_SIDE_FIELDS(OP)          \
 	OP(U64, 1, n_data_segments)       \
@@ -481,7 +483,7 @@ FIELDS(message, MESSAGE_FIELDS)
 FIELDS(ledger_entry, LEDGER_ENTRY_FIELDS)
 FIELDS(event, EVENT_FIELDS)
 
-RECORD(connection, CONNECTION_FIELDS, 0)
+RECORD(connection, CONNECTION_FIELDS, from->timeline.len)
 RECORD(analysis, ANALYSIS_FIELDS, 0)
 RECORD(gap, GAP_FIELDS, 0)
 RECORD(transaction, TRANSACTION_FIELDS, from->name.len)
@@ -489,18 +491,71 @@ RECORD(verdict, VERDICT_FIELDS, from->rule.len + from->service.len + from->why.l
 RECORD(finding, FINDING_FIELDS, from->kind.len + from->rule.len + from->why.len + from->advice.len)
 RECORD(totals, TOTALS_FIELDS, 0)
 
-void cu_chunk_begin(uint64_t stream, uint64_t n_segments, struct cu_buf *buf)
+void cu_chunk_encode(const struct cu_chunk *chunk, struct cu_buf *buf)
 {
-	cu_buf_add_varint(buf, stream);
-	cu_buf_add_varint(buf, n_segments);
+	const struct cu_timeline_start *start = &chunk->start;
+	size_t len = cu_cursor_left(&chunk->segments);
+	if (!cu_buf_reserve(buf, FIXED_CAP + len)) {
+		return;
+	}
+	uint8_t *p = buf->data + buf->len;
+	p += cu_put_varint(p, chunk->stream);
+	p += cu_put_varint(p, chunk->n_segments);
+	p += cu_timeline_put_time(p, start->time_ns);
+	p += cu_put_varint(p, start->frame);
+	p += cu_put_varint(p, start->file);
+	for (int dir = 0; dir < 2; dir++) {
+		cu_put_le32(p, start->seq[dir]);
+		p[4] = start->ttl[dir];
+		p += 5;
+	}
+	memcpy(p, chunk->segments.pos, len);
+	buf->len = (size_t)(p + len - buf->data);
+}
+
+/* A segment takes three bytes or more: a count beyond that is a lie. */
+static bool is_count_honest(const struct cu_chunk *chunk)
+{
+	return chunk->n_segments <= cu_cursor_left(&chunk->segments) / 3;
 }
 
 int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk)
 {
-	chunk->segments = cu_cursor_make(data, len);
-	chunk->stream = cu_cursor_varint(&chunk->segments);
-	chunk->n_segments = cu_cursor_varint(&chunk->segments);
-	/* A segment takes three bytes or more: a count beyond that is a lie. */
-	bool honest = chunk->n_segments <= cu_cursor_left(&chunk->segments) / 3;
-	return chunk->segments.failed || !honest ? CU_ERR_FORMAT : 0;
+	struct cu_cursor cur = cu_cursor_make(data, len);
+	chunk->stream = cu_cursor_varint(&cur);
+	chunk->n_segments = cu_cursor_varint(&cur);
+	chunk->start.time_ns = cu_timeline_get_time(&cur);
+	chunk->start.frame = cu_cursor_varint(&cur);
+	chunk->start.file = (uint16_t)get_number(&cur, UINT16_MAX);
+	for (int dir = 0; dir < 2; dir++) {
+		chunk->start.seq[dir] = get_fixed(&cur, 4);
+		chunk->start.ttl[dir] = cu_cursor_u8(&cur);
+	}
+	chunk->segments = cur;
+	return cur.failed || !is_count_honest(chunk) ? CU_ERR_FORMAT : 0;
+}
+
+bool cu_chunk_within(const struct cu_connection *connection, struct cu_chunk *chunk)
+{
+	const struct cu_connection_side *side = connection->side;
+	*chunk = (struct cu_chunk){
+		.stream = connection->stream,
+		.n_segments = side[CU_C2S].n_segments + side[CU_S2C].n_segments,
+		.start = {.time_ns = connection->start_ns,
+	                  .frame = connection->first_frame,
+	                  .file = connection->first_file,
+	                  .seq = {side[CU_C2S].isn, side[CU_S2C].isn},
+	                  .ttl = {side[CU_C2S].ttl, side[CU_S2C].ttl}},
+		.segments = cu_cursor_make(connection->timeline.data, connection->timeline.len),
+	};
+	return connection->timeline.len > 0;
+}
+
+bool cu_connection_starts_with(const struct cu_connection *connection, const struct cu_timeline_start *start)
+{
+	const struct cu_connection_side *side = connection->side;
+	return start->time_ns == connection->start_ns && start->frame == connection->first_frame &&
+	       start->file == connection->first_file && start->seq[CU_C2S] == side[CU_C2S].isn &&
+	       start->seq[CU_S2C] == side[CU_S2C].isn && start->ttl[CU_C2S] == side[CU_C2S].ttl &&
+	       start->ttl[CU_S2C] == side[CU_S2C].ttl;
 }

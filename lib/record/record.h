@@ -8,7 +8,7 @@
  * Order in a stream: what belongs to a connection stands together after
  * analyze, in the order connection, timeline chunks, analysis, gaps, then for
  * each transaction the transaction and its verdict; findings and totals come
- * last. flowify writes a connection after its chunks.
+ * last. flowify writes a connection after its chunks, or with its timeline in it.
  */
 #ifndef CU_RECORD_RECORD_H
 #define CU_RECORD_RECORD_H
@@ -109,6 +109,7 @@ struct cu_connection {
 	uint16_t first_file, last_file;
 	uint64_t n_fragments;              /* IP fragments beyond the first */
 	struct cu_connection_side side[2]; /* CU_C2S: sent by the client */
+	struct cu_text timeline;           /* its segments, when they are not in chunks: see cu_chunk_within */
 };
 
 /* Where the capture was taken. */
@@ -331,17 +332,25 @@ void cu_totals_encode(const struct cu_totals *totals, struct cu_buf *buf);
 int cu_totals_decode(const uint8_t *data, size_t len, struct cu_totals *totals);
 
 /*
- * A chunk record: its connection's stream number, then encoded segments.
- * cu_chunk_begin writes the head; the segments are appended behind it with
- * cu_timeline_encode from a zeroed state. cu_chunk_open reads the head and
- * leaves a cursor at the segments.
+ * A part of a connection's timeline: encoded segments, of len bytes in
+ * segments, and where they start. Encode makes a chunk record of it. Open
+ * reads one, and leaves a cursor at the segments.
  */
 struct cu_chunk {
 	uint64_t stream;
 	uint64_t n_segments;
+	struct cu_timeline_start start;
 	struct cu_cursor segments;
 };
-void cu_chunk_begin(uint64_t stream, uint64_t n_segments, struct cu_buf *buf);
+void cu_chunk_encode(const struct cu_chunk *chunk, struct cu_buf *buf);
 int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk);
+
+/*
+ * The whole timeline of a connection whose record has it within; false when
+ * it is in chunk records. It starts where the connection does; starts_with
+ * says whether a chunk does, and so can be put there. n_segments leaves out ICMP errors.
+ */
+bool cu_chunk_within(const struct cu_connection *connection, struct cu_chunk *chunk);
+bool cu_connection_starts_with(const struct cu_connection *connection, const struct cu_timeline_start *start);
 
 #endif

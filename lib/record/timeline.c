@@ -9,6 +9,7 @@ enum {
 	HAS_DIR = 0x01,
 	LEN_SAME = 0x02, /* as the last payload of this direction */
 	LEN_EXPLICIT = 0x04,
+	ACK_ALL = LEN_SAME | LEN_EXPLICIT, /* no payload, and the ACK number is the next of the other direction */
 	HAS_PSH = 0x08,
 	HAS_ACK = 0x10, /* the ACK number is another than the direction's last */
 	HAS_WINDOW = 0x20,
@@ -38,28 +39,51 @@ static uint16_t next_id(const struct cu_timeline_dir *dir)
 	return dir->ip_id != 0 ? (uint16_t)(dir->ip_id + 1) : 0;
 }
 
-/* Most captures have microseconds: their deltas are stored without the zeros, told by the lowest bit. */
-static size_t put_time(uint8_t *p, int64_t delta)
+/* Most captures have microseconds, and most clocks go forward. */
+size_t cu_timeline_put_time(uint8_t *p, int64_t delta)
 {
-	if (delta % 1000 == 0) {
-		return cu_put_varint(p, cu_zigzag(delta / 1000) << 1);
+	if (delta >= 0 && delta % 1000 == 0) {
+		return cu_put_varint(p, (uint64_t)delta / 1000 << 1);
 	}
 	/* Beyond 2^62 ns (146 years) a delta is not stored: a capture's clock has no such step. */
 	return cu_put_varint(p, cu_zigzag(delta) << 1 | 1);
 }
 
-static int64_t get_time(struct cu_cursor *cur)
+int64_t cu_timeline_get_time(struct cu_cursor *cur)
 {
 	uint64_t v = cu_cursor_varint(cur);
-	int64_t delta = cu_unzigzag(v >> 1);
 	if (v & 1) {
-		return delta;
+		return cu_unzigzag(v >> 1);
 	}
-	if (delta > INT64_MAX / 1000 || delta < INT64_MIN / 1000) {
-		cur->failed = true;
-		return 0;
+	cur->failed |= v >> 1 > INT64_MAX / 1000;
+	return cur->failed ? 0 : (int64_t)(v >> 1) * 1000;
+}
+
+/* The first segment of a direction: what the start knows of it is not written. */
+static void put_first(struct cu_timeline_state *state, const struct cu_segment *segment)
+{
+	struct cu_timeline_start *start = &state->start;
+	if (state->known == 0) {
+		start->time_ns = state->time_ns = segment->time_ns;
+		start->frame = state->frame = segment->frame;
+		start->file = state->file = segment->file;
 	}
-	return delta * 1000;
+	state->known |= (uint8_t)(1 << segment->dir);
+	start->seq[segment->dir] = state->dir[segment->dir].next_seq = segment->seq;
+	start->ttl[segment->dir] = state->dir[segment->dir].ttl = segment->ttl;
+}
+
+static void get_first(struct cu_timeline_state *state, unsigned dir)
+{
+	const struct cu_timeline_start *start = &state->start;
+	if (state->known == 0) {
+		state->time_ns = start->time_ns;
+		state->frame = start->frame;
+		state->file = start->file;
+	}
+	state->known |= (uint8_t)(1 << dir);
+	state->dir[dir].next_seq = start->seq[dir];
+	state->dir[dir].ttl = start->ttl[dir];
 }
 
 size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segment *segment, uint8_t *p)
@@ -68,13 +92,21 @@ size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segme
 	const struct cu_timeline_dir *other = &state->dir[!segment->dir];
 	unsigned head = segment->dir;
 	unsigned more = 0;
+	if ((state->known >> segment->dir & 1) == 0) {
+		put_first(state, segment);
+	}
 	uint16_t usual = (uint16_t)(CU_TCP_ACK | (segment->flags & CU_TCP_PSH));
 
+	bool ack_moved = segment->ack != dir->ack;
 	if (segment->len != 0) {
 		head |= segment->len == dir->len ? LEN_SAME : LEN_EXPLICIT;
+	} else if (ack_moved && segment->ack == other->next_seq && !segment->icmp) {
+		head |= ACK_ALL;
+		dir->ack = segment->ack;
+		ack_moved = false;
 	}
 	head |= segment->flags & CU_TCP_PSH ? HAS_PSH : 0;
-	head |= segment->ack != dir->ack ? HAS_ACK : 0;
+	head |= ack_moved ? HAS_ACK : 0;
 	head |= segment->window != dir->window ? HAS_WINDOW : 0;
 	head |= segment->has_timestamps ? HAS_TIMESTAMPS : 0;
 	more |= segment->seq != dir->next_seq ? MORE_SEQ : 0;
@@ -91,12 +123,14 @@ size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segme
 	if (more != 0) {
 		*p++ = (uint8_t)more;
 	}
-	p += put_time(p, (int64_t)((uint64_t)segment->time_ns - (uint64_t)state->time_ns));
+	p += cu_timeline_put_time(p, (int64_t)((uint64_t)segment->time_ns - (uint64_t)state->time_ns));
+	uint64_t frames = segment->frame - state->frame;
 	if (more & MORE_FILE) {
 		p += cu_put_varint(p, segment->file);
 		state->file = segment->file;
+		frames = cu_zigzag((int64_t)frames);
 	}
-	p += cu_put_varint(p, cu_zigzag((int64_t)(segment->frame - state->frame)));
+	p += cu_put_varint(p, frames);
 	state->time_ns = segment->time_ns;
 	state->frame = segment->frame;
 	if (more & MORE_SEQ) {
@@ -110,7 +144,7 @@ size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segme
 		memcpy(p, segment->icmp_reporter.bytes, sizeof(segment->icmp_reporter.bytes));
 		return (size_t)(p + sizeof(segment->icmp_reporter.bytes) - start);
 	}
-	if (head & LEN_EXPLICIT) {
+	if ((head & ACK_ALL) == LEN_EXPLICIT) {
 		p += cu_put_varint(p, segment->len);
 		dir->len = segment->len;
 	}
@@ -123,10 +157,12 @@ size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segme
 		dir->window = segment->window;
 	}
 	if (head & HAS_TIMESTAMPS) {
-		p += cu_put_varint(p, cu_zigzag(diff32(segment->tsval, dir->tsval)));
-		p += cu_put_varint(p, cu_zigzag(diff32(other->tsval, segment->tsecr)));
+		uint64_t ahead = segment->tsval - dir->tsval;
+		p += cu_put_varint(p, ahead << 1 | (segment->tsecr != other->tsval));
+		if (segment->tsecr != other->tsval) {
+			p += cu_put_varint(p, cu_zigzag(diff32(other->tsval, segment->tsecr)));
+		}
 		dir->tsval = segment->tsval;
-		dir->tsecr = segment->tsecr;
 	}
 	if (more & MORE_FLAGS) {
 		p += cu_put_varint(p, segment->flags);
@@ -216,16 +252,21 @@ int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, s
 	segment->dir = head & HAS_DIR;
 	struct cu_timeline_dir *dir = &state->dir[segment->dir];
 	const struct cu_timeline_dir *other = &state->dir[!segment->dir];
+	if ((state->known >> segment->dir & 1) == 0) {
+		get_first(state, segment->dir);
+	}
 
-	state->time_ns = (int64_t)((uint64_t)state->time_ns + (uint64_t)get_time(cur));
+	state->time_ns = (int64_t)((uint64_t)state->time_ns + (uint64_t)cu_timeline_get_time(cur));
 	segment->time_ns = state->time_ns;
 	if (more & MORE_FILE) {
 		uint64_t file = cu_cursor_varint(cur);
 		cur->failed |= file > UINT16_MAX;
 		state->file = (uint16_t)file;
+		state->frame += (uint64_t)cu_cursor_zigzag(cur);
+	} else {
+		state->frame += cu_cursor_varint(cur);
 	}
 	segment->file = state->file;
-	state->frame += (uint64_t)cu_cursor_zigzag(cur);
 	segment->frame = state->frame;
 	segment->seq = dir->next_seq;
 	if (more & MORE_SEQ) {
@@ -235,12 +276,15 @@ int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, s
 		decode_icmp(cur, segment);
 		return cur->failed ? CU_ERR_FORMAT : 1;
 	}
-	if (head & LEN_EXPLICIT) {
+	if ((head & ACK_ALL) == ACK_ALL) {
+		dir->ack = other->next_seq;
+	} else if (head & LEN_EXPLICIT) {
 		uint64_t len = cu_cursor_varint(cur);
-		cur->failed |= len > UINT32_MAX || head & LEN_SAME;
-		dir->len = (uint32_t)len;
+		cur->failed |= len > UINT32_MAX;
+		segment->len = dir->len = (uint32_t)len;
+	} else if (head & LEN_SAME) {
+		segment->len = dir->len;
 	}
-	segment->len = head & (LEN_EXPLICIT | LEN_SAME) ? dir->len : 0;
 	if (head & HAS_ACK) {
 		dir->ack = other->next_seq + (uint32_t)cu_cursor_zigzag(cur);
 	}
@@ -251,10 +295,11 @@ int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, s
 	segment->window = dir->window;
 	if (head & HAS_TIMESTAMPS) {
 		segment->has_timestamps = true;
-		dir->tsval += (uint32_t)cu_cursor_zigzag(cur);
-		dir->tsecr = other->tsval - (uint32_t)cu_cursor_zigzag(cur);
+		uint64_t ahead = cu_cursor_varint(cur);
+		cur->failed |= ahead >> 1 > UINT32_MAX;
+		dir->tsval += (uint32_t)(ahead >> 1);
+		segment->tsecr = other->tsval - (uint32_t)(ahead & 1 ? cu_cursor_zigzag(cur) : 0);
 		segment->tsval = dir->tsval;
-		segment->tsecr = dir->tsecr;
 	}
 	segment->flags = (uint16_t)(CU_TCP_ACK | (head & HAS_PSH ? CU_TCP_PSH : 0));
 	if (more & MORE_FLAGS) {

@@ -39,17 +39,28 @@ struct cu_segment {
 
 /* What both coder and decoder know of a direction after a segment. */
 struct cu_timeline_dir {
-	uint32_t next_seq, ack, tsval, tsecr, len;
+	uint32_t next_seq, ack, tsval, len;
 	uint16_t window, ip_id;
 	uint8_t ttl;
 };
 
-/* Zeroed at the start of each chunk. */
+/* Where a timeline starts: its first segment, and the first of each direction; zeros of one that has none. */
+struct cu_timeline_start {
+	int64_t time_ns;
+	uint64_t frame;
+	uint32_t seq[2];
+	uint16_t file;
+	uint8_t ttl[2];
+};
+
+/* A coder begins with a zeroed one, which has the start in the end; a decoder with one that has but the start. */
 struct cu_timeline_state {
 	int64_t time_ns;
 	uint64_t frame;
 	uint16_t file;
+	uint8_t known; /* 1 << direction, for those that have sent */
 	struct cu_timeline_dir dir[2];
+	struct cu_timeline_start start;
 };
 
 /* No segment takes more bytes than this. */
@@ -60,6 +71,10 @@ enum { CU_SEGMENT_ENCODED_CAP = 256 };
  * and returns how many it took.
  */
 size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segment *segment, uint8_t *p);
+
+/* Times in the format of a segment's: at most CU_VARINT_CAP bytes. */
+size_t cu_timeline_put_time(uint8_t *p, int64_t ns);
+int64_t cu_timeline_get_time(struct cu_cursor *cur);
 
 /* 1 and the next segment, 0 at the end of the chunk, CU_ERR_FORMAT. */
 int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, struct cu_segment *segment);

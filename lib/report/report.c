@@ -348,8 +348,13 @@ static int add_connection(struct cu_report *report, const struct cu_record *reco
 	}
 	report->has_connection = true;
 	if (report->format->wants_trace) {
+		struct cu_chunk chunk;
 		cu_trace_begin(&report->trace, &report->connection);
-		return take_chunks(report);
+		if (cu_chunk_within(&report->connection, &chunk)) {
+			report->has_trace = true;
+			error = cu_trace_add_chunk(&report->trace, &chunk);
+		}
+		return error != 0 ? error : take_chunks(report);
 	}
 	return 0;
 }

@@ -132,7 +132,7 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 
 int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk)
 {
-	struct cu_timeline_state state = {0};
+	struct cu_timeline_state state = {.start = chunk->start};
 	struct cu_cursor cur = chunk->segments;
 	struct cu_segment segment;
 	int got;

@@ -31,20 +31,39 @@ static void add(uint64_t frame, uint64_t stream)
 	entries[n_entries++] = (struct entry){.frame = frame, .stream = stream};
 }
 
-static void add_chunk(const struct cu_record *record)
+static void add_chunk(struct cu_chunk *chunk)
 {
-	struct cu_chunk chunk;
-	if (cu_chunk_open(record->data, record->len, &chunk) < 0) {
-		errx(1, "bad chunk");
-	}
-	struct cu_timeline_state state = {0};
+	struct cu_timeline_state state = {.start = chunk->start};
 	struct cu_segment segment;
 	int rc;
-	while ((rc = cu_timeline_decode(&state, &chunk.segments, &segment)) > 0) {
-		add(segment.frame, chunk.stream);
+	while ((rc = cu_timeline_decode(&state, &chunk->segments, &segment)) > 0) {
+		add(segment.frame, chunk->stream);
 	}
 	if (rc < 0) {
 		errx(1, "bad segment");
+	}
+}
+
+/* The segments of a chunk, or within a connection. */
+static void add_timeline(int item, const struct cu_record *record)
+{
+	struct cu_chunk chunk;
+	struct cu_connection connection;
+	if (item != CU_STREAM_RECORD) {
+		return;
+	}
+	if (record->kind == CU_RECORD_CHUNK) {
+		if (cu_chunk_open(record->data, record->len, &chunk) < 0) {
+			errx(1, "bad chunk");
+		}
+		add_chunk(&chunk);
+	} else if (record->kind == CU_RECORD_CONNECTION) {
+		if (cu_connection_decode(record->data, record->len, &connection) < 0) {
+			errx(1, "bad connection");
+		}
+		if (cu_chunk_within(&connection, &chunk)) {
+			add_chunk(&chunk);
+		}
 	}
 }
 
@@ -64,9 +83,7 @@ int main(void)
 	struct cu_record record;
 	int rc;
 	while ((rc = cu_reader_next(reader, &record)) > 0) {
-		if (rc == CU_STREAM_RECORD && record.kind == CU_RECORD_CHUNK) {
-			add_chunk(&record);
-		}
+		add_timeline(rc, &record);
 	}
 	if (rc < 0) {
 		errx(1, "%s", cu_reader_fault(reader)->text);

@@ -61,20 +61,24 @@ int64_t talk_handshake(struct talk *talk, int64_t server_rtt_us, int64_t client_
 void talk_analyse(struct talk *talk)
 {
 	struct cu_buf buf = {0};
+	struct cu_buf record = {0};
 	struct cu_timeline_state state = {0};
 	struct cu_chunk chunk;
 
-	cu_chunk_begin(0, talk->n, &buf);
 	for (size_t i = 0; i < talk->n; i++) {
 		assert_true(cu_buf_reserve(&buf, CU_SEGMENT_ENCODED_CAP));
 		buf.len += cu_timeline_encode(&state, &talk->segment[i], buf.data + buf.len);
 	}
 	assert_false(buf.failed);
-	assert_int_equal(cu_chunk_open(buf.data, buf.len, &chunk), 0);
+	chunk = (struct cu_chunk){
+		.n_segments = talk->n, .start = state.start, .segments = cu_cursor_make(buf.data, buf.len)};
+	cu_chunk_encode(&chunk, &record);
+	assert_int_equal(cu_chunk_open(record.data, record.len, &chunk), 0);
 	cu_trace_begin(&talk->trace, &talk->connection);
 	assert_int_equal(cu_trace_add_chunk(&talk->trace, &chunk), 0);
 	assert_int_equal(talk->trace.n, talk->n);
 	cu_buf_release(&buf);
+	cu_buf_release(&record);
 
 	cu_trace_mark(&talk->trace);
 	assert_int_equal(cu_path_measure(&talk->trace, &talk->scratch, &talk->path), 0);

@@ -165,23 +165,21 @@ static void path_of(FILE *file, char path[static 32])
 	snprintf(path, 32, "/dev/fd/%d", fileno(file));
 }
 
-static void read_chunk(struct result *result, const struct cu_record *record)
+static void read_chunk(struct result *result, struct cu_chunk *chunk)
 {
-	struct cu_chunk chunk;
-	assert_int_equal(cu_chunk_open(record->data, record->len, &chunk), 0);
-	struct cu_timeline_state state = {0};
+	struct cu_timeline_state state = {.start = chunk->start};
 	struct cu_segment segment;
 	uint64_t n = 0;
 	int rc;
-	while ((rc = cu_timeline_decode(&state, &chunk.segments, &segment)) > 0) {
+	while ((rc = cu_timeline_decode(&state, &chunk->segments, &segment)) > 0) {
 		assert_in_range(segment.frame, 1, result->n_frames - 1);
 		struct seen *seen = &result->frames[segment.frame];
 		assert_true(!seen->is_seen || seen->segment.file != segment.file);
-		*seen = (struct seen){.is_seen = true, .stream = chunk.stream, .segment = segment};
+		*seen = (struct seen){.is_seen = true, .stream = chunk->stream, .segment = segment};
 		n++;
 	}
 	assert_int_equal(rc, 0);
-	assert_int_equal(n, chunk.n_segments);
+	assert_int_equal(n, chunk->n_segments);
 	result->n_chunks++;
 }
 
@@ -192,9 +190,12 @@ static void read_connection(struct result *result, const struct cu_record *recor
 		result->connections = realloc(result->connections, result->cap * sizeof(*result->connections));
 		assert_non_null(result->connections);
 	}
-	assert_int_equal(cu_connection_decode(record->data, record->len, &result->connections[result->n_connections]),
-	                 0);
-	result->n_connections++;
+	struct cu_connection *connection = &result->connections[result->n_connections++];
+	struct cu_chunk chunk;
+	assert_int_equal(cu_connection_decode(record->data, record->len, connection), 0);
+	if (cu_chunk_within(connection, &chunk)) {
+		read_chunk(result, &chunk);
+	}
 }
 
 static void read_stream(struct result *result)
@@ -213,7 +214,9 @@ static void read_stream(struct result *result)
 		}
 		assert_false(has_totals);
 		if (record.kind == CU_RECORD_CHUNK) {
-			read_chunk(result, &record);
+			struct cu_chunk chunk;
+			assert_int_equal(cu_chunk_open(record.data, record.len, &chunk), 0);
+			read_chunk(result, &chunk);
 		} else if (record.kind == CU_RECORD_CONNECTION) {
 			read_connection(result, &record);
 		} else {
@@ -541,6 +544,40 @@ static void test_flowify_fills_connection(void **state)
 	assert_int_equal(result.totals.n_tcp, 6);
 	assert_int_equal(result.totals.last_ns - result.totals.first_ns, 85 * CU_NS_PER_MS);
 	release(&result);
+}
+
+/* A connection seen from beginning to end has its timeline in its record; any other has chunks, which can be joined. */
+static void test_flowify_timeline_within(void **state)
+{
+	(void)state;
+	static const struct {
+		struct frame frames[8];
+		size_t n_chunks;
+	} cases[] = {
+		{{HANDSHAKE, C2S(30, FIN | ACK, 101, 501, 0), S2C(40, FIN | ACK, 501, 102, 0),
+	          C2S(50, ACK, 102, 502, 0)},
+	         0},
+		{{HANDSHAKE, S2C(30, RST, 501, 0, 0)}, 0},
+		{{HANDSHAKE}, 1},
+		{{HANDSHAKE, C2S(30, FIN | ACK, 101, 501, 0)}, 1},
+		/* its beginning may be in another capture */
+		{{C2S(30, FIN | ACK, 101, 501, 0), S2C(40, FIN | ACK, 501, 102, 0), C2S(50, ACK, 102, 502, 0)}, 1},
+		/* data before the SYN: the record says of the SYN where it begins */
+		{{S2C(0, ACK, 601, 101, 9), HANDSHAKE, S2C(30, RST, 501, 0, 0)}, 1},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct result result = run_frames(cases[i].frames, &defaults);
+		assert_int_equal(result.n_connections, 1);
+		assert_int_equal(result.n_chunks - (result.connections[0].timeline.len > 0), cases[i].n_chunks);
+		assert_int_equal(result.connections[0].timeline.len > 0, cases[i].n_chunks == 0);
+		for (size_t k = 1; k < result.n_frames; k++) {
+			const struct cu_segment *segment = &result.frames[k].segment;
+			assert_int_equal(segment->seq, cases[i].frames[k - 1].seq);
+			assert_int_equal(segment->ack, cases[i].frames[k - 1].ack);
+			assert_int_equal(segment->ttl, 64);
+		}
+		release(&result);
+	}
 }
 
 /* Rotated captures are one, and a connection that goes on in the next file is one. */
@@ -1032,6 +1069,7 @@ int main(void)
 		cmocka_unit_test(test_flowify_vlan_separates),
 		cmocka_unit_test(test_flowify_finds_client),
 		cmocka_unit_test(test_flowify_fills_connection),
+		cmocka_unit_test(test_flowify_timeline_within),
 		cmocka_unit_test(test_flowify_across_files),
 		cmocka_unit_test(test_flowify_fast_open),
 		cmocka_unit_test(test_flowify_idle),

@@ -185,7 +185,7 @@ static void test_decode_of_garbage_never_fails_but_by_saying_so(void **state)
 		cu_totals_decode(data, len, &out.totals);
 		struct cu_chunk chunk;
 		if (cu_chunk_open(data, len, &chunk) == 0) {
-			struct cu_timeline_state timeline = {0};
+			struct cu_timeline_state timeline = {.start = chunk.start};
 			struct cu_segment segment;
 			while (cu_timeline_decode(&timeline, &chunk.segments, &segment) == 1) {
 				assert_true(segment.n_sack <= CU_SACK_CAP && segment.hint.text_len <= CU_HINT_TEXT_CAP);
@@ -264,7 +264,7 @@ static struct cu_segment any_segment(const struct cu_segment *last)
 static void test_timeline_round_trip(void **state)
 {
 	(void)state;
-	struct cu_timeline_state encoder = {0}, decoder = {0};
+	struct cu_timeline_state encoder = {0};
 	static struct cu_segment in[ROUNDS];
 	struct cu_buf buf = {0};
 	struct cu_segment last = {.time_ns = INT64_C(1700000000000000000), .ttl = 64};
@@ -276,6 +276,7 @@ static void test_timeline_round_trip(void **state)
 		assert_true(n <= CU_SEGMENT_ENCODED_CAP);
 		buf.len += n;
 	}
+	struct cu_timeline_state decoder = {.start = encoder.start};
 	struct cu_cursor cur = cu_cursor_make(buf.data, buf.len);
 	for (int i = 0; i < ROUNDS; i++) {
 		struct cu_segment out;

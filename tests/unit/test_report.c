@@ -889,12 +889,18 @@ static void add_segments(struct stream *stream, uint64_t number)
 		{.frame = 7, .dir = CU_C2S, .flags = CU_TCP_ACK, .seq = 1100, .ack = 5001, .window = 64240},
 	};
 	struct cu_timeline_state timeline = {0};
-	cu_chunk_begin(number, COUNT(segments), &stream->buf);
+	struct cu_buf bytes = {0};
 	for (size_t i = 0; i < COUNT(segments); i++) {
 		struct cu_segment segment = segments[i];
 		segment.time_ns = START + (int64_t)i * 50 * MS;
-		add_segment(&stream->buf, &timeline, segment);
+		add_segment(&bytes, &timeline, segment);
 	}
+	const struct cu_chunk chunk = {.stream = number,
+	                               .n_segments = COUNT(segments),
+	                               .start = timeline.start,
+	                               .segments = cu_cursor_make(bytes.data, bytes.len)};
+	cu_chunk_encode(&chunk, &stream->buf);
+	cu_buf_release(&bytes);
 	stream_add(stream, CU_RECORD_CHUNK);
 }
 
