@@ -107,9 +107,12 @@ class CurlAndNginx:
         def end_of(stream, before_ns, place):
             return max((p["offset"] + p["len"] for p in stream if 0 < p["times_ns"][place] < before_ns), default=0)
 
+        def arrival(stream, offset):
+            return min(p["times_ns"][2] for p in stream if p["offset"] <= offset < p["offset"] + p["len"] and p["times_ns"][2])
+
         def exchange(kind, a, b, c, d, ready, spoke, **more):
             first = next(p["times_ns"][0] for p in sent if p["offset"] <= a < p["offset"] + p["len"])
-            complete = min(p["times_ns"][2] for p in answers if p["offset"] < d <= p["offset"] + p["len"] and p["times_ns"][2])
+            complete = max(arrival(answers, p["offset"]) for p in answers if c <= p["offset"] < d)
             client.append({"step": "send", "start_ns": first, "end_ns": first, "sent": [a, b]})
             client.append({"step": "recv", "start_ns": first, "end_ns": complete, "received": [c, d], "first_ns": complete,
                            "last_ns": complete})

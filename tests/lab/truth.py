@@ -368,6 +368,22 @@ class ConnectionFacts:
             ledger["server.connect"] = waited
         return step["start_ns"], total, ledger
 
+    def close(self):
+        """(start, total, ledger) of the first FIN until its ACK; None: there was none, or it was never acknowledged."""
+        fins = sorted((p for p in self.packets if p.flags & FIN and p.near), key=lambda p: p.near)
+        if not fins:
+            return None
+        first = fins[0]
+        arrived = min((p.far for p in fins if p.dir == first.dir and p.far), default=None)
+        acks = [p for p in self.packets if p.dir != first.dir and p.flags & ACK and p.ack > first.end and arrived]
+        answered = min((p.near for p in acks if p.near >= arrived), default=None)
+        heard = min((p.far for p in acks if p.far and p.near >= arrived), default=None)
+        if heard is None:
+            return None
+        one_way = self.rtt // 2
+        lost = (arrived - first.near - one_way if first.lost else 0) + (heard - answered - one_way)
+        return first.near, heard - first.near, {"network.rtt": self.rtt, "network.loss": max(0, lost)}
+
     def lost_of(self, transaction):
         """(what was lost, how long it was missing, its stream)."""
         found = []
@@ -480,20 +496,34 @@ def of_transaction(facts, transaction, index, vantage):
     return entry
 
 
+def of_close(facts, scenario):
+    """A lost FIN is nobody's wait, and told all the same: no verdict of its own is fine."""
+    found = facts.close()
+    if found is None:
+        return []
+    start, total, ledger = found
+    party, cause, _ = judge(total, ledger, scenario.slow_ms * NS_PER_MS)
+    return [{"kind": "close", "index": len(facts.connection.transactions), "client_port": facts.connection.client_port,
+             "start_ns": start, "total_ms": round(total / NS_PER_MS, 3), "party": party, "cause": cause, "ledger_ms": {},
+             "knowable": False, "acceptable": ["network.loss"] if ledger["network.loss"] else [], "optional": True}]
+
+
 def of_capture(scenario, logs, lines, vantage, capture):
     """The truth file of one capture."""
     packets = [Packet(line) for line in lines if "client_port" in line]
-    entries = []
+    entries, closes = [], []
     for connection, log in zip(scenario.connections, logs):
         own = [p for p in packets if p.client_port == connection.client_port]
         facts = ConnectionFacts(scenario, connection, log, own)
         for index, transaction in enumerate(connection.transactions):
             entries.append(of_transaction(facts, transaction, index, vantage))
+        closes += of_close(facts, scenario)
     if scenario.expect:
         index, cause = scenario.expect
         found = entries[index]
         if cause not in [found["cause"]] + found.get("acceptable", []):
             raise TruthError(f"was made for {cause}, but the logs say {found['cause']}: {found['ledger_ms']}")
+    entries += closes
     return {"capture": capture, "vantage": vantage, "scenario": scenario.name, "seed": scenario.seed,
             "rtt_ms": scenario.rtt_ms, "slow_ms": scenario.slow_ms, "knowable": all(e["knowable"] for e in entries),
             "transactions": entries}
