@@ -29,7 +29,8 @@ struct cu_account {
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
 	struct cu_small_waits small;
-	bool inferred; /* a loss that was not seen, only concluded */
+	bool inferred;  /* a loss that was not seen, only concluded */
+	bool ambiguous; /* thinking that a lost answer would look like */
 };
 
 static inline int64_t cu_min_ns(int64_t a, int64_t b)

@@ -134,6 +134,9 @@ static uint8_t certainty_of(const struct cu_account *account)
 	if (account->inferred) {
 		certainty -= 25;
 	}
+	if (account->ambiguous) {
+		certainty -= 60;
+	}
 	if (known->capture_lacks) {
 		certainty -= 25;
 	}
@@ -206,10 +209,9 @@ static void charge_thinking(struct cu_account *account, const struct cu_exchange
 	enum cu_second_copy second = cu_second_copy_of(account, exchange->request_end, first_seg, silence_ns);
 	enum cu_cause cause = CU_SERVER_THINK;
 
-	if (second != CU_NO_SECOND_COPY) {
-		account->inferred = true;
-	}
+	account->ambiguous = second == CU_MAYBE_SECOND_COPY;
 	if (second == CU_SECOND_COPY) {
+		account->inferred = true;
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
 		cause = cu_hidden_loss_cause(account, CU_S2C, first_seg, silence_ns);
 	} else if (delivery->piece[cu_delivery_find(delivery, exchange->response_start)].loss == CU_LOSS_CAPTURE) {
