@@ -29,8 +29,6 @@ struct cu_account {
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
 	struct cu_small_waits small;
-	bool inferred;  /* a loss that was not seen, only concluded */
-	bool ambiguous; /* thinking that a lost answer would look like */
 };
 
 static inline int64_t cu_min_ns(int64_t a, int64_t b)
@@ -74,6 +72,11 @@ static inline enum cu_cause cu_window_of_receiver(int dir)
 static inline enum cu_cause cu_delayed_ack_of_receiver(int dir)
 {
 	return dir == CU_C2S ? CU_SERVER_DELAYED_ACK : CU_CLIENT_DELAYED_ACK;
+}
+
+static inline void cu_account_doubt(struct cu_account *account, enum cu_doubt doubt)
+{
+	account->transaction->doubts |= (uint8_t)(1U << doubt);
 }
 
 /* Charges [from, to), in nanoseconds, to a cause; the frames are those of the segments that bound it. */

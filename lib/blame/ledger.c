@@ -113,35 +113,38 @@ static void add_events(struct cu_account *account, uint32_t first_seg, uint32_t 
 	}
 }
 
-/* How far the figures can be relied on, 0 to 100. */
-static uint8_t certainty_of(const struct cu_account *account)
+/* What the connection as a whole leaves in doubt. */
+static void doubt_connection(struct cu_account *account)
 {
 	const struct cu_case *known = account->known;
 	const struct cu_connection *connection = &known->trace->connection;
+	const struct cu_transaction *transaction = account->transaction;
+	const bool doubts[CU_N_DOUBTS] = {
+		[CU_DOUBT_NO_HANDSHAKE] = !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn,
+		[CU_DOUBT_NO_SERVER_RTT] = !known->path->server_known,
+		[CU_DOUBT_NO_CLIENT_RTT] = !known->path->client_known,
+		[CU_DOUBT_ROLES] = connection->role == CU_ROLE_GUESSED,
+		[CU_DOUBT_CAPTURE_LACKS] = known->capture_lacks,
+		[CU_DOUBT_LACKS_HERE] = transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10,
+	};
+	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
+		if (doubts[doubt]) {
+			cu_account_doubt(account, doubt);
+		}
+	}
+}
+
+/* How far the figures can be relied on, 0 to 100: the doubts' weights, by whether they may change the party. */
+static uint8_t certainty_of(unsigned doubts)
+{
+	static const int8_t weight[CU_N_DOUBTS] = {
+		[CU_DOUBT_NO_HANDSHAKE] = 15,  [CU_DOUBT_NO_SERVER_RTT] = 30, [CU_DOUBT_NO_CLIENT_RTT] = 15,
+		[CU_DOUBT_ROLES] = 10,         [CU_DOUBT_UNSEEN_LOSS] = 25,   [CU_DOUBT_LIKE_A_TIMER] = 60,
+		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,
+	};
 	int certainty = 100;
-	if (!connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn) {
-		certainty -= 15;
-	}
-	if (!known->path->server_known) {
-		certainty -= 30;
-	}
-	if (!known->path->client_known) {
-		certainty -= 15;
-	}
-	if (connection->role == CU_ROLE_GUESSED) {
-		certainty -= 10;
-	}
-	if (account->inferred) {
-		certainty -= 25;
-	}
-	if (account->ambiguous) {
-		certainty -= 60;
-	}
-	if (known->capture_lacks) {
-		certainty -= 25;
-	}
-	if (account->transaction->ledger[CU_UNKNOWN_CAPTURE].ns > account->transaction->total_ns / 10) {
-		certainty -= 30;
+	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
+		certainty -= doubts >> doubt & 1 ? weight[doubt] : 0;
 	}
 	return (uint8_t)(certainty < 0 ? 0 : certainty);
 }
@@ -209,9 +212,11 @@ static void charge_thinking(struct cu_account *account, const struct cu_exchange
 	enum cu_second_copy second = cu_second_copy_of(account, exchange->request_end, first_seg, silence_ns);
 	enum cu_cause cause = CU_SERVER_THINK;
 
-	account->ambiguous = second == CU_MAYBE_SECOND_COPY;
+	if (second == CU_MAYBE_SECOND_COPY) {
+		cu_account_doubt(account, CU_DOUBT_LIKE_A_TIMER);
+	}
 	if (second == CU_SECOND_COPY) {
-		account->inferred = true;
+		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
 		cause = cu_hidden_loss_cause(account, CU_S2C, first_seg, silence_ns);
 	} else if (delivery->piece[cu_delivery_find(delivery, exchange->response_start)].loss == CU_LOSS_CAPTURE) {
@@ -397,6 +402,7 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	if (hint != NULL && hint->text_len > 0) {
 		transaction->name = (struct cu_text){.data = hint->text, .len = hint->text_len};
 	}
-	transaction->certainty = certainty_of(&account);
+	doubt_connection(&account);
+	transaction->certainty = certainty_of(transaction->doubts);
 	return true;
 }

@@ -140,7 +140,7 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		return;
 	}
 	if (cu_hidden_loss(account, wait->dir, last, until - from)) {
-		account->inferred = true;
+		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
 		cu_charge(account, cu_hidden_loss_cause(account, wait->dir, last, until - from), from, until, first,
 		          last);

@@ -58,6 +58,14 @@ const char *cu_loss_side_name(unsigned side)
 	return NAME_IN(names, side);
 }
 
+const char *cu_doubt_name(unsigned doubt)
+{
+	static const char *const names[CU_N_DOUBTS] = {"no_handshake",  "no_server_rtt",     "no_client_rtt",
+	                                               "guessed_roles", "unseen_loss",       "like_a_timer",
+	                                               "capture_lacks", "capture_lacks_here"};
+	return NAME_IN(names, doubt);
+}
+
 const char *cu_txn_kind_name(unsigned kind)
 {
 	static const char *const names[] = {"none", "connect", "greeting", "tls-handshake", "request", "close"};

@@ -124,27 +124,28 @@
 	OP(U64, 4, frame)                \
 	OP(I64, 5, time_ns)
 
-#define TRANSACTION_FIELDS(OP)                           \
-	OP(U64, 1, stream)                               \
-	OP(U64, 2, number)                               \
-	OP(U8, 3, kind, CU_TXN_CLOSE)                    \
-	OP(U8, 4, outcome, CU_OUTCOME_OPEN)              \
-	OP(U16, 5, file)                                 \
-	OP(I64, 6, start_ns)                             \
-	OP(I64, 7, total_ns)                             \
-	OP(PART, 8, request, message)                    \
-	OP(PART, 9, response, message)                   \
-	OP(U64, 10, acked_frame)                         \
-	OP(I64, 11, ack_delay_ns)                        \
-	OP(I64, 12, first_byte_ns)                       \
-	OP(I64, 13, client_distance_ns)                  \
-	OP(I64, 14, server_distance_ns)                  \
-	OP(U8, 15, loss_side, CU_LOSS_CAPTURE)           \
-	OP(U8, 16, certainty, 100)                       \
-	OP(PARTS, 17, ledger, CU_N_CAUSES, ledger_entry) \
-	OP(TEXT, 18, name)                               \
-	OP(U64, 19, n_events)                            \
-	OP(LIST, 20, events, n_kept, CU_EVENT_CAP, event)
+#define TRANSACTION_FIELDS(OP)                            \
+	OP(U64, 1, stream)                                \
+	OP(U64, 2, number)                                \
+	OP(U8, 3, kind, CU_TXN_CLOSE)                     \
+	OP(U8, 4, outcome, CU_OUTCOME_OPEN)               \
+	OP(U16, 5, file)                                  \
+	OP(I64, 6, start_ns)                              \
+	OP(I64, 7, total_ns)                              \
+	OP(PART, 8, request, message)                     \
+	OP(PART, 9, response, message)                    \
+	OP(U64, 10, acked_frame)                          \
+	OP(I64, 11, ack_delay_ns)                         \
+	OP(I64, 12, first_byte_ns)                        \
+	OP(I64, 13, client_distance_ns)                   \
+	OP(I64, 14, server_distance_ns)                   \
+	OP(U8, 15, loss_side, CU_LOSS_CAPTURE)            \
+	OP(U8, 16, certainty, 100)                        \
+	OP(PARTS, 17, ledger, CU_N_CAUSES, ledger_entry)  \
+	OP(TEXT, 18, name)                                \
+	OP(U64, 19, n_events)                             \
+	OP(LIST, 20, events, n_kept, CU_EVENT_CAP, event) \
+	OP(U8, 21, doubts, (1 << CU_N_DOUBTS) - 1)
 
 #define VERDICT_FIELDS(OP)                        \
 	OP(U64, 1, stream)                        \

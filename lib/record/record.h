@@ -251,6 +251,20 @@ struct cu_message { /* request or response */
 	uint64_t n_retransmitted;         /* segments */
 };
 
+/* Why a ledger cannot be relied on altogether; bits of a transaction's doubts. */
+enum cu_doubt {
+	CU_DOUBT_NO_HANDSHAKE = 0, /* it was not captured */
+	CU_DOUBT_NO_SERVER_RTT,    /* no round trip to the server was measured */
+	CU_DOUBT_NO_CLIENT_RTT,
+	CU_DOUBT_ROLES,       /* which end is the client is a guess */
+	CU_DOUBT_UNSEEN_LOSS, /* a loss was concluded, not seen */
+	CU_DOUBT_LIKE_A_TIMER, /* thinking, as long as a retransmission timer: an answer lost out of sight looks the same */
+	CU_DOUBT_CAPTURE_LACKS, /* packets of the connection were acknowledged and never seen */
+	CU_DOUBT_LACKS_HERE,    /* and took a tenth of the transaction's time, or more */
+	CU_N_DOUBTS
+};
+const char *cu_doubt_name(unsigned doubt);
+
 struct cu_transaction {
 	uint64_t stream;
 	uint64_t number;  /* within its connection, from 0 */
@@ -267,6 +281,7 @@ struct cu_transaction {
 	int64_t server_distance_ns;
 	uint8_t loss_side;
 	uint8_t certainty;                          /* 0..100: how far the ledger can be relied on */
+	uint8_t doubts;                             /* 1 << enum cu_doubt: why not altogether */
 	struct cu_ledger_entry ledger[CU_N_CAUSES]; /* by enum cu_cause; sums to total_ns */
 	struct cu_text name;                        /* "GET /path", TLS server name; empty unknown */
 	uint64_t n_events;                          /* all, kept or not */

@@ -411,6 +411,22 @@ static void put_events(struct cu_page *page, const struct cu_entry *entry)
 	}
 }
 
+static void put_doubts(struct cu_page *page, const struct cu_entry *entry)
+{
+	unsigned doubts = entry->transaction.doubts;
+	bool first = true;
+	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
+		if (doubts >> doubt & 1) {
+			cu_page_say(page, first ? "" : "; ");
+			cu_page_say(page, cu_doubt_words(doubt));
+			first = false;
+		}
+	}
+	if (!first) {
+		cu_page_put(page, "unsure", CU_PAGE_GUTTER);
+	}
+}
+
 static void put_words(struct cu_page *page, const struct cu_entry *entry)
 {
 	const struct cu_verdict *verdict = &entry->verdict;
@@ -423,6 +439,7 @@ static void put_words(struct cu_page *page, const struct cu_entry *entry)
 		cu_page_say(page, cu_cause_words(verdict->cause));
 	}
 	cu_page_put(page, "why", CU_PAGE_GUTTER);
+	put_doubts(page, entry);
 	if (verdict->advice.len > 0) {
 		cu_page_quote_rule(page, verdict->advice);
 		cu_page_put(page, "advice", CU_PAGE_GUTTER);

@@ -43,6 +43,21 @@ static void put_file(struct cu_buf *out, const char *file)
 	}
 }
 
+static void put_doubts(struct cu_buf *out, unsigned doubts)
+{
+	bool first = true;
+	CU_PUT(out, ",\"doubts\":[");
+	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
+		if (doubts >> doubt & 1) {
+			cu_puts(out, first ? "\"" : ",\"");
+			cu_puts(out, cu_doubt_name(doubt));
+			CU_PUT(out, "\"");
+			first = false;
+		}
+	}
+	CU_PUT(out, "]");
+}
+
 static void put_ledger(struct cu_buf *out, const struct cu_ledger_entry *ledger)
 {
 	const char *before = "";
@@ -167,6 +182,9 @@ static int json_transaction(void *state, const struct cu_report_transaction *ite
 		CU_JSON_WORD(out, ",\"loss_side\":", cu_loss_side_name(transaction->loss_side));
 	}
 	CU_JSON_U64(out, ",\"certainty\":", transaction->certainty);
+	if (transaction->doubts != 0) {
+		put_doubts(out, transaction->doubts);
+	}
 	put_ledger(out, transaction->ledger);
 	CU_PUT(out, ",\"request\":{");
 	put_message(out, &transaction->request);

@@ -95,6 +95,21 @@ const char *cu_outcome_words(unsigned outcome)
 	return WORD(words, outcome);
 }
 
+const char *cu_doubt_words(unsigned doubt)
+{
+	static const char *const words[CU_N_DOUBTS] = {
+		[CU_DOUBT_NO_HANDSHAKE] = "the handshake was not captured",
+		[CU_DOUBT_NO_SERVER_RTT] = "no round trip to the server was measured",
+		[CU_DOUBT_NO_CLIENT_RTT] = "no round trip to the client was measured",
+		[CU_DOUBT_ROLES] = "which end is the client is a guess",
+		[CU_DOUBT_UNSEEN_LOSS] = "a loss was concluded, not seen",
+		[CU_DOUBT_LIKE_A_TIMER] = "an answer lost out of sight and sent again would look the same",
+		[CU_DOUBT_CAPTURE_LACKS] = "the capture misses packets of this connection",
+		[CU_DOUBT_LACKS_HERE] = "much of the time falls where it misses them",
+	};
+	return doubt < CU_N_DOUBTS ? words[doubt] : "";
+}
+
 const char *cu_vantage_words(unsigned vantage)
 {
 	static const char *const words[] = {

@@ -20,6 +20,9 @@ const char *cu_hint_words(unsigned kind);
 /* Why there is no whole answer: enum cu_outcome; "" when there is one. */
 const char *cu_outcome_words(unsigned outcome);
 
+/* Why a ledger is not altogether sure: enum cu_doubt. */
+const char *cu_doubt_words(unsigned doubt);
+
 /* "seen at the client", for enum cu_vantage. */
 const char *cu_vantage_words(unsigned vantage);
 
