@@ -124,6 +124,12 @@ static void add_flag(struct stage *stage, const char *option, bool given)
 	}
 }
 
+/* Of these formats it is known that they show no segment: none need go through the pipes. */
+static bool shows_segments(void)
+{
+	return format && strcmp(format, "text") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0;
+}
+
 static void make_arguments(const struct prog_operands *captures)
 {
 	static char idle_text[CU_TEXT_CAP], slow_text[CU_TEXT_CAP], top_text[CU_TEXT_CAP];
@@ -137,7 +143,8 @@ static void make_arguments(const struct prog_operands *captures)
 	}
 	/* A report that is written as it goes would be mixed with the progress line. */
 	bool streaming = format && strcmp(format, "text") != 0 && !prog_settings.output && isatty(STDOUT_FILENO);
-	struct stage *flowify = &stages[FLOWIFY], *classify = &stages[CLASSIFY], *report = &stages[REPORT];
+	struct stage *flowify = &stages[FLOWIFY], *analyze = &stages[ANALYZE], *classify = &stages[CLASSIFY],
+		     *report = &stages[REPORT];
 	add_flag(flowify, "--no-progress", prog_settings.no_progress || streaming);
 	add_flag(flowify, "--ignore-vlan", ignore_vlan);
 	add_value(flowify, "--filter", filter);
@@ -148,6 +155,7 @@ static void make_arguments(const struct prog_operands *captures)
 	for (size_t i = 0; i < captures->n; i++) {
 		add(flowify, captures->paths[i]);
 	}
+	add_flag(analyze, "--no-segments", !shows_segments());
 	add_flag(classify, "--no-defaults", no_defaults);
 	for (size_t i = 0; i < rules.n; i++) {
 		add_value(classify, "--rules", rules.items[i]);

@@ -14,6 +14,7 @@
  *	U8         uint8_t, with its largest value
  *	U16 U32 U64
  *	I64        int64_t, zigzag
+ *	TIME       int64_t, since 1970: eight bytes
  *	FIXED16 FIXED32
  *	           without pattern as a rule: two and four bytes
  *	SINCE      64 bits, zigzag above an earlier field
@@ -45,7 +46,7 @@
 	OP(U8, 7, role, CU_ROLE_LEARNED)        \
 	OP(U8, 8, end, CU_END_REUSED)           \
 	OP(FLAGS1, 9, continued)                \
-	OP(I64, 10, start_ns)                   \
+	OP(TIME, 10, start_ns)                  \
 	OP(SINCE, 11, end_ns, start_ns)         \
 	OP(U64, 12, first_frame)                \
 	OP(SINCE, 13, last_frame, first_frame)  \
@@ -100,7 +101,7 @@
 	OP(U64, 4, rel_seq)              \
 	OP(U64, 5, n_bytes)              \
 	OP(U64, 6, n_segments)           \
-	OP(I64, 7, start_ns)             \
+	OP(TIME, 7, start_ns)            \
 	OP(I64, 8, filled_ns)            \
 	OP(U64, 9, frame)                \
 	OP(SINCE, 10, fill_frame, frame) \
@@ -130,7 +131,7 @@
 	OP(U8, 3, kind, CU_TXN_CLOSE)                     \
 	OP(U8, 4, outcome, CU_OUTCOME_OPEN)               \
 	OP(U16, 5, file)                                  \
-	OP(I64, 6, start_ns)                              \
+	OP(TIME, 6, start_ns)                             \
 	OP(I64, 7, total_ns)                              \
 	OP(PART, 8, request, message)                     \
 	OP(PART, 9, response, message)                    \
@@ -169,7 +170,7 @@
 	OP(U64, 6, count)                         \
 	OP(U64, 7, first_frame)                   \
 	OP(U64, 8, last_frame)                    \
-	OP(I64, 9, start_ns)                      \
+	OP(TIME, 9, start_ns)                     \
 	OP(SINCE, 10, end_ns, start_ns)           \
 	OP(TEXT, 11, rule)                        \
 	OP(TEXT, 12, why)                         \
@@ -191,7 +192,7 @@
 	OP(U64, 13, n_drops)         \
 	OP(U64, 14, n_evicted)       \
 	OP(U64, 15, n_truncated)     \
-	OP(I64, 16, first_ns)        \
+	OP(TIME, 16, first_ns)       \
 	OP(SINCE, 17, last_ns, first_ns)
 
 /* ---- Encoding ---- */
@@ -225,7 +226,7 @@ static inline void put_since(struct out *out, unsigned number, uint64_t v, uint6
 	}
 }
 
-static inline void put_fixed(struct out *out, unsigned number, uint32_t v, size_t n_bytes)
+static inline void put_fixed(struct out *out, unsigned number, uint64_t v, size_t n_bytes)
 {
 	if (v != 0) {
 		out->mask |= bit(number);
@@ -284,6 +285,7 @@ static inline void put_mask(uint8_t *at, uint32_t mask, unsigned n_bytes)
 #define PUT_I64(nr, member) put_number(out, nr, cu_zigzag(from->member));
 #define PUT_FIXED16(nr, member) put_fixed(out, nr, from->member, 2);
 #define PUT_FIXED32(nr, member) put_fixed(out, nr, from->member, 4);
+#define PUT_TIME(nr, member) put_fixed(out, nr, (uint64_t)from->member, 8);
 #define PUT_SINCE(nr, member, base) put_since(out, nr, (uint64_t)from->member, (uint64_t)from->base);
 #define PUT_FLAGS1(nr, a) put_number(out, nr, from->a);
 #define PUT_FLAGS2(nr, a, b) put_number(out, nr, (unsigned)from->a | (unsigned)from->b << 1);
@@ -332,10 +334,10 @@ static inline uint64_t get_number(struct cu_cursor *cur, uint64_t max)
 	return v;
 }
 
-static inline uint32_t get_fixed(struct cu_cursor *cur, size_t n_bytes)
+static inline uint64_t get_fixed(struct cu_cursor *cur, size_t n_bytes)
 {
 	const uint8_t *p = cu_cursor_bytes(cur, n_bytes);
-	return p == NULL ? 0 : n_bytes == 2 ? cu_get_le16(p) : cu_get_le32(p);
+	return p == NULL ? 0 : n_bytes == 2 ? cu_get_le16(p) : n_bytes == 4 ? cu_get_le32(p) : cu_get_le64(p);
 }
 
 static void get_addr(struct cu_cursor *cur, struct cu_addr *addr)
@@ -389,7 +391,8 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 #define GET_U64(member) to->member = cu_cursor_varint(&cur);
 #define GET_I64(member) to->member = cu_cursor_zigzag(&cur);
 #define GET_FIXED16(member) to->member = (uint16_t)get_fixed(&cur, 2);
-#define GET_FIXED32(member) to->member = get_fixed(&cur, 4);
+#define GET_FIXED32(member) to->member = (uint32_t)get_fixed(&cur, 4);
+#define GET_TIME(member) to->member = (int64_t)get_fixed(&cur, 8);
 /* The member is signed or not: from uint64_t either is the same bits. */
 #define GET_SINCE(member, base) to->member = 0 + (uint64_t)to->base + (uint64_t)cu_cursor_zigzag(&cur);
 #define GET_FLAGS1(a) to->a = (cu_cursor_varint(&cur) & 1) != 0;
@@ -529,7 +532,7 @@ int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk)
 	chunk->start.frame = cu_cursor_varint(&cur);
 	chunk->start.file = (uint16_t)get_number(&cur, UINT16_MAX);
 	for (int dir = 0; dir < 2; dir++) {
-		chunk->start.seq[dir] = get_fixed(&cur, 4);
+		chunk->start.seq[dir] = (uint32_t)get_fixed(&cur, 4);
 		chunk->start.ttl[dir] = cu_cursor_u8(&cur);
 	}
 	chunk->segments = cur;

@@ -70,13 +70,18 @@ enum { CU_SEGMENT_ENCODED_CAP = 256 };
  * Encodes a segment at p, which has room for CU_SEGMENT_ENCODED_CAP bytes,
  * and returns how many it took.
  */
-size_t cu_timeline_encode(struct cu_timeline_state *state, const struct cu_segment *segment, uint8_t *p);
+size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct cu_segment *restrict segment,
+                          uint8_t *restrict p);
 
 /* Times in the format of a segment's: at most CU_VARINT_CAP bytes. */
 size_t cu_timeline_put_time(uint8_t *p, int64_t ns);
 int64_t cu_timeline_get_time(struct cu_cursor *cur);
 
-/* 1 and the next segment, 0 at the end of the chunk, CU_ERR_FORMAT. */
-int cu_timeline_decode(struct cu_timeline_state *state, struct cu_cursor *cur, struct cu_segment *segment);
+/*
+ * 1 and the next segment, 0 at the end of the chunk, CU_ERR_FORMAT. Of SACK
+ * blocks, ICMP and a hint's text only what the segment has is written.
+ */
+int cu_timeline_decode(struct cu_timeline_state *restrict state, struct cu_cursor *restrict cur,
+                       struct cu_segment *restrict segment);
 
 #endif

@@ -76,8 +76,6 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 		.ip_id = in->ip_id,
 		.ttl = in->ttl,
 		.icmp = in->icmp,
-		.icmp_type = in->icmp_type,
-		.icmp_code = in->icmp_code,
 		.ack = -1,
 		.sack = (uint32_t)trace->n_sack,
 	};
@@ -88,6 +86,8 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 	seg->seq = relative(trace, dir, in->seq);
 	if (in->icmp) {
 		seg->end = seg->seq;
+		seg->icmp_type = in->icmp_type;
+		seg->icmp_code = in->icmp_code;
 		trace->n_icmp++;
 		trace->n++;
 		return 0;
