@@ -42,9 +42,20 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 			continue;
 		}
 		struct cu_analysis_side *side = &analysis->side[seg->dir];
+		side->n_data_segments += seg->len > 0;
+		if (seg->flags & CU_TCP_SYN) {
+			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
+		} else if (seg->flags & CU_TCP_ACK && !(seg->flags & (CU_TCP_RST | CU_TCP_FIN))) {
+			analysis->completeness |= CU_SEEN_ACK;
+		}
+		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) |
+		                          (seg->flags & CU_TCP_FIN ? CU_SEEN_FIN : 0) |
+		                          (seg->flags & CU_TCP_RST ? CU_SEEN_RST : 0);
+		if (seg->marks == 0) {
+			continue;
+		}
 		bool spurious = cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
 		bool fast = cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
-		side->n_data_segments += seg->len > 0;
 		if (cu_is(seg, CU_EVENT_RETRANSMISSION)) {
 			side->n_retransmitted++;
 			side->n_retransmitted_bytes += seg->len;
@@ -58,14 +69,6 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 		side->n_window_full += cu_is(seg, CU_EVENT_WINDOW_FULL);
 		side->n_keep_alives += cu_is(seg, CU_EVENT_KEEP_ALIVE);
 		side->n_duplicates += cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
-		if (seg->flags & CU_TCP_SYN) {
-			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
-		} else if (seg->flags & CU_TCP_ACK && !(seg->flags & (CU_TCP_RST | CU_TCP_FIN))) {
-			analysis->completeness |= CU_SEEN_ACK;
-		}
-		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) |
-		                          (seg->flags & CU_TCP_FIN ? CU_SEEN_FIN : 0) |
-		                          (seg->flags & CU_TCP_RST ? CU_SEEN_RST : 0);
 	}
 }
 
@@ -213,9 +216,14 @@ static int write_marks(struct analyzer *analyzer)
 		cu_buf_clear(&analyzer->buf);
 		cu_buf_add_varint(&analyzer->buf, trace->connection.stream);
 		cu_buf_add_varint(&analyzer->buf, n);
-		for (size_t i = 0; i < n; i++) {
-			cu_buf_add_varint(&analyzer->buf, trace->segment[at + i].marks);
+		if (!cu_buf_reserve(&analyzer->buf, n * CU_VARINT_CAP)) {
+			return CU_ERR_NOMEM;
 		}
+		uint8_t *p = analyzer->buf.data + analyzer->buf.len;
+		for (size_t i = 0; i < n; i++) {
+			p += cu_put_varint(p, trace->segment[at + i].marks);
+		}
+		analyzer->buf.len = (size_t)(p - analyzer->buf.data);
 		int err = put(analyzer, CU_RECORD_MARKS);
 		if (err != 0) {
 			return err;

@@ -188,19 +188,14 @@ size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct
 	head |= ack_moved ? HAS_ACK : 0;
 	head |= segment->window != dir->window ? HAS_WINDOW : 0;
 	head |= segment->has_timestamps ? HAS_TIMESTAMPS : 0;
-	/* One question for all that is rare. */
-	if (((segment->seq ^ dir->next_seq) | (flags ^ usual) | (unsigned)(segment->ip_id ^ next_id(dir)) |
-	     (unsigned)(segment->ttl ^ dir->ttl) | segment->n_sack | segment->hint.kind |
-	     (unsigned)(segment->file ^ state->file) | segment->icmp) != 0) {
-		more |= segment->seq != dir->next_seq ? MORE_SEQ : 0;
-		more |= flags != usual ? MORE_FLAGS : 0;
-		more |= segment->ip_id != next_id(dir) ? MORE_IP_ID : 0;
-		more |= segment->ttl != dir->ttl ? MORE_TTL : 0;
-		more |= segment->n_sack != 0 ? MORE_SACK : 0;
-		more |= segment->hint.kind != CU_HINT_NONE ? MORE_HINT : 0;
-		more |= segment->file != state->file ? MORE_FILE : 0;
-		more |= segment->icmp ? MORE_ICMP : 0;
-	}
+	more |= segment->seq != dir->next_seq ? MORE_SEQ : 0;
+	more |= flags != usual ? MORE_FLAGS : 0;
+	more |= segment->ip_id != next_id(dir) ? MORE_IP_ID : 0;
+	more |= segment->ttl != dir->ttl ? MORE_TTL : 0;
+	more |= segment->n_sack != 0 ? MORE_SACK : 0;
+	more |= segment->hint.kind != CU_HINT_NONE ? MORE_HINT : 0;
+	more |= segment->file != state->file ? MORE_FILE : 0;
+	more |= segment->icmp ? MORE_ICMP : 0;
 
 	int64_t ns = (int64_t)((uint64_t)segment->time_ns - (uint64_t)state->time_ns);
 	uint64_t frames = segment->frame - state->frame;

@@ -29,7 +29,7 @@ void cu_delivery_release(struct cu_delivery *delivery)
 }
 
 /* The next free element of a growing array, zeroed; NULL without memory. */
-static void *append(void **array, size_t *n, size_t *cap, size_t size)
+static inline void *append(void **array, size_t *n, size_t *cap, size_t size)
 {
 	if (!cu_grow(array, cap, *n, size)) {
 		return NULL;

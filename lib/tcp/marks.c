@@ -12,8 +12,9 @@ struct sender {
 	int64_t next_seq_time; /* when */
 	int64_t last_ack;      /* what it acknowledged last; -1 nothing yet */
 	int64_t last_ack_time;
-	int64_t window;    /* last advertised */
-	int64_t acked_max; /* highest byte of it that may be acknowledged without having been missed */
+	int64_t window;           /* last advertised */
+	int64_t acked_max;        /* highest byte of it that may be acknowledged without having been missed */
+	int64_t end_max, ack_max; /* highest of all its segments, whatever they are */
 	uint32_t last_marks;
 	unsigned dup_acks;
 	bool seen;
@@ -91,11 +92,18 @@ static bool was_sent(const struct cu_trace *trace, size_t i)
  * port or a network that duplicates: the same packet down to its
  * identification, which a second transmission would not have.
  */
-static bool is_duplicate_frame(const struct cu_trace *trace, size_t i)
+static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct sender *from)
 {
 	enum { LOOK_BACK = 32 };
 	const int64_t within_ns = CU_NS_PER_S / 5;
 	const struct cu_trace_segment *seg = &trace->segment[i];
+	/* Nearly all: no earlier one of this direction went as far. */
+	bool is_news = seg->end > from->end_max || seg->ack > from->ack_max;
+	from->end_max = seg->end > from->end_max ? seg->end : from->end_max;
+	from->ack_max = seg->ack > from->ack_max ? seg->ack : from->ack_max;
+	if (is_news) {
+		return false;
+	}
 	/* Without identification only data with its own timestamp can be told from what was sent again. */
 	if (seg->ip_id == 0 && (!seg->has_timestamps || seg->len == 0)) {
 		return false;
@@ -166,7 +174,10 @@ static void settle_mss(struct cu_trace *trace)
 
 void cu_trace_mark(struct cu_trace *trace)
 {
-	struct sender side[2] = {{.last_ack = -1}, {.last_ack = -1}};
+	struct sender side[2];
+	for (int dir = 0; dir < 2; dir++) {
+		side[dir] = (struct sender){.last_ack = -1, .end_max = INT64_MIN, .ack_max = INT64_MIN};
+	}
 	int64_t syn_time = 0, first_rtt_ns = 0;
 
 	for (int dir = 0; dir < 2; dir++) {
@@ -180,11 +191,11 @@ void cu_trace_mark(struct cu_trace *trace)
 			mark(seg, CU_EVENT_ICMP);
 			continue;
 		}
-		if (is_duplicate_frame(trace, i)) {
+		struct sender *fwd = &side[seg->dir], *rev = &side[!seg->dir];
+		if (is_duplicate_frame(trace, i, fwd)) {
 			mark(seg, CU_EVENT_DUPLICATE_FRAME);
 			continue;
 		}
-		struct sender *fwd = &side[seg->dir], *rev = &side[!seg->dir];
 		if (seg->flags & CU_TCP_RST) {
 			mark(seg, CU_EVENT_RESET);
 		}

@@ -66,6 +66,46 @@ static int compare_ns(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/*
+ * The element that sorting n values would put at k (Hoare's selection); they
+ * are moved about. Values made to slow it down are sorted after all.
+ */
+static int64_t select_ns(int64_t *v, size_t n, size_t k)
+{
+	size_t low = 0, high = n - 1;
+	size_t budget = 8 * n; /* three rounds over all of them is what it takes as a rule */
+	while (low < high) {
+		if (budget < high - low) {
+			qsort(v, n, sizeof(*v), compare_ns);
+			break;
+		}
+		budget -= high - low;
+		int64_t pivot = v[low + (high - low) / 2];
+		size_t i = low, j = high;
+		for (;;) {
+			while (v[i] < pivot) {
+				i++;
+			}
+			while (v[j] > pivot) {
+				j--;
+			}
+			if (i >= j) {
+				break;
+			}
+			int64_t swap = v[i];
+			v[i++] = v[j];
+			v[j--] = swap;
+		}
+		/* Up to j all are at most the pivot, behind it at least. */
+		if (k <= j) {
+			high = j;
+		} else {
+			low = j + 1;
+		}
+	}
+	return v[k];
+}
+
 static void summarise(struct cu_path_scratch *scratch, int dir, struct cu_path_side *side)
 {
 	size_t n = scratch->n[dir];
@@ -73,10 +113,13 @@ static void summarise(struct cu_path_scratch *scratch, int dir, struct cu_path_s
 	if (n == 0) {
 		return;
 	}
-	qsort(scratch->sample[dir], n, sizeof(scratch->sample[dir][0]), compare_ns);
-	side->min_ns = scratch->sample[dir][0];
-	side->median_ns = scratch->sample[dir][n / 2];
-	side->max_ns = scratch->sample[dir][n - 1];
+	int64_t *sample = scratch->sample[dir];
+	side->min_ns = side->max_ns = sample[0];
+	for (size_t i = 1; i < n; i++) {
+		side->min_ns = sample[i] < side->min_ns ? sample[i] : side->min_ns;
+		side->max_ns = sample[i] > side->max_ns ? sample[i] : side->max_ns;
+	}
+	side->median_ns = select_ns(sample, n, n / 2);
 }
 
 enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
@@ -92,7 +135,12 @@ enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)
 {
-	struct pending pending[2] = {{.highest = -1}, {.highest = -1}};
+	struct pending pending[2];
+	for (int dir = 0; dir < 2; dir++) { /* the slots are 2 KiB that need no zeros */
+		pending[dir].head = pending[dir].n = 0;
+		pending[dir].highest = -1;
+		pending[dir].karn_until = 0;
+	}
 	int64_t syn_ns = -1;
 
 	*path = (struct cu_path){0};
