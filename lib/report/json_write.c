@@ -42,25 +42,46 @@ void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
 	CU_PUT(buf, "\"");
 }
 
-void cu_put_u64(struct cu_buf *buf, uint64_t v)
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+			    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+			    "8081828384858687888990919293949596979899";
+
+/* The lowest n digits of v. */
+static inline void put_digits(uint8_t *p, uint64_t v, unsigned n)
 {
-	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-				    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-				    "8081828384858687888990919293949596979899";
-	char text[20];
-	size_t at = sizeof(text);
-	while (v >= 100) {
-		at -= 2;
-		memcpy(text + at, pairs + 2 * (v % 100), 2);
+	for (; n >= 2; n -= 2) {
+		memcpy(p + n - 2, pairs + 2 * (v % 100), 2);
 		v /= 100;
 	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(text + at, pairs + 2 * v, 2);
-	} else {
-		text[--at] = (char)('0' + v);
+	if (n > 0) {
+		p[0] = (uint8_t)('0' + v % 10);
 	}
-	cu_put(buf, text + at, sizeof(text) - at);
+}
+
+void cu_put_u64(struct cu_buf *buf, uint64_t v)
+{
+	enum { DIGITS_CAP = 20 };
+	if (buf->cap - buf->len < DIGITS_CAP && !cu_buf_reserve(buf, DIGITS_CAP)) {
+		return;
+	}
+	uint8_t *to = buf->data + buf->len;
+	if (v < 10) {
+		to[0] = (uint8_t)('0' + v);
+		buf->len++;
+		return;
+	}
+	/* Written from behind; as many are copied as there may be, which is two moves. */
+	uint8_t text[2 * DIGITS_CAP] = {0};
+	size_t at = DIGITS_CAP;
+	for (; v >= 100; v /= 100) {
+		at -= 2;
+		memcpy(text + at, pairs + 2 * (v % 100), 2);
+	}
+	at -= 2;
+	memcpy(text + at, pairs + 2 * v, 2);
+	at += v < 10;
+	memcpy(to, text + at, DIGITS_CAP);
+	buf->len += DIGITS_CAP - at;
 }
 
 void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr)
@@ -78,16 +99,8 @@ void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr)
 	}
 }
 
-static void put_digits(char *p, uint64_t v, unsigned n)
-{
-	while (n-- > 0) {
-		p[n] = (char)('0' + v % 10);
-		v /= 10;
-	}
-}
-
 /* Days since 1970-01-01 to a date (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
-static void put_date(char *p, int64_t days)
+static void put_date(uint8_t *p, int64_t days)
 {
 	int64_t z = days + 719468; /* since 0000-03-01 */
 	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
@@ -113,7 +126,7 @@ void cu_put_time(struct cu_buf *buf, int64_t time_ns)
 		rest += day_ns;
 	}
 	uint64_t ns = (uint64_t)rest;
-	char text[30];
+	uint8_t text[30];
 	put_date(text, days);
 	uint64_t s = ns / (uint64_t)CU_NS_PER_S;
 	text[10] = 'T';
@@ -125,7 +138,7 @@ void cu_put_time(struct cu_buf *buf, int64_t time_ns)
 	text[19] = '.';
 	put_digits(text + 20, ns % (uint64_t)CU_NS_PER_S, 9);
 	text[29] = 'Z';
-	cu_put(buf, text, sizeof(text));
+	cu_put(buf, (const char *)text, sizeof(text));
 }
 
 void cu_json_time(struct cu_buf *buf, int64_t time_ns)
