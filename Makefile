@@ -63,7 +63,7 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check asan fuzz cov lint fmt bench lab compdb install uninstall dist distcheck help clean FORCE
+.PHONY: all demo check asan fuzz cov lint fmt bench bench-guard lab compdb install uninstall dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -157,6 +157,9 @@ fmt: ## format the sources
 
 bench: all $(bench_programs) ## measure against libpcap, tshark, tcptrace (DESIGN: numbers to reach)
 	BUILD_DIR=$(B) sh tests/bench/run
+
+bench-guard: all $(B)/tests/bench/generate ## compare instructions a packet of each stage with the committed ones; UPDATE=1
+	BUILD_DIR=$(B) CC='$(CC)' sh tests/bench/guard
 
 lab: all $(lab_programs) ## make captures with known culprits and score the verdicts (root); SEEDS=1 ONLY= OUT=
 	BUILD_DIR=$(B) sh tests/lab/run
