@@ -7,38 +7,49 @@
 /*
  * Copies lost before the vantage point leave no trace but a jump in the
  * sender's IPv4 identification, where it counts by one for each packet of the
- * connection (Linux, ns-3, most stacks without a global counter). How many
- * packets of a direction's sender were never seen just before a segment;
- * UNTOLD when its identification does not tell.
+ * connection (Linux, ns-3, most stacks without a global counter).
  */
-enum { UNTOLD = -1 };
-
-static int hidden_before(const struct cu_account *account, uint32_t seg_index)
+static bool is_counted(const struct cu_trace_segment *seg, int dir)
 {
-	enum { LOOK = 64, STEPS_NEEDED = 1, HIDDEN_CAP = 1024 };
-	const struct cu_trace *trace = account->known->trace;
-	const struct cu_trace_segment *seg = &trace->segment[seg_index], *later = NULL;
-	unsigned by_one = 0, others = 0;
-	int hidden = UNTOLD;
-	uint32_t from = seg_index > LOOK ? seg_index - LOOK : 0;
-	uint32_t until = trace->n - seg_index > LOOK ? seg_index + LOOK : (uint32_t)trace->n - 1;
+	return seg->dir == dir && !seg->icmp && seg->ip_id != 0 && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+}
 
-	/* What comes after tells as much of the habit as what came before. */
-	for (uint32_t i = until + 1; i-- > from;) {
+/* How many identifications lie between a segment and its sender's one before; UNTOLD when there is none near. */
+enum { LOOK = 64, SKIPPED_CAP = 1024, UNTOLD = -1 };
+
+static int skipped_before(const struct cu_trace *trace, uint32_t seg_index)
+{
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	if (!is_counted(seg, seg->dir)) {
+		return UNTOLD;
+	}
+	for (uint32_t i = seg_index; i-- > 0 && i + LOOK >= seg_index;) {
+		if (is_counted(&trace->segment[i], seg->dir)) {
+			int step = (uint16_t)(seg->ip_id - trace->segment[i].ip_id);
+			return step >= 1 && step <= SKIPPED_CAP + 1 ? step - 1 : UNTOLD;
+		}
+	}
+	return UNTOLD;
+}
+
+/* Whether identifications around a segment, its own step apart, count by one; what comes after tells as much. */
+static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
+{
+	const struct cu_trace_segment *seg = &trace->segment[seg_index], *last = NULL;
+	unsigned by_one = 0, others = 0;
+	for (uint32_t i = seg_index > LOOK ? seg_index - LOOK : 0; i < trace->n && i <= seg_index + LOOK; i++) {
 		const struct cu_trace_segment *one = &trace->segment[i];
-		if (one->dir != seg->dir || one->icmp || one->ip_id == 0 || cu_is(one, CU_EVENT_DUPLICATE_FRAME)) {
+		if (!is_counted(one, seg->dir)) {
 			continue;
 		}
-		uint16_t step = later != NULL ? (uint16_t)(later->ip_id - one->ip_id) : 0;
-		if (later == seg) {
-			hidden = step >= 1 && step <= HIDDEN_CAP + 1 ? step - 1 : UNTOLD;
-		} else if (later != NULL) {
+		if (last != NULL && one != seg) {
+			uint16_t step = (uint16_t)(one->ip_id - last->ip_id);
 			by_one += step == 1;
 			others += step != 1;
 		}
-		later = one;
+		last = one;
 	}
-	return by_one >= STEPS_NEEDED && by_one >= 4 * others ? hidden : UNTOLD;
+	return by_one > 0 && by_one >= 4 * others;
 }
 
 /*
@@ -58,17 +69,18 @@ static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
 {
 	enum { FEW = 2 }; /* lost packets that may have been lone ACKs: then the time has to look like a timer's */
+	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	if (cu_is(&account->known->trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
+	int n = skipped_before(trace, seg_index);
+	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
-	int n = hidden_before(account, seg_index);
-	if (n > FEW && path->vantage == at_sender) {
+	if (n > FEW ? path->vantage == at_sender : !is_timeout(silence_ns, (unsigned)n, rtt)) {
 		return false; /* nor is what a capture at the sender itself missed */
 	}
-	return n > FEW || (n > 0 && is_timeout(silence_ns, (unsigned)n, rtt));
+	return counts_by_one(trace, seg_index);
 }
 
 /*
@@ -82,13 +94,15 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
                                       int64_t silence_ns)
 {
 	const int64_t ack_delay_ns = 201 * CU_NS_PER_MS;
+	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
 	const struct cu_delivery *delivery = &account->known->delivery[CU_C2S];
 	if (cu_hidden_loss(account, CU_S2C, seg_index, silence_ns)) {
 		return CU_SECOND_COPY;
 	}
-	if (path->vantage == CU_VANTAGE_SERVER || hidden_before(account, seg_index) != UNTOLD ||
-	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns)) {
+	if (path->vantage == CU_VANTAGE_SERVER ||
+	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns) ||
+	    (skipped_before(trace, seg_index) != UNTOLD && counts_by_one(trace, seg_index))) {
 		return CU_NO_SECOND_COPY;
 	}
 	size_t s = cu_delivery_acked(delivery, request_end);
@@ -107,19 +121,19 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
  */
 static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_index)
 {
-	enum { LEAST = 256, RUN = 3, LOOK = 256 };
+	enum { LEAST = 256, RUN = 3, FAR = 256 };
 	const struct cu_trace *trace = account->known->trace;
 	uint32_t largest = 0, run = 0;
 	int64_t next_seq = 0;
 
-	for (uint32_t i = seg_index; i < trace->n && i < seg_index + LOOK; i++) {
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		largest = seg->dir == dir && !seg->icmp && seg->len > largest ? seg->len : largest;
 	}
 	if (largest < LEAST || largest >= trace->mss[dir]) {
 		return false;
 	}
-	for (uint32_t i = seg_index; i < trace->n && i < seg_index + LOOK; i++) {
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->dir != dir || seg->icmp || seg->len == 0) {
 			continue;
@@ -127,7 +141,7 @@ static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_in
 		run += seg->len == largest && (run == 0 || seg->seq >= next_seq);
 		next_seq = seg->end;
 	}
-	for (uint32_t i = seg_index > LOOK ? seg_index - LOOK : 0; i < seg_index; i++) {
+	for (uint32_t i = seg_index > FAR ? seg_index - FAR : 0; i < seg_index; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		run = seg->dir == dir && seg->len == largest ? 0 : run;
 	}
