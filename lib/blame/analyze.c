@@ -5,7 +5,12 @@
 #include "lib/blame/store.h"
 #include "lib/tcp/delivery.h"
 #include "lib/tcp/distances.h"
+#include "lib/tcp/ending.h"
+#include "lib/tcp/gaps.h"
 #include "lib/tcp/path.h"
+#include "lib/tcp/window.h"
+
+#include <string.h>
 
 /* What one run keeps; all of it is reused from connection to connection. */
 struct analyzer {
@@ -16,6 +21,7 @@ struct analyzer {
 	struct cu_path_scratch scratch;
 	struct cu_distances distances;
 	struct cu_delivery delivery[2];
+	struct cu_gaps gaps[2];
 	struct cu_exchanges exchanges;
 	struct cu_buf buf;
 	bool began; /* a header was written */
@@ -72,34 +78,54 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 	}
 }
 
-/* Who ended it, and how. */
-static void find_close(const struct cu_trace *trace, struct cu_analysis *analysis)
+/* Segments above the receiver's MSS were cut or put together by a network card behind or before the capture. */
+static void count_large(const struct cu_trace *trace, struct cu_analysis *analysis)
 {
-	bool fin[2] = {false, false};
-	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || !(seg->flags & (CU_TCP_FIN | CU_TCP_RST))) {
+		if (seg->icmp) {
 			continue;
 		}
-		bool reset = (seg->flags & CU_TCP_RST) != 0;
-		if (analysis->close_frame == 0) {
-			analysis->closed_by = seg->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;
-			analysis->close_frame = seg->frame;
-		}
-		if (reset) {
-			if (!(fin[CU_C2S] && fin[CU_S2C])) {
-				analysis->close =
-					seg->dir == CU_S2C && !answered ? CU_CLOSE_REFUSED : CU_CLOSE_ABORTIVE;
-			}
-			break;
-		}
-		fin[seg->dir] = true;
-		analysis->close = fin[CU_C2S] && fin[CU_S2C] ? CU_CLOSE_CLEAN : CU_CLOSE_HALF;
+		struct cu_analysis_side *side = &analysis->side[seg->dir];
+		uint16_t mss = trace->connection.side[!seg->dir].syn.mss;
+		side->n_syns += (seg->flags & CU_TCP_SYN) != 0;
+		side->n_large += mss != 0 && seg->len > mss;
+		side->largest_bytes = seg->len > side->largest_bytes ? seg->len : side->largest_bytes;
 	}
-	if (analysis->close == CU_CLOSE_NONE && analysis->completeness == CU_SEEN_SYN) {
-		analysis->close = CU_CLOSE_UNANSWERED;
+}
+
+/* Of a piece's sequence numbers, those that SYN and FIN take. */
+static uint64_t count_flags(const struct cu_trace *trace, int dir, int64_t fin_end, const struct cu_piece *piece)
+{
+	bool syn = trace->connection.side[dir].has_syn && piece->start <= 0;
+	bool fin = piece->start < fin_end && fin_end <= piece->end;
+	return (uint64_t)syn + (uint64_t)fin;
+}
+
+/* Where a direction's FIN ends; -1 without one. */
+static int64_t find_fin(const struct cu_trace *trace, int dir)
+{
+	for (size_t i = trace->n; i > 0; i--) {
+		const struct cu_trace_segment *seg = &trace->segment[i - 1];
+		if (!seg->icmp && seg->dir == dir && seg->flags & CU_TCP_FIN) {
+			return seg->end;
+		}
 	}
+	return -1;
+}
+
+static void put_rtt(const struct cu_path_side *from, struct cu_analysis_side *side)
+{
+	side->n_rtt_samples = from->n_samples;
+	side->n_rtt_by_timestamp = from->n_by_timestamp;
+	side->rtt_min_ns = from->min_ns;
+	side->rtt_mean_ns = from->mean_ns;
+	side->rtt_median_ns = from->median_ns;
+	side->rtt_p90_ns = from->p90_ns;
+	side->rtt_p99_ns = from->p99_ns;
+	side->rtt_max_ns = from->max_ns;
+	side->rtt_slice_ns = from->slice_ns;
+	memcpy(side->rtt_slice, from->slice, sizeof(side->rtt_slice));
 }
 
 static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
@@ -117,17 +143,18 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 		.rtt_uncertain = !path->server_known || !path->client_known,
 	};
 	count_segments(trace, &analysis);
-	find_close(trace, &analysis);
+	count_large(trace, &analysis);
+	cu_ending_find(trace, path, &analysis);
 	for (int dir = 0; dir < 2; dir++) {
 		const struct cu_delivery *delivery = &analyzer->delivery[dir];
 		struct cu_analysis_side *side = &analysis.side[dir];
-		side->n_rtt_samples = path->side[dir].n_samples;
-		side->rtt_min_ns = path->side[dir].min_ns;
-		side->rtt_median_ns = path->side[dir].median_ns;
-		side->rtt_max_ns = path->side[dir].max_ns;
+		put_rtt(&path->side[dir], side);
+		side->window = cu_window_measure(trace, delivery, path, dir);
+		side->loss = cu_loss_runs_count(trace, delivery, dir);
+		int64_t fin_end = find_fin(trace, dir);
 		for (size_t p = 0; p < delivery->n_pieces; p++) {
 			const struct cu_piece *piece = &delivery->piece[p];
-			uint64_t n = (uint64_t)(piece->end - piece->start);
+			uint64_t n = (uint64_t)(piece->end - piece->start) - count_flags(trace, dir, fin_end, piece);
 			if (piece->loss == CU_LOSS_CAPTURE) {
 				side->n_unseen_bytes += n;
 			} else {
@@ -141,12 +168,9 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 						: (uint8_t)CU_LOSS_BOTH;
 			}
 		}
-		for (size_t h = 0; h < delivery->n_holes; h++) {
-			const struct cu_hole *hole = &delivery->hole[h];
-			if (hole->side != CU_LOSS_NONE || hole->start < hole->end) {
-				side->n_gaps++;
-				side->n_gap_bytes += (uint64_t)(hole->first_end - hole->first_start);
-			}
+		side->n_gaps = analyzer->gaps[dir].n;
+		for (size_t g = 0; g < analyzer->gaps[dir].n; g++) {
+			side->n_gap_bytes += analyzer->gaps[dir].item[g].n_bytes;
 		}
 	}
 	cu_buf_clear(&analyzer->buf);
@@ -154,49 +178,12 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 	return put(analyzer, CU_RECORD_ANALYSIS);
 }
 
-/* Duplicate ACKs that asked for a hole: from when it showed until its first byte was due no more. */
-static uint64_t count_dup_acks(const struct cu_trace *trace, const struct cu_hole *hole, int dir)
-{
-	enum { LOOK_AHEAD = 4096 }; /* segments: a hole that long open has its figure in the connection's counts */
-	size_t end = hole->filled_ns != 0 ? hole->fill_seg : trace->n;
-	uint64_t n = 0;
-	for (size_t i = hole->shown_seg; i < end && i < hole->shown_seg + (size_t)LOOK_AHEAD; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		n += seg->dir != dir && cu_is(seg, CU_EVENT_DUPLICATE_ACK) && seg->ack == hole->first_start;
-	}
-	return n;
-}
-
 static int write_gaps(struct analyzer *analyzer)
 {
-	const struct cu_trace *trace = &analyzer->trace;
 	for (int dir = 0; dir < 2; dir++) {
-		const struct cu_delivery *delivery = &analyzer->delivery[dir];
-		for (size_t h = 0; h < delivery->n_holes; h++) {
-			const struct cu_hole *hole = &delivery->hole[h];
-			bool filled = hole->start >= hole->end;
-			if (hole->side == CU_LOSS_NONE && filled) {
-				continue; /* reordering */
-			}
-			int64_t mss = trace->mss[dir];
-			int64_t n_bytes = hole->first_end - hole->first_start;
-			struct cu_gap gap = {
-				.stream = trace->connection.stream,
-				.dir = (uint8_t)dir,
-				.side = hole->side,
-				.rel_seq = (uint64_t)(hole->first_start > 0 ? hole->first_start : 0),
-				.n_bytes = (uint64_t)n_bytes,
-				.n_segments = (uint64_t)((n_bytes + mss - 1) / mss),
-				.start_ns = hole->shown_ns,
-				.filled_ns = filled && hole->filled_ns > hole->shown_ns
-			                             ? hole->filled_ns - hole->shown_ns
-			                             : 0,
-				.n_dup_acks = count_dup_acks(trace, hole, dir),
-				.frame = trace->segment[hole->shown_seg].frame,
-				.fill_frame = filled && hole->filled_ns != 0 ? trace->segment[hole->fill_seg].frame : 0,
-			};
+		for (size_t g = 0; g < analyzer->gaps[dir].n; g++) {
 			cu_buf_clear(&analyzer->buf);
-			cu_gap_encode(&gap, &analyzer->buf);
+			cu_gap_encode(&analyzer->gaps[dir].item[g], &analyzer->buf);
 			int err = put(analyzer, CU_RECORD_GAP);
 			if (err != 0) {
 				return err;
@@ -304,6 +291,9 @@ static int finish_connection(struct analyzer *analyzer, const uint8_t *record, s
 	}
 	for (int dir = 0; dir < 2 && err == 0; dir++) {
 		err = cu_delivery_build(&analyzer->delivery[dir], trace, &path, dir);
+		if (err == 0) {
+			err = cu_gaps_find(&analyzer->gaps[dir], trace, &analyzer->delivery[dir], dir);
+		}
 	}
 	if (err == 0) {
 		err = write_analysis(analyzer, &path);
@@ -437,6 +427,8 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	cu_distances_release(&analyzer.distances);
 	cu_delivery_release(&analyzer.delivery[0]);
 	cu_delivery_release(&analyzer.delivery[1]);
+	cu_gaps_release(&analyzer.gaps[0]);
+	cu_gaps_release(&analyzer.gaps[1]);
 	cu_exchanges_release(&analyzer.exchanges);
 	cu_buf_release(&analyzer.buf);
 	cu_buf_release(&analyzer.held_record);

@@ -48,8 +48,20 @@ const char *cu_vantage_name(unsigned vantage)
 
 const char *cu_close_name(unsigned kind)
 {
-	static const char *const names[] = {"none", "clean", "abortive", "refused", "unanswered", "half"};
+	static const char *const names[] = {"none", "clean", "abortive", "refused", "unanswered", "half", "half_open"};
 	return NAME_IN(names, kind);
+}
+
+const char *cu_reset_name(unsigned kind)
+{
+	static const char *const names[] = {"none", "closed_port", "probe", "on_data", "no_state", "idle", "abort"};
+	return NAME_IN(names, kind);
+}
+
+const char *cu_loss_pattern_name(unsigned pattern)
+{
+	static const char *const names[] = {"none", "runs", "scattered"};
+	return NAME_IN(names, pattern);
 }
 
 const char *cu_loss_side_name(unsigned side)

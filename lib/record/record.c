@@ -56,33 +56,68 @@
 	OP(PARTS, 17, side, 2, connection_side) \
 	OP(TEXT, 18, timeline)
 
-#define ANALYSIS_SIDE_FIELDS(OP)          \
-	OP(U64, 1, n_data_segments)       \
-	OP(U64, 2, n_unique_bytes)        \
-	OP(U64, 3, n_retransmitted)       \
-	OP(U64, 4, n_retransmitted_bytes) \
-	OP(U64, 5, n_fast)                \
-	OP(U64, 6, n_timeout)             \
-	OP(U64, 7, n_spurious)            \
-	OP(U64, 8, n_out_of_order)        \
-	OP(U64, 9, n_dup_acks)            \
-	OP(U64, 10, n_zero_windows)       \
-	OP(U64, 11, n_window_full)        \
-	OP(U64, 12, n_keep_alives)        \
-	OP(U64, 13, n_gaps)               \
-	OP(U64, 14, n_gap_bytes)          \
-	OP(U64, 15, n_unseen_bytes)       \
-	OP(U64, 16, n_duplicates)         \
-	OP(U64, 17, n_rtt_samples)        \
-	OP(I64, 18, rtt_min_ns)           \
-	OP(I64, 19, rtt_median_ns)        \
-	OP(I64, 20, rtt_max_ns)
+#define LOSS_RUNS_FIELDS(OP)   \
+	OP(U64, 1, n_segments) \
+	OP(U64, 2, n_lost)     \
+	OP(U64, 3, n_runs)     \
+	OP(U64, 4, longest)    \
+	OP(U64, 5, enter_ppm)  \
+	OP(U64, 6, leave_ppm)  \
+	OP(U8, 7, pattern, CU_PATTERN_SCATTERED)
+
+#define WINDOW_USE_FIELDS(OP)        \
+	OP(U64, 1, min_bytes)        \
+	OP(U64, 2, mean_bytes)       \
+	OP(U64, 3, max_bytes)        \
+	OP(U64, 4, flight_max_bytes) \
+	OP(U64, 5, n_sent)           \
+	OP(U64, 6, n_edge)           \
+	OP(U8, 7, small, 1)
+
+#define RTT_SLICE_FIELDS(OP) \
+	OP(U64, 1, n)        \
+	OP(I64, 2, min_ns)   \
+	OP(I64, 3, mean_ns)  \
+	OP(I64, 4, max_ns)
+
+#define ANALYSIS_SIDE_FIELDS(OP)                           \
+	OP(U64, 1, n_data_segments)                        \
+	OP(U64, 2, n_unique_bytes)                         \
+	OP(U64, 3, n_retransmitted)                        \
+	OP(U64, 4, n_retransmitted_bytes)                  \
+	OP(U64, 5, n_fast)                                 \
+	OP(U64, 6, n_timeout)                              \
+	OP(U64, 7, n_spurious)                             \
+	OP(U64, 8, n_out_of_order)                         \
+	OP(U64, 9, n_dup_acks)                             \
+	OP(U64, 10, n_zero_windows)                        \
+	OP(U64, 11, n_window_full)                         \
+	OP(U64, 12, n_keep_alives)                         \
+	OP(U64, 13, n_gaps)                                \
+	OP(U64, 14, n_gap_bytes)                           \
+	OP(U64, 15, n_unseen_bytes)                        \
+	OP(U64, 16, n_duplicates)                          \
+	OP(U64, 17, n_rtt_samples)                         \
+	OP(I64, 18, rtt_min_ns)                            \
+	OP(I64, 19, rtt_median_ns)                         \
+	OP(I64, 20, rtt_max_ns)                            \
+	OP(I64, 21, rtt_mean_ns)                           \
+	OP(I64, 22, rtt_p90_ns)                            \
+	OP(I64, 23, rtt_p99_ns)                            \
+	OP(U64, 24, n_rtt_by_timestamp)                    \
+	OP(I64, 25, rtt_slice_ns)                          \
+	OP(PARTS, 26, rtt_slice, CU_RTT_SLICES, rtt_slice) \
+	OP(PART, 27, window, window_use)                   \
+	OP(PART, 28, loss, loss_runs)                      \
+	OP(U64, 29, n_syns)                                \
+	OP(U64, 30, n_large)                               \
+	OP(U64, 31, largest_bytes)
 
 #define ANALYSIS_FIELDS(OP)                          \
 	OP(U64, 1, stream)                           \
 	OP(U8, 2, completeness, 63)                  \
 	OP(U8, 3, vantage, CU_VANTAGE_SERVER)        \
-	OP(U8, 4, close, CU_CLOSE_HALF)              \
+	OP(U8, 4, close, CU_CLOSE_HALF_OPEN)         \
 	OP(U8, 5, closed_by, CU_N_PARTIES - 1)       \
 	OP(U64, 6, close_frame)                      \
 	OP(I64, 7, rtt_ns)                           \
@@ -92,20 +127,34 @@
 	OP(U32, 11, mss)                             \
 	OP(U8, 12, loss_side, CU_LOSS_CAPTURE)       \
 	OP(FLAGS2, 13, window_scaled, rtt_uncertain) \
-	OP(PARTS, 14, side, 2, analysis_side)
+	OP(PARTS, 14, side, 2, analysis_side)        \
+	OP(U8, 15, reset, CU_RESET_ABORT)            \
+	OP(U8, 16, reset_by, CU_N_PARTIES - 1)       \
+	OP(U8, 17, reset_hops, 255)                  \
+	OP(U8, 18, usual_hops, 255)                  \
+	OP(U64, 19, reset_frame)                     \
+	OP(I64, 20, reset_quiet_ns)
 
-#define GAP_FIELDS(OP)                   \
-	OP(U64, 1, stream)               \
-	OP(U8, 2, dir, 1)                \
-	OP(U8, 3, side, CU_LOSS_CAPTURE) \
-	OP(U64, 4, rel_seq)              \
-	OP(U64, 5, n_bytes)              \
-	OP(U64, 6, n_segments)           \
-	OP(TIME, 7, start_ns)            \
-	OP(I64, 8, filled_ns)            \
-	OP(U64, 9, frame)                \
-	OP(SINCE, 10, fill_frame, frame) \
-	OP(U64, 11, n_dup_acks)
+#define GAP_FIELDS(OP)                         \
+	OP(U64, 1, stream)                     \
+	OP(U8, 2, dir, 1)                      \
+	OP(U8, 3, side, CU_LOSS_CAPTURE)       \
+	OP(U64, 4, rel_seq)                    \
+	OP(U64, 5, n_bytes)                    \
+	OP(U64, 6, n_segments)                 \
+	OP(TIME, 7, start_ns)                  \
+	OP(I64, 8, filled_ns)                  \
+	OP(U64, 9, frame)                      \
+	OP(SINCE, 10, fill_frame, frame)       \
+	OP(U64, 11, n_dup_acks)                \
+	OP(SINCE, 12, first_dup_frame, frame)  \
+	OP(SINCE, 13, last_dup_frame, frame)   \
+	OP(SINCE, 14, sack_frame, frame)       \
+	OP(SINCE, 15, sack_left, rel_seq)      \
+	OP(SINCE, 16, sack_right, rel_seq)     \
+	OP(U64, 17, n_fills)                   \
+	OP(SINCE, 18, first_fill_frame, frame) \
+	OP(I64, 19, first_fill_ns)
 
 #define MESSAGE_FIELDS(OP)                    \
 	OP(U64, 1, n_bytes)                   \
@@ -482,6 +531,9 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 	}
 
 FIELDS(connection_side, SIDE_FIELDS)
+FIELDS(rtt_slice, RTT_SLICE_FIELDS)
+FIELDS(window_use, WINDOW_USE_FIELDS)
+FIELDS(loss_runs, LOSS_RUNS_FIELDS)
 FIELDS(analysis_side, ANALYSIS_SIDE_FIELDS)
 FIELDS(message, MESSAGE_FIELDS)
 FIELDS(ledger_entry, LEDGER_ENTRY_FIELDS)

@@ -133,12 +133,57 @@ enum cu_close_kind {
 	CU_CLOSE_ABORTIVE,
 	CU_CLOSE_REFUSED,
 	CU_CLOSE_UNANSWERED,
-	CU_CLOSE_HALF
+	CU_CLOSE_HALF,      /* a FIN one way only */
+	CU_CLOSE_HALF_OPEN, /* the SYN-ACK was never answered */
 };
 const char *cu_close_name(unsigned kind);
 
 enum cu_loss_side { CU_LOSS_NONE = 0, CU_LOSS_BEFORE, CU_LOSS_AFTER, CU_LOSS_BOTH, CU_LOSS_CAPTURE };
 const char *cu_loss_side_name(unsigned side);
+
+/* What a RST says about how a connection ended. */
+enum cu_reset_kind {
+	CU_RESET_NONE = 0,
+	CU_RESET_CLOSED_PORT, /* answers a SYN: nobody listens there */
+	CU_RESET_PROBE,       /* the client breaks off a handshake and never sent data */
+	CU_RESET_ON_DATA,     /* its sender had closed, or had data before it that it did not acknowledge */
+	CU_RESET_NO_STATE,    /* its sender knows nothing of the connection (half-open: RFC 9293 section 3.5.1) */
+	CU_RESET_IDLE,        /* after a long silence of both ends */
+	CU_RESET_ABORT,       /* its sender gave up on its own */
+};
+const char *cu_reset_name(unsigned kind); /* "closed_port" */
+
+/* How losses lie among a direction's segments; a word only when the figures carry it. */
+enum cu_loss_pattern { CU_PATTERN_NONE = 0, CU_PATTERN_RUNS, CU_PATTERN_SCATTERED };
+const char *cu_loss_pattern_name(unsigned pattern);
+
+/*
+ * A direction's segments, in order of sequence, as a chain of two states,
+ * delivered at once and lost at first (Gilbert 1960): the chance to go from
+ * one to the other, by maximum likelihood from the counted steps.
+ */
+struct cu_loss_runs {
+	uint64_t n_segments; /* of both states: bytes / MSS */
+	uint64_t n_lost, n_runs, longest;
+	uint64_t enter_ppm; /* p: delivered to lost, in millionths */
+	uint64_t leave_ppm; /* r: lost to delivered; 0 also when no run was followed by anything */
+	uint8_t pattern;    /* enum cu_loss_pattern */
+};
+
+/* The window a direction's sender was given, and what it had in flight as it sent. */
+struct cu_window_use {
+	uint64_t min_bytes, mean_bytes, max_bytes; /* as advertised, scaled; without SYN and RST */
+	uint64_t flight_max_bytes;
+	uint64_t n_sent, n_edge; /* new data segments; those that left less than a full segment of the window */
+	uint8_t small;           /* 1: the window, not the path or the sender, set the pace */
+};
+
+/* One of the equal stretches of time that a direction's round trips fall in. */
+enum { CU_RTT_SLICES = 8 };
+struct cu_rtt_slice {
+	uint64_t n;
+	int64_t min_ns, mean_ns, max_ns;
+};
 
 /* Per direction what analyze found. */
 struct cu_analysis_side {
@@ -150,6 +195,15 @@ struct cu_analysis_side {
 	uint64_t n_duplicates;                        /* frames captured twice (mirror ports) */
 	uint64_t n_rtt_samples;
 	int64_t rtt_min_ns, rtt_median_ns, rtt_max_ns; /* vantage point to the receiver of this direction and back */
+	int64_t rtt_mean_ns, rtt_p90_ns, rtt_p99_ns;
+	uint64_t n_rtt_by_timestamp; /* of the samples, those that only a timestamp made unambiguous */
+	int64_t rtt_slice_ns;        /* width of each slice; 0 too few samples for any */
+	struct cu_rtt_slice rtt_slice[CU_RTT_SLICES];
+	struct cu_window_use window;
+	struct cu_loss_runs loss;
+	uint64_t n_syns; /* SYN or SYN-ACK, repeats counted */
+	uint64_t n_large,
+		largest_bytes; /* data segments above what the receiver's MSS allows: offload; the largest of all */
 };
 
 struct cu_analysis {
@@ -168,6 +222,12 @@ struct cu_analysis {
 	bool window_scaled;       /* both SYNs carried a window scale */
 	bool rtt_uncertain;       /* no handshake or too few samples */
 	struct cu_analysis_side side[2];
+	uint8_t reset;          /* enum cu_reset_kind */
+	uint8_t reset_by;       /* enum cu_party: network when its TTL is not that of the end it claims to be from */
+	uint8_t reset_hops;     /* from where the RST came to the vantage point, as its TTL has it; 255 unknown */
+	uint8_t usual_hops;     /* the same of that end's other segments */
+	uint64_t reset_frame;   /* the first RST */
+	int64_t reset_quiet_ns; /* silence of both ends before it */
 };
 
 /* A missing range of one direction. */
@@ -183,6 +243,11 @@ struct cu_gap {
 	uint64_t frame;      /* that showed it */
 	uint64_t fill_frame; /* that filled its last byte; 0 never */
 	uint64_t n_dup_acks;
+	uint64_t first_dup_frame, last_dup_frame; /* of the duplicate ACKs that asked for it */
+	uint64_t sack_frame;                      /* that first reported what lies behind it as received; 0 none */
+	uint64_t sack_left, sack_right;     /* edges of that block, relative; right: the highest while it was open */
+	uint64_t n_fills, first_fill_frame; /* segments that filled it */
+	int64_t first_fill_ns;              /* duration from start_ns to the first */
 };
 
 enum cu_txn_kind {

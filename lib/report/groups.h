@@ -8,8 +8,8 @@
 #define CU_REPORT_GROUPS_H
 
 #include "lib/base/hash.h"
+#include "lib/base/histogram.h"
 #include "lib/report/format.h"
-#include "lib/report/histogram.h"
 
 enum { CU_GROUPS_CAP = 1 << 16, CU_GROUP_KEY_CAP = 64 };
 

@@ -218,6 +218,67 @@ static int json_transaction(void *state, const struct cu_report_transaction *ite
 		}                                 \
 	} while (0)
 
+static void put_rtt(struct cu_buf *out, const struct cu_analysis_side *side)
+{
+	CU_JSON_U64(out, ",\"rtt_samples\":", side->n_rtt_samples);
+	PUT_SOME(out, ",\"rtt_samples_by_timestamp\":", side->n_rtt_by_timestamp);
+	CU_JSON_I64(out, ",\"rtt_min_ns\":", side->rtt_min_ns);
+	CU_JSON_I64(out, ",\"rtt_mean_ns\":", side->rtt_mean_ns);
+	CU_JSON_I64(out, ",\"rtt_median_ns\":", side->rtt_median_ns);
+	CU_JSON_I64(out, ",\"rtt_p90_ns\":", side->rtt_p90_ns);
+	CU_JSON_I64(out, ",\"rtt_p99_ns\":", side->rtt_p99_ns);
+	CU_JSON_I64(out, ",\"rtt_max_ns\":", side->rtt_max_ns);
+	if (side->rtt_slice_ns == 0) {
+		return;
+	}
+	CU_JSON_I64(out, ",\"rtt_slice_ns\":", side->rtt_slice_ns);
+	CU_PUT(out, ",\"rtt_slices\":[");
+	unsigned n = CU_RTT_SLICES;
+	while (n > 0 && side->rtt_slice[n - 1].n == 0) {
+		n--;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct cu_rtt_slice *slice = &side->rtt_slice[i];
+		cu_puts(out, i > 0 ? "," : "");
+		CU_JSON_U64(out, "{\"samples\":", slice->n);
+		if (slice->n > 0) {
+			CU_JSON_I64(out, ",\"min_ns\":", slice->min_ns);
+			CU_JSON_I64(out, ",\"mean_ns\":", slice->mean_ns);
+			CU_JSON_I64(out, ",\"max_ns\":", slice->max_ns);
+		}
+		CU_PUT(out, "}");
+	}
+	CU_PUT(out, "]");
+}
+
+static void put_window(struct cu_buf *out, const struct cu_window_use *use)
+{
+	CU_JSON_U64(out, ",\"window\":{\"min_bytes\":", use->min_bytes);
+	CU_JSON_U64(out, ",\"mean_bytes\":", use->mean_bytes);
+	CU_JSON_U64(out, ",\"max_bytes\":", use->max_bytes);
+	CU_JSON_U64(out, ",\"flight_max_bytes\":", use->flight_max_bytes);
+	CU_JSON_U64(out, ",\"sent\":", use->n_sent);
+	CU_JSON_U64(out, ",\"at_edge\":", use->n_edge);
+	CU_PUT(out, ",\"small\":");
+	cu_put_bool(out, use->small != 0);
+	CU_PUT(out, "}");
+}
+
+static void put_loss(struct cu_buf *out, const struct cu_loss_runs *loss)
+{
+	if (loss->n_lost == 0) {
+		return;
+	}
+	CU_JSON_U64(out, ",\"loss\":{\"segments\":", loss->n_segments);
+	CU_JSON_U64(out, ",\"lost\":", loss->n_lost);
+	CU_JSON_U64(out, ",\"runs\":", loss->n_runs);
+	CU_JSON_U64(out, ",\"longest_run\":", loss->longest);
+	CU_JSON_U64(out, ",\"p_ppm\":", loss->enter_ppm);
+	CU_JSON_U64(out, ",\"r_ppm\":", loss->leave_ppm);
+	CU_JSON_WORD(out, ",\"pattern\":", cu_loss_pattern_name(loss->pattern));
+	CU_PUT(out, "}");
+}
+
 static void put_side(struct cu_buf *out, const struct cu_connection_side *side, const struct cu_analysis_side *analysis)
 {
 	CU_JSON_U64(out, "{\"segments\":", side->n_segments);
@@ -255,12 +316,14 @@ static void put_side(struct cu_buf *out, const struct cu_connection_side *side, 
 		PUT_SOME(out, ",\"gap_bytes\":", analysis->n_gap_bytes);
 		PUT_SOME(out, ",\"unseen_bytes\":", analysis->n_unseen_bytes);
 		PUT_SOME(out, ",\"duplicate_frames\":", analysis->n_duplicates);
+		PUT_SOME(out, ",\"syns\":", analysis->n_syns);
+		PUT_SOME(out, ",\"segments_above_mss\":", analysis->n_large);
+		PUT_SOME(out, ",\"largest_segment_bytes\":", analysis->largest_bytes);
 		if (analysis->n_rtt_samples > 0) {
-			CU_JSON_U64(out, ",\"rtt_samples\":", analysis->n_rtt_samples);
-			CU_JSON_I64(out, ",\"rtt_min_ns\":", analysis->rtt_min_ns);
-			CU_JSON_I64(out, ",\"rtt_median_ns\":", analysis->rtt_median_ns);
-			CU_JSON_I64(out, ",\"rtt_max_ns\":", analysis->rtt_max_ns);
+			put_rtt(out, analysis);
 		}
+		put_window(out, &analysis->window);
+		put_loss(out, &analysis->loss);
 	}
 	CU_PUT(out, "}");
 }
@@ -288,6 +351,17 @@ static void put_analysis(struct cu_buf *out, const struct cu_analysis *analysis)
 	CU_PUT(out, ",\"close_frame\":");
 	cu_put_u64_or_null(out, analysis->close_frame);
 	CU_JSON_WORD(out, ",\"loss_side\":", cu_loss_side_name(analysis->loss_side));
+	if (analysis->reset_frame != 0) {
+		CU_JSON_WORD(out, ",\"reset\":{\"kind\":", cu_reset_name(analysis->reset));
+		CU_JSON_WORD(out, ",\"by\":", cu_party_name(analysis->reset_by));
+		CU_JSON_U64(out, ",\"frame\":", analysis->reset_frame);
+		CU_JSON_I64(out, ",\"quiet_ns\":", analysis->reset_quiet_ns);
+		if (analysis->reset_by == CU_PARTY_NETWORK) {
+			CU_JSON_U64(out, ",\"hops\":", analysis->reset_hops);
+			CU_JSON_U64(out, ",\"usual_hops\":", analysis->usual_hops);
+		}
+		CU_PUT(out, "}");
+	}
 }
 
 static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item)
@@ -312,6 +386,22 @@ static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item
 		CU_PUT(out, ",\"filled_ns\":");
 		cu_put_ns_or_null(out, gap->filled_ns);
 		CU_JSON_U64(out, ",\"duplicate_acks\":", gap->n_dup_acks);
+		if (gap->n_dup_acks > 0) {
+			CU_JSON_U64(out, ",\"duplicate_ack_frames\":[", gap->first_dup_frame);
+			CU_JSON_U64(out, ",", gap->last_dup_frame);
+			CU_PUT(out, "]");
+		}
+		if (gap->sack_frame != 0) {
+			CU_JSON_U64(out, ",\"sack\":{\"frame\":", gap->sack_frame);
+			CU_JSON_U64(out, ",\"left\":", gap->sack_left);
+			CU_JSON_U64(out, ",\"right\":", gap->sack_right);
+			CU_PUT(out, "}");
+		}
+		if (gap->n_fills > 0) {
+			CU_JSON_U64(out, ",\"fills\":", gap->n_fills);
+			CU_JSON_U64(out, ",\"first_fill_frame\":", gap->first_fill_frame);
+			CU_JSON_I64(out, ",\"first_fill_ns\":", gap->first_fill_ns);
+		}
 		CU_PUT(out, "}");
 	}
 	CU_PUT(out, "]");

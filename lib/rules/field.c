@@ -56,7 +56,7 @@ const struct cu_names cu_txn_kind_names = {"a kind of transaction", CU_TXN_CLOSE
 static const struct cu_names outcome_names = {"an outcome", CU_OUTCOME_OPEN + 1, cu_outcome_name};
 static const struct cu_names vantage_names = {"a vantage point", CU_VANTAGE_SERVER + 1, cu_vantage_name};
 static const struct cu_names loss_side_names = {"a side of the vantage point", CU_LOSS_CAPTURE + 1, cu_loss_side_name};
-static const struct cu_names close_names = {"a way to close", CU_CLOSE_HALF + 1, cu_close_name};
+static const struct cu_names close_names = {"a way to close", CU_CLOSE_HALF_OPEN + 1, cu_close_name};
 static const struct cu_names role_names = {"a source of roles", CU_ROLE_LEARNED + 1, role_name};
 static const struct cu_names end_names = {"an end of a connection", CU_END_REUSED + 1, end_name};
 
@@ -191,7 +191,7 @@ static const struct cu_field fields[] = {
 	BIT("connection.data", ANALYSIS(completeness), CU_SEEN_DATA, "data was seen")
 	BIT("connection.fin", ANALYSIS(completeness), CU_SEEN_FIN, "a FIN was seen")
 	BIT("connection.rst", ANALYSIS(completeness), CU_SEEN_RST, "a RST was seen")
-	NAMED("connection.close", ANALYSIS(close), close_names, "none, clean, abortive, refused, unanswered or half")
+	NAMED("connection.close", ANALYSIS(close), close_names, "none, clean, abortive, refused, unanswered, half or half_open")
 	NAMED("connection.closed_by", ANALYSIS(closed_by), cu_party_names, "who sent the first FIN or the RST: client, server or none")
 	NAMED("connection.role", CONN(role), role_names, "how client and server were told apart: syn, syn-ack, learned or guessed")
 	NAMED("connection.end", CONN(end), end_names, "why it was over: open (the capture ended), closed, reset, idle, evicted or reused")

@@ -1,125 +1,187 @@
 #include "lib/tcp/path.h"
 
-#include "lib/base/grow.h"
-
 #include <stdlib.h>
+#include <string.h>
 
-/* Sent and not yet acknowledged, oldest first; when the ring is full the oldest sample is lost. */
-enum { PENDING_CAP = 64 };
+/* Sent and not yet acknowledged, oldest first; when a ring is full its oldest samples are lost. */
+enum { SENT_CAP = 4096, RESENT_CAP = 64 };
 
-struct pending {
-	struct {
-		int64_t end, time_ns;
-	} slot[PENDING_CAP];
-	unsigned head, n;
-	int64_t highest;    /* end of what was sent */
-	int64_t karn_until; /* bytes below were sent twice: no sample from them */
+struct sent {
+	int64_t end, time_ns;
+	uint32_t tsval;
 };
+
+struct cu_path_pending {
+	struct sent slot[SENT_CAP];
+	struct sent resent[RESENT_CAP];
+	unsigned head, n;
+	unsigned n_resent;  /* ever */
+	int64_t highest;    /* end of what was sent */
+	int64_t karn_until; /* bytes below were sent twice */
+};
+
+/* Samples below this number say nothing of how the round trip moved. */
+enum { SLICED_FROM = 16 };
 
 void cu_path_scratch_release(struct cu_path_scratch *scratch)
 {
-	free(scratch->sample[0]);
-	free(scratch->sample[1]);
+	cu_histogram_release(&scratch->histogram[0]);
+	cu_histogram_release(&scratch->histogram[1]);
+	free(scratch->pending);
 	*scratch = (struct cu_path_scratch){0};
 }
 
-static int add_sample(struct cu_path_scratch *scratch, int dir, int64_t ns)
+/* Twice as wide slices, and the upper half of them free again. */
+static void widen(struct cu_path_side *side)
 {
-	if (ns < 0) {
-		return 0; /* the capture's clock stepped back */
+	for (int i = 0; i < CU_RTT_SLICES; i++) {
+		struct cu_rtt_slice sum = {0};
+		for (int k = 2 * i; k < 2 * i + 2 && k < CU_RTT_SLICES; k++) {
+			const struct cu_rtt_slice *part = &side->slice[k];
+			if (part->n > 0) {
+				sum.min_ns = sum.n == 0 || part->min_ns < sum.min_ns ? part->min_ns : sum.min_ns;
+				sum.max_ns = part->max_ns > sum.max_ns ? part->max_ns : sum.max_ns;
+				/* While slices fill, mean_ns is the sum. */
+				sum.mean_ns += part->mean_ns;
+				sum.n += part->n;
+			}
+		}
+		side->slice[i] = sum;
 	}
-	if (!cu_grow((void **)&scratch->sample[dir], &scratch->cap[dir], scratch->n[dir],
-	             sizeof(scratch->sample[dir][0]))) {
-		return CU_ERR_NOMEM;
-	}
-	scratch->sample[dir][scratch->n[dir]++] = ns;
-	return 0;
+	side->slice_ns *= 2;
 }
 
-static void pending_add(struct pending *pending, int64_t end, int64_t time_ns)
+/* Counts a sample into its stretch of time since the first one. */
+static void slice(struct cu_path_side *side, int64_t since_ns, int64_t rtt_ns)
 {
-	if (pending->n == PENDING_CAP) {
-		pending->head = (pending->head + 1) % PENDING_CAP;
-		pending->n--;
+	if (side->slice_ns == 0) {
+		side->slice_ns = CU_NS_PER_MS;
 	}
-	unsigned at = (pending->head + pending->n++) % PENDING_CAP;
-	pending->slot[at].end = end;
-	pending->slot[at].time_ns = time_ns;
+	since_ns = since_ns > 0 ? since_ns : 0;
+	while (since_ns / side->slice_ns >= CU_RTT_SLICES) {
+		widen(side);
+	}
+	struct cu_rtt_slice *at = &side->slice[since_ns / side->slice_ns];
+	at->min_ns = at->n == 0 || rtt_ns < at->min_ns ? rtt_ns : at->min_ns;
+	at->max_ns = rtt_ns > at->max_ns ? rtt_ns : at->max_ns;
+	at->mean_ns += rtt_ns;
+	at->n++;
 }
 
-/* Takes what ack covers; the newest of it is what the ACK answers. False when nothing gives a sample. */
-static bool pending_take(struct pending *pending, int64_t ack, int64_t *sent_ns)
+static void pending_add(struct cu_path_pending *pending, const struct cu_trace_segment *seg)
 {
-	bool found = false;
-	while (pending->n > 0 && pending->slot[pending->head].end <= ack) {
-		*sent_ns = pending->slot[pending->head].time_ns;
-		found = pending->slot[pending->head].end > pending->karn_until;
-		pending->head = (pending->head + 1) % PENDING_CAP;
+	if (pending->n == SENT_CAP) {
+		pending->head = (pending->head + 1) % SENT_CAP;
 		pending->n--;
+	}
+	pending->slot[(pending->head + pending->n++) % SENT_CAP] =
+		(struct sent){.end = seg->end, .time_ns = seg->time_ns, .tsval = seg->tsval};
+}
+
+static void pending_resent(struct cu_path_pending *pending, const struct cu_trace_segment *seg)
+{
+	if (seg->has_timestamps) {
+		pending->resent[pending->n_resent++ % RESENT_CAP] =
+			(struct sent){.end = seg->end, .time_ns = seg->time_ns, .tsval = seg->tsval};
+	}
+	if (seg->end > pending->karn_until) {
+		pending->karn_until = pending->highest;
+	}
+}
+
+/* The only copy of what ack covers that has this timestamp; NULL when there is none or more. */
+static const struct sent *find_resent(const struct cu_path_pending *pending, uint32_t tsval, int64_t ack)
+{
+	const struct sent *found = NULL;
+	unsigned n = pending->n_resent < RESENT_CAP ? pending->n_resent : RESENT_CAP;
+	for (unsigned i = 0; i < n; i++) {
+		if (pending->resent[i].tsval == tsval && pending->resent[i].end <= ack) {
+			if (found != NULL) {
+				return NULL;
+			}
+			found = &pending->resent[i];
+		}
 	}
 	return found;
 }
 
-static int compare_ns(const void *a, const void *b)
+/* Whether an ACK answers a copy that was not needed (RFC 2883): the one that answered the first may be lost. */
+static bool has_d_sack(const struct cu_trace *trace, const struct cu_trace_segment *ack)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
+	return ack->n_sack > 0 && trace->sack[ack->sack].right <= ack->ack;
 }
 
-/*
- * The element that sorting n values would put at k (Hoare's selection); they
- * are moved about. Values made to slow it down are sorted after all.
- */
-static int64_t select_ns(int64_t *v, size_t n, size_t k)
+enum taken { TAKEN_NONE, TAKEN_PLAIN, TAKEN_BY_TIMESTAMP };
+
+/* Takes what seg acknowledges, and says when that was sent which it answers. */
+static enum taken pending_take(struct cu_path_pending *pending, const struct cu_trace *trace,
+                               const struct cu_trace_segment *seg, int64_t *sent_ns)
 {
-	size_t low = 0, high = n - 1;
-	size_t budget = 8 * n; /* three rounds over all of them is what it takes as a rule */
-	while (low < high) {
-		if (budget < high - low) {
-			qsort(v, n, sizeof(*v), compare_ns);
-			break;
+	const struct sent *echoed = NULL;
+	bool plain = false, any = false;
+	unsigned n_echoed = 0;
+	while (pending->n > 0 && pending->slot[pending->head].end <= seg->ack) {
+		const struct sent *sent = &pending->slot[pending->head];
+		any = true;
+		*sent_ns = sent->time_ns;
+		plain = sent->end > pending->karn_until;
+		if (seg->has_timestamps && sent->tsval == seg->tsecr) {
+			echoed = sent;
+			n_echoed++;
 		}
-		budget -= high - low;
-		int64_t pivot = v[low + (high - low) / 2];
-		size_t i = low, j = high;
-		for (;;) {
-			while (v[i] < pivot) {
-				i++;
-			}
-			while (v[j] > pivot) {
-				j--;
-			}
-			if (i >= j) {
-				break;
-			}
-			int64_t swap = v[i];
-			v[i++] = v[j];
-			v[j--] = swap;
-		}
-		/* Up to j all are at most the pivot, behind it at least. */
-		if (k <= j) {
-			high = j;
-		} else {
-			low = j + 1;
-		}
+		pending->head = (pending->head + 1) % SENT_CAP;
+		pending->n--;
 	}
-	return v[k];
+	if (plain || !any || !seg->has_timestamps || has_d_sack(trace, seg)) {
+		return plain ? TAKEN_PLAIN : TAKEN_NONE;
+	}
+	const struct sent *resent = find_resent(pending, seg->tsecr, seg->ack);
+	if ((resent != NULL) + n_echoed != 1) {
+		return TAKEN_NONE;
+	}
+	*sent_ns = resent != NULL ? resent->time_ns : echoed->time_ns;
+	return TAKEN_BY_TIMESTAMP;
 }
 
-static void summarise(struct cu_path_scratch *scratch, int dir, struct cu_path_side *side)
+/* How it stood when the samples began, for slices and the mean. */
+struct sampler {
+	int64_t first_ns;
+	double sum_ns;
+};
+
+static bool add_sample(struct cu_path_scratch *scratch, struct cu_path *path, struct sampler *sampler, int dir,
+                       int64_t sent_ns, int64_t rtt_ns)
 {
-	size_t n = scratch->n[dir];
-	side->n_samples = n;
-	if (n == 0) {
+	if (rtt_ns < 0) {
+		return true; /* the capture's clock stepped back */
+	}
+	if (scratch->histogram[dir].n == 0) {
+		sampler->first_ns = sent_ns;
+	}
+	sampler->sum_ns += (double)rtt_ns;
+	slice(&path->side[dir], sent_ns - sampler->first_ns, rtt_ns);
+	return cu_histogram_add(&scratch->histogram[dir], rtt_ns);
+}
+
+static void summarise(const struct cu_histogram *histogram, const struct sampler *sampler, struct cu_path_side *side)
+{
+	side->n_samples = (size_t)histogram->n;
+	if (histogram->n < SLICED_FROM) {
+		side->slice_ns = 0;
+		memset(side->slice, 0, sizeof(side->slice));
+	}
+	for (int i = 0; i < CU_RTT_SLICES && side->slice_ns != 0; i++) {
+		side->slice[i].mean_ns /= side->slice[i].n > 0 ? (int64_t)side->slice[i].n : 1;
+	}
+	if (histogram->n == 0) {
 		return;
 	}
-	int64_t *sample = scratch->sample[dir];
-	side->min_ns = side->max_ns = sample[0];
-	for (size_t i = 1; i < n; i++) {
-		side->min_ns = sample[i] < side->min_ns ? sample[i] : side->min_ns;
-		side->max_ns = sample[i] > side->max_ns ? sample[i] : side->max_ns;
-	}
-	side->median_ns = select_ns(sample, n, n / 2);
+	side->min_ns = histogram->min_ns;
+	side->max_ns = histogram->max_ns;
+	side->mean_ns = (int64_t)(sampler->sum_ns / (double)histogram->n);
+	side->median_ns = cu_histogram_quantile(histogram, 0.5);
+	side->p90_ns = cu_histogram_quantile(histogram, 0.9);
+	side->p99_ns = cu_histogram_quantile(histogram, 0.99);
 }
 
 enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
@@ -135,27 +197,36 @@ enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)
 {
-	struct pending pending[2];
-	for (int dir = 0; dir < 2; dir++) { /* the slots are 2 KiB that need no zeros */
-		pending[dir].head = pending[dir].n = 0;
-		pending[dir].highest = -1;
-		pending[dir].karn_until = 0;
-	}
+	struct sampler sampler[2] = {{0}};
 	int64_t syn_ns = -1;
 
 	*path = (struct cu_path){0};
-	scratch->n[0] = scratch->n[1] = 0;
+	if (scratch->pending == NULL) {
+		scratch->pending = calloc(2, sizeof(*scratch->pending));
+		if (scratch->pending == NULL) {
+			return CU_ERR_NOMEM;
+		}
+	}
+	struct cu_path_pending *pending = scratch->pending;
+	for (int dir = 0; dir < 2; dir++) {
+		cu_histogram_clear(&scratch->histogram[dir]);
+		pending[dir].head = pending[dir].n = pending[dir].n_resent = 0;
+		pending[dir].highest = -1;
+		pending[dir].karn_until = 0;
+	}
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
-		struct pending *out = &pending[seg->dir], *back = &pending[!seg->dir];
+		struct cu_path_pending *out = &pending[seg->dir], *back = &pending[!seg->dir];
 		if (seg->ack >= 0) {
-			int64_t sent_ns;
-			if (pending_take(back, seg->ack, &sent_ns)) {
+			int64_t sent_ns = 0;
+			enum taken taken = pending_take(back, trace, seg, &sent_ns);
+			if (taken != TAKEN_NONE) {
 				int64_t rtt = seg->time_ns - sent_ns;
-				if (add_sample(scratch, !seg->dir, rtt) != 0) {
+				path->side[!seg->dir].n_by_timestamp += taken == TAKEN_BY_TIMESTAMP;
+				if (!add_sample(scratch, path, &sampler[!seg->dir], !seg->dir, sent_ns, rtt)) {
 					return CU_ERR_NOMEM;
 				}
 				/* The first sample of a connection with its SYN is the handshake's. */
@@ -175,14 +246,14 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 			continue;
 		}
 		if (seg->seq >= out->highest) {
-			pending_add(out, seg->end, seg->time_ns);
+			pending_add(out, seg);
 			out->highest = seg->end;
-		} else if (seg->end > out->karn_until) {
-			out->karn_until = out->highest;
+		} else {
+			pending_resent(out, seg);
 		}
 	}
 	for (int dir = 0; dir < 2; dir++) {
-		summarise(scratch, dir, &path->side[dir]);
+		summarise(&scratch->histogram[dir], &sampler[dir], &path->side[dir]);
 	}
 	path->server_known = path->side[CU_C2S].n_samples > 0;
 	path->client_known = path->side[CU_S2C].n_samples > 0;

@@ -5,13 +5,18 @@
 #ifndef CU_TCP_PATH_H
 #define CU_TCP_PATH_H
 
+#include "lib/base/histogram.h"
 #include "lib/tcp/trace.h"
 
 /* Round trips from the vantage point to the receiver of a direction and back. */
 struct cu_path_side {
 	size_t n_samples;
-	int64_t min_ns, median_ns, max_ns; /* meaningful when n_samples > 0 */
+	size_t n_by_timestamp;             /* of them, those that Karn's rule would have left out */
+	int64_t min_ns, mean_ns, max_ns;   /* exact; meaningful when n_samples > 0 */
+	int64_t median_ns, p90_ns, p99_ns; /* to 1/64 of themselves */
 	int64_t handshake_ns;              /* the handshake's own sample; 0 none */
+	int64_t slice_ns;                  /* width of each slice; 0 too few samples */
+	struct cu_rtt_slice slice[CU_RTT_SLICES];
 };
 
 struct cu_path {
@@ -23,17 +28,17 @@ struct cu_path {
 	bool server_known, client_known;
 };
 
-/* Storage of samples, kept between connections. {0} is empty. */
+/* Storage of samples, kept between connections; it does not grow with their length. {0} is empty. */
 struct cu_path_scratch {
-	int64_t *sample[2];
-	size_t cap[2];
-	size_t n[2];
+	struct cu_histogram histogram[2];
+	struct cu_path_pending *pending; /* two */
 };
 void cu_path_scratch_release(struct cu_path_scratch *scratch);
 
 /*
  * Measures a marked trace. Samples are taken with Karn's rule (RFC 6298
- * section 3): none from bytes that were sent twice. 0 or CU_ERR_NOMEM.
+ * section 3): none from bytes that were sent twice, unless the ACK's timestamp
+ * says which copy it answers (RFC 7323 section 4.1). 0 or CU_ERR_NOMEM.
  */
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path);
 

@@ -2,8 +2,8 @@
  * What reports are put together from: marked text, tables, heaps, histograms,
  * JSON strings, instants, frames.
  */
+#include "lib/base/histogram.h"
 #include "lib/report/frames.h"
-#include "lib/report/histogram.h"
 #include "lib/report/json_write.h"
 #include "lib/report/term.h"
 #include "lib/report/text_table.h"

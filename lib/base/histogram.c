@@ -1,4 +1,4 @@
-#include "lib/report/histogram.h"
+#include "lib/base/histogram.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,13 @@ void cu_histogram_release(struct cu_histogram *histogram)
 {
 	free(histogram->bucket);
 	*histogram = (struct cu_histogram){0};
+}
+
+void cu_histogram_clear(struct cu_histogram *histogram)
+{
+	histogram->n_buckets = 0;
+	histogram->n = 0;
+	histogram->min_ns = histogram->max_ns = 0;
 }
 
 uint32_t cu_histogram_index(uint64_t ns)

@@ -6,8 +6,8 @@
  * Buckets are the same everywhere: histograms of parts add up to that of the
  * whole. Only buckets with something in them take room.
  */
-#ifndef CU_REPORT_HISTOGRAM_H
-#define CU_REPORT_HISTOGRAM_H
+#ifndef CU_BASE_HISTOGRAM_H
+#define CU_BASE_HISTOGRAM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +29,9 @@ struct cu_histogram {
 
 /* {0} is an empty histogram. */
 void cu_histogram_release(struct cu_histogram *histogram);
+
+/* Empties it and keeps its room. */
+void cu_histogram_clear(struct cu_histogram *histogram);
 
 /* Counts a duration; negative ones count as 0. False when memory ran out. */
 bool cu_histogram_add(struct cu_histogram *histogram, int64_t ns);

@@ -1,0 +1,463 @@
+/* Gaps, the pattern of losses, round trips, windows and endings, as a connection has them. */
+#include "lib/tcp/ending.h"
+#include "lib/tcp/gaps.h"
+#include "lib/tcp/window.h"
+#include "tests/unit/talk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+enum { ACK = CU_TCP_ACK, PSH = CU_TCP_PSH | CU_TCP_ACK, SEG = TALK_MSS };
+
+#define US CU_NS_PER_US
+
+static struct cu_gaps find_gaps(const struct talk *talk, int dir)
+{
+	struct cu_gaps gaps = {0};
+	assert_int_equal(cu_gaps_find(&gaps, &talk->trace, &talk->delivery[dir], dir), 0);
+	return gaps;
+}
+
+static uint32_t at(unsigned n)
+{
+	return 1 + n * SEG;
+}
+
+/* A duplicate ACK at ack with a block behind the gap; relative numbers are the server's. */
+static void add_sack(struct talk *talk, int64_t time_us, uint32_t ack, uint32_t left, uint32_t right)
+{
+	struct cu_segment *seg = talk_add(talk, time_us, CU_C2S, ACK, 1, ack, 0);
+	seg->n_sack = 1;
+	seg->sack[0][0] = 1000 + left;
+	seg->sack[0][1] = 1000 + right;
+}
+
+/* The server sends ten segments; 3 to 5 do not pass the vantage point and are sent again 80 ms later. */
+static void lose_a_run(struct talk *talk)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 30000, 10000);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 30000;
+	for (unsigned n = 0; n < 10; n++) {
+		if (n < 3 || n > 5) {
+			talk_add(talk, t + n, CU_S2C, ACK, at(n), 101, SEG);
+		}
+	}
+	talk_add(talk, t + 10000, CU_C2S, ACK, 101, at(3), 0);
+	for (unsigned n = 6; n < 10; n++) {
+		add_sack(talk, t + 10000 + n, at(3), at(6), at(n + 1));
+	}
+	for (unsigned n = 3; n <= 5; n++) {
+		talk_add(talk, t + 80000 + n, CU_S2C, ACK, at(n), 101, SEG);
+	}
+	talk_add(talk, t + 90010, CU_C2S, ACK, 101, at(10), 0);
+	for (size_t i = 0; i < talk->n; i++) {
+		/* Sequence numbers of the client after its request. */
+		if (talk->segment[i].dir == CU_C2S && talk->segment[i].n_sack > 0) {
+			talk->segment[i].seq += 100;
+		}
+	}
+	talk_analyse(talk);
+}
+
+static void test_gaps_tell_what_reported_and_filled_them(void **state)
+{
+	(void)state;
+	struct talk talk;
+	lose_a_run(&talk);
+	struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+	assert_int_equal(gaps.n, 1);
+	const struct cu_gap *gap = &gaps.item[0];
+	assert_int_equal(gap->side, CU_LOSS_BEFORE);
+	assert_int_equal(gap->rel_seq, at(3));
+	assert_int_equal(gap->n_bytes, 3 * SEG);
+	assert_int_equal(gap->n_segments, 3);
+	assert_int_equal(gap->frame, 8); /* segment 6, the first behind it */
+	assert_int_equal(gap->n_dup_acks, 4);
+	assert_int_equal(gap->first_dup_frame, 13);
+	assert_int_equal(gap->last_dup_frame, 16);
+	assert_int_equal(gap->sack_frame, 13);
+	assert_int_equal(gap->sack_left, at(6));
+	assert_int_equal(gap->sack_right, at(10));
+	assert_int_equal(gap->n_fills, 3);
+	assert_int_equal(gap->first_fill_frame, 17);
+	assert_int_equal(gap->fill_frame, 19);
+	assert_int_equal(gap->first_fill_ns, (80003 - 6) * US);
+	assert_int_equal(gap->filled_ns, (80005 - 6) * US);
+	cu_gaps_release(&gaps);
+	talk_release(&talk);
+}
+
+static void test_gaps_of_33_segments(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[0].syn.mss = talk.connection.side[1].syn.mss = 1460;
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_S2C, ACK, 1, 1, 1460);
+	talk_add(&talk, t + 1, CU_S2C, ACK, 1461 + 48180, 1, 1460);
+	talk_analyse(&talk);
+	struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+	assert_int_equal(gaps.n, 1);
+	assert_int_equal(gaps.item[0].n_bytes, 48180);
+	assert_int_equal(gaps.item[0].n_segments, 33);
+	assert_int_equal(gaps.item[0].side, CU_LOSS_NONE); /* never filled, never acknowledged */
+	assert_int_equal(gaps.item[0].fill_frame, 0);
+	cu_gaps_release(&gaps);
+	talk_release(&talk);
+}
+
+/* Seen, then lost behind the vantage point: no hole in the capture, a gap all the same. */
+static void test_gaps_behind_the_vantage_point(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, ACK, at(0), 1, SEG);
+	talk_add(&talk, t + 1, CU_C2S, ACK, at(1), 1, SEG);
+	talk_add(&talk, t + 2, CU_C2S, ACK, at(2), 1, SEG);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, at(0), 0);
+	talk_add(&talk, t + 300000, CU_C2S, ACK, at(0), 1, SEG);
+	talk_add(&talk, t + 300001, CU_C2S, ACK, at(1), 1, SEG);
+	talk_add(&talk, t + 330001, CU_S2C, ACK, 1, at(3), 0);
+	talk_analyse(&talk);
+	struct cu_gaps gaps = find_gaps(&talk, CU_C2S);
+	assert_int_equal(gaps.n, 1);
+	assert_int_equal(gaps.item[0].side, CU_LOSS_AFTER);
+	assert_int_equal(gaps.item[0].n_bytes, 2 * SEG);
+	assert_int_equal(gaps.item[0].frame, 4);
+	assert_int_equal(gaps.item[0].n_fills, 2);
+	assert_int_equal(gaps.item[0].filled_ns, 300001 * US);
+	cu_gaps_release(&gaps);
+	talk_release(&talk);
+}
+
+static void test_gaps_the_capture_lacks(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 0);
+	talk_add(&talk, t, CU_S2C, ACK, at(0), 1, SEG);
+	talk_add(&talk, t + 100, CU_S2C, ACK, at(3), 1, SEG);
+	talk_add(&talk, t + 200, CU_C2S, ACK, 1, at(4), 0);
+	talk_analyse(&talk);
+	struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+	assert_int_equal(gaps.n, 1);
+	assert_int_equal(gaps.item[0].side, CU_LOSS_CAPTURE);
+	assert_int_equal(gaps.item[0].n_fills, 0);
+	struct cu_loss_runs runs = cu_loss_runs_count(&talk.trace, &talk.delivery[CU_S2C], CU_S2C);
+	assert_int_equal(runs.n_lost, 0);
+	cu_gaps_release(&gaps);
+	talk_release(&talk);
+}
+
+/* Each letter a segment of the server: '.' seen, 'x' lost before the vantage point and sent again at the end. */
+static struct cu_loss_runs count_runs(const char *pattern)
+{
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	unsigned n = 0;
+	for (; pattern[n] != '\0'; n++) {
+		if (pattern[n] == '.') {
+			talk_add(&talk, t + n, CU_S2C, ACK, at(n), 1, SEG);
+		}
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (pattern[i] == 'x') {
+			talk_add(&talk, t + 100000 + i, CU_S2C, ACK, at(i), 1, SEG);
+		}
+	}
+	talk_analyse(&talk);
+	struct cu_loss_runs runs = cu_loss_runs_count(&talk.trace, &talk.delivery[CU_S2C], CU_S2C);
+	assert_int_equal(runs.n_segments, n);
+	talk_release(&talk);
+	return runs;
+}
+
+static void test_loss_runs_count_by_hand(void **state)
+{
+	(void)state;
+	/* Steps: delivered to delivered 6, to lost 2; lost to lost 3, to delivered 2. */
+	struct cu_loss_runs runs = count_runs("...xx...xxx...");
+	assert_int_equal(runs.n_lost, 5);
+	assert_int_equal(runs.n_runs, 2);
+	assert_int_equal(runs.longest, 3);
+	assert_int_equal(runs.enter_ppm, 250000);
+	assert_int_equal(runs.leave_ppm, 400000);
+}
+
+static void test_loss_runs_say_the_word_only_with_figures(void **state)
+{
+	static const struct {
+		const char *pattern;
+		enum cu_loss_pattern word;
+	} cases[] = {
+		/* A full buffer. */
+		{"........................xxxxxxxxxx........................", CU_PATTERN_RUNS},
+		{"..........xxxx...............xxxxx.............xxx........", CU_PATTERN_RUNS},
+		/* The link. */
+		{"....x.......x..x.......x......x.........x....x............", CU_PATTERN_SCATTERED},
+		/* Too few to tell, though two stand together. */
+		{"....x..........................................x..........", CU_PATTERN_NONE},
+		{"....xx....................................................", CU_PATTERN_NONE},
+		/* Every other one: pairs by chance, where half is lost. */
+		{".xx.x.xxx..x.xx.x...xx.x.x..xx..", CU_PATTERN_NONE},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(count_runs(cases[i].pattern).pattern, cases[i].word);
+	}
+}
+
+static void test_path_timestamp_tells_which_copy_was_answered(void **state)
+{
+	static const struct {
+		uint32_t echo;
+		int64_t rtt_us;
+	} cases[] = {{500, 235000}, {700, 35000}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		struct cu_segment *first = talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		struct cu_segment *second = talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+		struct cu_segment *ack = talk_add(&talk, t + 235000, CU_S2C, ACK, 1, 101, 0);
+		first->has_timestamps = second->has_timestamps = ack->has_timestamps = true;
+		first->tsval = 500;
+		second->tsval = 700;
+		ack->tsecr = cases[i].echo;
+		talk_analyse(&talk);
+		assert_int_equal(talk.path.side[CU_C2S].n_samples, 2);
+		assert_int_equal(talk.path.side[CU_C2S].n_by_timestamp, 1);
+		assert_int_equal(talk.path.side[CU_C2S].max_ns, cases[i].rtt_us * US);
+		talk_release(&talk);
+	}
+}
+
+/* The ACK of the first copy was lost: what answers the second says nothing of either's round trip. */
+static void test_path_takes_no_sample_from_a_d_sack(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	struct cu_segment *first = talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	struct cu_segment *second = talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+	struct cu_segment *ack = talk_add(&talk, t + 235000, CU_S2C, ACK, 1, 101, 0);
+	first->has_timestamps = second->has_timestamps = ack->has_timestamps = true;
+	first->tsval = ack->tsecr = 500;
+	second->tsval = 700;
+	ack->n_sack = 1;
+	ack->sack[0][0] = 0xfffff000 + 1;
+	ack->sack[0][1] = 0xfffff000 + 101;
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.side[CU_C2S].n_samples, 1);
+	talk_release(&talk);
+}
+
+/* The queue grows with each of a hundred segments, and the slices show it. */
+static void test_path_shows_how_the_round_trip_moved(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	for (unsigned n = 0; n < 100; n++) {
+		talk_add(&talk, t + n * 200000, CU_C2S, PSH, 1 + n, 1, 1);
+		talk_add(&talk, t + n * 200000 + 30000 + n * 1000, CU_S2C, ACK, 1, 2 + n, 0);
+	}
+	talk_analyse(&talk);
+	const struct cu_path_side *side = &talk.path.side[CU_C2S];
+	assert_int_equal(side->n_samples, 101);
+	assert_int_equal(side->min_ns, 30000 * US);
+	assert_int_equal(side->max_ns, 129000 * US);
+	assert_in_range(side->median_ns, 78000 * US, 82000 * US);
+	assert_in_range(side->p90_ns, 117000 * US, 122000 * US);
+	assert_in_range(side->p99_ns, 126000 * US, 129000 * US);
+	uint64_t n = 0;
+	int64_t before = 0;
+	for (int i = 0; i < CU_RTT_SLICES && side->slice[i].n > 0; i++) {
+		assert_true(side->slice[i].min_ns >= before);
+		assert_true(side->slice[i].mean_ns >= side->slice[i].min_ns);
+		assert_true(side->slice[i].mean_ns <= side->slice[i].max_ns);
+		before = side->slice[i].min_ns;
+		n += side->slice[i].n;
+	}
+	assert_int_equal(n, 101);
+	assert_true(before > 60000 * US);
+	talk_release(&talk);
+}
+
+/* A sender that fills a window of four segments each round trip, seen near either end. */
+static void test_window_too_small_for_the_path(void **state)
+{
+	static const struct {
+		int64_t server_us, client_us;
+		uint16_t window;
+		bool small;
+	} cases[] = {
+		{40000, 0, 4 * SEG, true},
+		{0, 40000, 4 * SEG, true}, /* at the sender */
+		{40000, 0, 60000, false},
+		{200, 0, 4 * SEG, false}, /* no path to speak of */
+	};
+	(void)state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, cases[c].server_us, cases[c].client_us);
+		talk.segment[2].window = cases[c].window;
+		int64_t round = cases[c].server_us + cases[c].client_us;
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = cases[c].window;
+		t += cases[c].server_us;
+		for (unsigned n = 0; n < 40; n += 4) {
+			for (unsigned i = 0; i < 4; i++) {
+				talk_add(&talk, t + i, CU_S2C, ACK, at(n + i), 101, SEG);
+			}
+			talk_add(&talk, t + 3 + cases[c].client_us, CU_C2S, ACK, 101, at(n + 4), 0)->window =
+				cases[c].window;
+			t += round + 10;
+		}
+		talk_analyse(&talk);
+		struct cu_window_use use = cu_window_measure(&talk.trace, &talk.delivery[CU_S2C], &talk.path, CU_S2C);
+		assert_int_equal(use.small, cases[c].small);
+		assert_int_equal(use.max_bytes, cases[c].window);
+		assert_int_equal(use.min_bytes, cases[c].window);
+		assert_int_equal(use.flight_max_bytes, 4 * SEG);
+		assert_int_equal(use.n_sent, 40);
+		talk_release(&talk);
+	}
+}
+
+static struct cu_analysis find_ending(struct talk *talk, unsigned completeness)
+{
+	struct cu_analysis analysis = {.completeness = (uint8_t)completeness};
+	talk_analyse(talk);
+	cu_ending_find(&talk->trace, &talk->path, &analysis);
+	talk_release(talk);
+	return analysis;
+}
+
+enum { SHAKEN = CU_SEEN_SYN | CU_SEEN_SYN_ACK | CU_SEEN_ACK };
+
+static void test_ending_closed_port(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[CU_S2C].has_syn = false;
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 20000, CU_S2C, CU_TCP_RST | ACK, 0, 1, 0);
+	struct cu_analysis analysis = find_ending(&talk, CU_SEEN_SYN | CU_SEEN_RST);
+	assert_int_equal(analysis.close, CU_CLOSE_REFUSED);
+	assert_int_equal(analysis.reset, CU_RESET_CLOSED_PORT);
+	assert_int_equal(analysis.reset_by, CU_PARTY_SERVER);
+}
+
+static void test_ending_half_open(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 20000, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 1020000, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0);
+	assert_int_equal(find_ending(&talk, CU_SEEN_SYN | CU_SEEN_SYN_ACK).close, CU_CLOSE_HALF_OPEN);
+}
+
+static void test_ending_tells_resets_apart(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned server_flags; /* of its answer's last segment */
+		bool more_data;        /* the client sends again */
+		int64_t wait_us;       /* until the RST */
+		unsigned rst_flags;
+		enum cu_reset_kind kind;
+	} cases[] = {
+		{"gives up", PSH, false, 500000, CU_TCP_RST | ACK, CU_RESET_ABORT},
+		{"after a silence", PSH, false, 60000000, CU_TCP_RST | ACK, CU_RESET_IDLE},
+		{"has unread data", PSH, true, 100, CU_TCP_RST | ACK, CU_RESET_ON_DATA},
+		{"had closed", CU_TCP_FIN | ACK, true, 100, CU_TCP_RST, CU_RESET_ON_DATA},
+		{"forgot the connection", PSH, true, 100, CU_TCP_RST, CU_RESET_NO_STATE},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 100, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 200, CU_S2C, cases[i].server_flags, 1, 101, 50);
+		uint32_t end = cases[i].server_flags & CU_TCP_FIN ? 52 : 51;
+		talk_add(&talk, t + 10200, CU_C2S, ACK, 101, end, 0);
+		t += 10300;
+		if (cases[i].more_data) {
+			talk_add(&talk, t, CU_C2S, PSH, 101, end, 100);
+		}
+		talk_add(&talk, t + cases[i].wait_us, CU_S2C, cases[i].rst_flags, end, 101, 0);
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_DATA | CU_SEEN_RST);
+		if (analysis.reset != cases[i].kind) {
+			fail_msg("%s: %s", cases[i].what, cu_reset_name(analysis.reset));
+		}
+		assert_int_equal(analysis.close, CU_CLOSE_ABORTIVE);
+		assert_int_equal(analysis.reset_by, CU_PARTY_SERVER);
+	}
+}
+
+static void test_ending_by_a_device_on_the_path(void **state)
+{
+	static const struct {
+		uint8_t usual, rst;
+		enum cu_party by;
+	} cases[] = {
+		{52, 52, CU_PARTY_SERVER},   {52, 51, CU_PARTY_SERVER}, /* a route that moved */
+		{52, 61, CU_PARTY_NETWORK},                             /* nearer than the server */
+		{52, 240, CU_PARTY_NETWORK},                            /* 15 hops from 255, and not 12 */
+		{52, 243, CU_PARTY_SERVER},                             /* as far, only from another initial TTL */
+		{64, 255, CU_PARTY_SERVER},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+		for (size_t s = 0; s < talk.n; s++) {
+			talk.segment[s].ttl = talk.segment[s].dir == CU_S2C ? cases[i].usual : 64;
+		}
+		talk_add(&talk, t + 40000, CU_S2C, CU_TCP_RST, 1, 101, 0)->ttl = cases[i].rst;
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_DATA | CU_SEEN_RST);
+		assert_int_equal(analysis.reset_by, cases[i].by);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_gaps_tell_what_reported_and_filled_them),
+		cmocka_unit_test(test_gaps_of_33_segments),
+		cmocka_unit_test(test_gaps_behind_the_vantage_point),
+		cmocka_unit_test(test_gaps_the_capture_lacks),
+		cmocka_unit_test(test_loss_runs_count_by_hand),
+		cmocka_unit_test(test_loss_runs_say_the_word_only_with_figures),
+		cmocka_unit_test(test_path_timestamp_tells_which_copy_was_answered),
+		cmocka_unit_test(test_path_takes_no_sample_from_a_d_sack),
+		cmocka_unit_test(test_path_shows_how_the_round_trip_moved),
+		cmocka_unit_test(test_window_too_small_for_the_path),
+		cmocka_unit_test(test_ending_closed_port),
+		cmocka_unit_test(test_ending_half_open),
+		cmocka_unit_test(test_ending_tells_resets_apart),
+		cmocka_unit_test(test_ending_by_a_device_on_the_path),
+	};
+	return cmocka_run_group_tests_name("loss", tests, NULL, NULL);
+}
