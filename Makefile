@@ -136,12 +136,12 @@ check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what the
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check
 
-fuzz: ## fuzz each parser for FUZZ_SECONDS (60), from its corpus
+fuzz: ## fuzz each parser for TIME seconds (60), from its corpus
 	$(MAKE) BUILD=fuzz fuzz-build
 	for name in $(patsubst fuzz_%,%,$(notdir $(fuzzers))); do mkdir -p build/fuzz/corpus/$$name; \
-		build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/$$name- \
+		build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(TIME) -artifact_prefix=build/fuzz/$$name- \
 			build/fuzz/corpus/$$name tests/corpus/$$name || exit 1; done
-FUZZ_SECONDS = 60
+TIME = 60
 .PHONY: fuzz-build
 fuzz-build: $(fuzzers)
 

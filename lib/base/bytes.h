@@ -99,8 +99,11 @@ struct cu_cursor {
 
 static inline struct cu_cursor cu_cursor_make(const void *data, size_t len)
 {
-	const uint8_t *p = data;
-	return (struct cu_cursor){.pos = p, .end = p + len, .failed = false};
+	struct cu_cursor cur = {.pos = data, .end = data, .failed = false};
+	if (len > 0) { /* NULL may be empty */
+		cur.end += len;
+	}
+	return cur;
 }
 
 static inline size_t cu_cursor_left(const struct cu_cursor *cur)

@@ -84,8 +84,8 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	struct syn_copies syn =
 		find_syn(account, CU_C2S, answer.seen ? &trace->segment[answer.first_seg] : end, path->server_rtt_ns);
 
-	if (!syn.seen) {
-		return false;
+	if (!syn.seen || end_ns < syn.first_ns || (answer.seen && answer.first_ns < syn.first_ns)) {
+		return false; /* or the capture's clock stepped back */
 	}
 	transaction->start_ns = syn.first_ns - transaction->client_distance_ns;
 	transaction->request.first_frame = cu_account_frame(account, syn.first_seg);

@@ -299,7 +299,7 @@ static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_
 		}
 	} else if (stored_len != raw_len) {
 		return damaged_block(reader, "stored and raw length differ");
-	} else {
+	} else if (raw_len > 0) {
 		memcpy(reader->raw.data, stored, raw_len);
 	}
 	reader->records = cu_cursor_make(reader->raw.data, raw_len);

@@ -38,7 +38,9 @@ void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
 		i += n;
 		from = i;
 	}
-	cu_put(buf, data + from, len - from);
+	if (from < len) {
+		cu_put(buf, data + from, len - from);
+	}
 	CU_PUT(buf, "\"");
 }
 

@@ -151,7 +151,7 @@ static int add_lost(struct cu_gaps *gaps, const struct cu_trace *trace, const st
 
 int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struct cu_delivery *delivery, int dir)
 {
-	const struct cu_piece *all = delivery->piece + delivery->n_pieces;
+	const struct cu_piece *all = delivery->n_pieces > 0 ? &delivery->piece[delivery->n_pieces] : delivery->piece;
 	int64_t at = delivery->n_pieces > 0 ? delivery->piece[0].start : 0;
 	size_t h = 0;
 	int err = 0;

@@ -461,6 +461,22 @@ static void test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_seco
 	talk_release(&talk);
 }
 
+static void test_ledger_a_clock_that_steps_back_measures_nothing(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 900000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 100000, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+	talk_add(&talk, 901000, CU_C2S, ACK, 1, 1, 0);
+	talk_analyse(&talk);
+	struct cu_case known = {.trace = &talk.trace, .path = &talk.path, .delivery = talk.delivery};
+	struct cu_transaction transaction;
+	assert_int_equal(talk.exchanges.n, 1);
+	assert_false(cu_ledger_fill(&known, &talk.exchanges.item[0], &transaction));
+	talk_release(&talk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +502,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),
+		cmocka_unit_test(test_ledger_a_clock_that_steps_back_measures_nothing),
 	};
 	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }

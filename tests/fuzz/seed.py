@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Makes the first inputs of the fuzz targets, in tests/corpus/, from samples/: seed.py build/release"""
+import pathlib
+import struct
+import subprocess
+import sys
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+CORPUS = TOP / "tests" / "corpus"
+SMALL = ("request-lost", "server-thinks", "reference", "syn-lost")
+HEADER, BLOCK = 20, 20  # bytes of a stream's header and of a block's, flowrec(5)
+
+
+def put(target, name, data):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def records(stream):
+    """The records of a stream without compression, as fuzz_records takes them."""
+    at = HEADER + struct.unpack_from("<I", stream, 12)[0]
+    found = b""
+    while at < len(stream) and stream[at] == 1:
+        stored = struct.unpack_from("<I", stream, at + 12)[0]
+        block, at = stream[at + BLOCK:at + BLOCK + stored], at + BLOCK + stored
+        place = 0
+        while place < len(block):
+            kind, place = varint(block, place)
+            length, place = varint(block, place)
+            found += bytes([kind]) + struct.pack("<H", length) + block[place:place + length]
+            place += length
+    return found
+
+
+def frames(capture):
+    """(link type, captured bytes, bytes on the wire) of a little-endian pcap."""
+    link, at = struct.unpack_from("<H", capture, 20)[0], 24
+    while at < len(capture):
+        captured, length = struct.unpack_from("<II", capture, at + 8)
+        yield link, capture[at + 16:at + 16 + captured], length
+        at += 16 + captured
+
+
+def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
+
+    def stage(name, data):
+        command = [build / "libexec" / "culprit" / name, "--no-compress"]
+        return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+    for name in SMALL:
+        capture = (TOP / "samples" / f"{name}.pcap").read_bytes()
+        flows = stage("flowify", capture)
+        judged = stage("classify", stage("analyze", flows))
+        for target in ("capture", "pipeline"):
+            put(target, f"{name}.pcap", capture)
+            put(target, f"{name}.pcap.zst", subprocess.run(["zstd", "-q"], input=capture, capture_output=True, check=True).stdout)
+        for number, (link, data, length) in enumerate(frames(capture)):
+            if number < 4:
+                put("packet", f"{name}.{number}", struct.pack("<HH", link, length - len(data)) + data)
+        for suffix, stream in ((".flows", flows), (".judged", judged)):
+            put("flowrec", name + suffix, stream)
+            put("records", name + suffix, records(stream))
+
+
+if __name__ == "__main__":
+    main()
