@@ -119,7 +119,7 @@ static int append(struct cu_track *track, struct cu_flow *flow, const struct cu_
 	if (flow->n_pending++ == 0) {
 		cu_list_append(&track->table, CU_LIST_PENDING, flow);
 	}
-	if (spool->cap - spool->len >= CU_SEGMENT_ENCODED_CAP) {
+	if ((size_t)(spool->cap - spool->len) >= cu_segment_encoded_cap(segment)) {
 		size_t len = cu_timeline_encode(&flow->state, segment, spool->data + spool->len);
 		spool->len = (uint16_t)(spool->len + len);
 		return 0;

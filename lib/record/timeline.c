@@ -97,8 +97,9 @@ static void get_first(struct cu_timeline_state *state, unsigned dir)
 }
 
 /* What the first byte announces, but for what few segments have. */
-static inline uint8_t *put_usual(struct cu_timeline_dir *dir, const struct cu_timeline_dir *other, unsigned head,
-                                 const struct cu_segment *segment, uint8_t *p)
+static inline __attribute__((always_inline)) uint8_t *put_usual(struct cu_timeline_dir *dir,
+                                                                const struct cu_timeline_dir *other, unsigned head,
+                                                                const struct cu_segment *segment, uint8_t *p)
 {
 	if ((head & ACK_ALL) == LEN_EXPLICIT) {
 		p += cu_put_varint(p, segment->len);

@@ -63,11 +63,17 @@ struct cu_timeline_state {
 	struct cu_timeline_start start;
 };
 
-/* No segment takes more bytes than this. */
-enum { CU_SEGMENT_ENCODED_CAP = 256 };
+/* No segment takes more bytes than this; and this, when it has no hint, no SACK block, and is no ICMP error. */
+enum { CU_SEGMENT_ENCODED_CAP = 256, CU_SEGMENT_USUAL_CAP = 64 };
+
+static inline size_t cu_segment_encoded_cap(const struct cu_segment *segment)
+{
+	bool usual = segment->hint.kind == CU_HINT_NONE && segment->n_sack == 0 && !segment->icmp;
+	return usual ? CU_SEGMENT_USUAL_CAP : CU_SEGMENT_ENCODED_CAP;
+}
 
 /*
- * Encodes a segment at p, which has room for CU_SEGMENT_ENCODED_CAP bytes,
+ * Encodes a segment at p, which has room for cu_segment_encoded_cap bytes,
  * and returns how many it took.
  */
 size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct cu_segment *restrict segment,
