@@ -51,7 +51,8 @@ int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *he
 
 /*
  * Adds a record of len payload bytes. After an error every later add returns
- * it again. CU_ERR_CLOSED when the other end of a pipe is gone.
+ * it again. CU_ERR_CLOSED when the other end of a pipe is gone. Blocks are
+ * compressed and written by another thread: an error may show a block later.
  */
 int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, size_t len);
 
@@ -61,6 +62,7 @@ int cu_writer_flush(struct cu_writer *writer);
 /* Writes the trailer of the stream begun by the last header. */
 int cu_writer_finish(struct cu_writer *writer);
 
+/* Of what was written; after finish or flush. */
 uint64_t cu_writer_n_bytes(const struct cu_writer *writer);
 const struct cu_fault *cu_writer_fault(const struct cu_writer *writer);
 /* Frees; writes nothing. */

@@ -1,16 +1,13 @@
 #include "lib/record/stream.h"
 
 #include "lib/base/hash.h"
-#include "lib/record/format.h"
+#include "lib/record/blocks.h"
 #include "lib/record/record.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-#include <zstd.h>
 
 enum {
 	BLOCK_AIM = 256 << 10, /* a block is written when it holds this much, so that pipelines start early */
@@ -19,14 +16,12 @@ enum {
 };
 
 struct cu_writer {
-	int fd;
-	struct cu_writer_config config;
 	struct cu_fault fault;
-	struct cu_buf block;  /* records of the block begun */
-	struct cu_buf stored; /* compressed, or the header being made */
+	struct cu_buf block; /* records of the block begun */
+	struct cu_buf head;  /* the header being made */
 	uint32_t n_block_records;
-	uint64_t n_blocks, n_records, n_bytes;
-	ZSTD_CCtx *zstd;
+	uint64_t n_blocks, n_records;
+	struct cu_blocks blocks;
 };
 
 const char *cu_record_kind_name(unsigned kind)
@@ -52,15 +47,9 @@ int cu_writer_open(struct cu_writer **writer, int fd, const struct cu_writer_con
 	if (new == NULL) {
 		return CU_ERR_NOMEM;
 	}
-	new->fd = fd;
-	new->config = *config;
-	if (!config->no_compress) {
-		new->zstd = ZSTD_createCCtx();
-		if (new->zstd == NULL) {
-			free(new);
-			return CU_ERR_NOMEM;
-		}
-		ZSTD_CCtx_setParameter(new->zstd, ZSTD_c_compressionLevel, 1);
+	if (cu_blocks_init(&new->blocks, fd, !config->no_compress) != 0) {
+		cu_writer_close(new);
+		return CU_ERR_NOMEM;
 	}
 	struct stat st;
 	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
@@ -70,60 +59,18 @@ int cu_writer_open(struct cu_writer **writer, int fd, const struct cu_writer_con
 	return 0;
 }
 
-static int write_all(struct cu_writer *writer, const uint8_t *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(writer->fd, data, len);
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n < 0 && errno == EPIPE) {
-			return cu_fault_set(&writer->fault, CU_ERR_CLOSED, "%s", cu_error_text(CU_ERR_CLOSED));
-		}
-		if (n <= 0) {
-			return cu_fault_set_errno(&writer->fault, n < 0 ? errno : ENOSPC, "write at byte %llu",
-			                          (unsigned long long)writer->n_bytes);
-		}
-		data += n;
-		len -= (size_t)n;
-		writer->n_bytes += (uint64_t)n;
-	}
-	return 0;
-}
-
 static int out_of_memory(struct cu_writer *writer)
 {
 	return cu_fault_set(&writer->fault, CU_ERR_NOMEM, "%s", cu_error_text(CU_ERR_NOMEM));
 }
 
-/* Writes a block of this content: header and payload with one write each. */
-static int write_block(struct cu_writer *writer, enum cu_block_type type, uint32_t n_records, const uint8_t *raw,
-                       size_t len)
+/* What went wrong with a block becomes the writer's fault. */
+static int note(struct cu_writer *writer, int err)
 {
-	const uint8_t *stored = raw;
-	size_t stored_len = len;
-	uint8_t flags = 0;
-
-	if (writer->zstd != NULL && type == CU_BLOCK_RECORDS) {
-		size_t bound = ZSTD_compressBound(len);
-		cu_buf_clear(&writer->stored);
-		if (!cu_buf_reserve(&writer->stored, bound)) {
-			return out_of_memory(writer);
-		}
-		size_t n = ZSTD_compress2(writer->zstd, writer->stored.data, bound, raw, len);
-		if (!ZSTD_isError(n) && n < len) {
-			stored = writer->stored.data;
-			stored_len = n;
-			flags = CU_BLOCK_ZSTD;
-		}
+	if (err != 0) {
+		writer->fault = writer->blocks.fault;
 	}
-	uint8_t header[CU_BLOCK_HEADER_LEN] = {(uint8_t)type, flags};
-	cu_put_le32(header + 4, n_records);
-	cu_put_le32(header + 8, (uint32_t)len);
-	cu_put_le32(header + 12, (uint32_t)stored_len);
-	cu_put_le32(header + 16, cu_crc32c(stored, stored_len));
-	int err = write_all(writer, header, sizeof(header));
-	return err != 0 ? err : write_all(writer, stored, stored_len);
+	return err;
 }
 
 static void add_metadata(struct cu_buf *buf, enum cu_metadata_tag tag, const uint64_t *numbers, size_t n_numbers,
@@ -145,7 +92,7 @@ int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *he
 	if (writer->fault.code != CU_OK) {
 		return writer->fault.code;
 	}
-	struct cu_buf *buf = &writer->stored;
+	struct cu_buf *buf = &writer->head;
 	cu_buf_clear(buf);
 	static const uint8_t room[CU_HEADER_LEN] = {0};
 	cu_buf_add(buf, room, sizeof(room));
@@ -173,10 +120,11 @@ int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *he
 	cu_put_le32(buf->data + 12, (uint32_t)len);
 	cu_put_le32(buf->data + 16, cu_crc32c(buf->data + CU_HEADER_LEN, len));
 	writer->n_blocks = writer->n_records = 0;
-	return write_all(writer, buf->data, buf->len);
+	return note(writer, cu_blocks_write(&writer->blocks, buf->data, buf->len));
 }
 
-int cu_writer_flush(struct cu_writer *writer)
+/* Sends off the block begun. */
+static int send_block(struct cu_writer *writer)
 {
 	if (writer->fault.code != CU_OK) {
 		return writer->fault.code;
@@ -184,11 +132,16 @@ int cu_writer_flush(struct cu_writer *writer)
 	if (writer->n_block_records == 0) {
 		return 0;
 	}
-	int err = write_block(writer, CU_BLOCK_RECORDS, writer->n_block_records, writer->block.data, writer->block.len);
+	int err = note(writer, cu_blocks_put(&writer->blocks, &writer->block, writer->n_block_records));
 	writer->n_blocks++;
 	writer->n_block_records = 0;
-	cu_buf_clear(&writer->block);
 	return err;
+}
+
+int cu_writer_flush(struct cu_writer *writer)
+{
+	int err = send_block(writer);
+	return err != 0 ? err : note(writer, cu_blocks_wait(&writer->blocks));
 }
 
 int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, size_t len)
@@ -200,7 +153,7 @@ int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, siz
 		return cu_fault_set(&writer->fault, CU_ERR_RANGE, "a record of %zu bytes does not fit a block", len);
 	}
 	if (writer->n_block_records > 0 && writer->block.len + len + RECORD_OVERHEAD > BLOCK_AIM) {
-		int err = cu_writer_flush(writer);
+		int err = send_block(writer);
 		if (err != 0) {
 			return err;
 		}
@@ -222,19 +175,19 @@ int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, siz
 
 int cu_writer_finish(struct cu_writer *writer)
 {
-	int err = cu_writer_flush(writer);
+	int err = send_block(writer);
 	if (err != 0) {
 		return err;
 	}
 	uint8_t trailer[CU_TRAILER_LEN];
 	cu_put_le64(trailer, writer->n_blocks);
 	cu_put_le64(trailer + 8, writer->n_records);
-	return write_block(writer, CU_BLOCK_TRAILER, 0, trailer, sizeof(trailer));
+	return note(writer, cu_blocks_write_block(&writer->blocks, CU_BLOCK_TRAILER, trailer, sizeof(trailer)));
 }
 
 uint64_t cu_writer_n_bytes(const struct cu_writer *writer)
 {
-	return writer->n_bytes;
+	return writer->blocks.n_bytes;
 }
 
 const struct cu_fault *cu_writer_fault(const struct cu_writer *writer)
@@ -247,8 +200,8 @@ void cu_writer_close(struct cu_writer *writer)
 	if (writer == NULL) {
 		return;
 	}
-	ZSTD_freeCCtx(writer->zstd);
+	cu_blocks_release(&writer->blocks);
 	cu_buf_release(&writer->block);
-	cu_buf_release(&writer->stored);
+	cu_buf_release(&writer->head);
 	free(writer);
 }

@@ -4,6 +4,7 @@
 #include "lib/record/record.h"
 #include "lib/record/stream.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -92,6 +93,67 @@ static void test_stream_round_trip(void **state)
 		assert_int_equal(read_stream(bytes.data, bytes.len, &end, NULL), N_RECORDS);
 		assert_int_equal(end, CU_STREAM_END);
 	}
+}
+
+/* Writes records that fill some 16 blocks, or until an error, and finishes. */
+static int write_many(struct cu_writer *writer)
+{
+	struct cu_stream_header header = {.tool = "test"};
+	uint8_t payload[1000];
+	int err = cu_writer_header(writer, &header);
+	for (uint32_t i = 0; i < 4096 && err == 0; i++) {
+		memset(payload, (int)(i % 251), sizeof(payload));
+		memcpy(payload, &i, sizeof(i));
+		err = cu_writer_add(writer, CU_RECORD_CHUNK, payload, sizeof(payload));
+	}
+	return err != 0 ? err : cu_writer_finish(writer);
+}
+
+/* Blocks are compressed by another thread: they stay in order, and errors come back. */
+static void test_stream_of_many_blocks(void **state)
+{
+	const struct cu_writer_config config = {.no_compress = false};
+	struct cu_writer *writer;
+	struct cu_reader *reader;
+	struct cu_record record;
+	uint32_t n = 0;
+	int item;
+	(void)state;
+	int fd = memfd_create("stream", 0);
+	assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
+	assert_int_equal(write_many(writer), 0);
+	assert_int_equal(cu_writer_n_bytes(writer), lseek(fd, 0, SEEK_CUR));
+	cu_writer_close(writer);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(cu_reader_open(&reader, fd, "in"), 0);
+	while ((item = cu_reader_next(reader, &record)) > 0) {
+		if (item == CU_STREAM_RECORD) {
+			assert_int_equal(record.len, 1000);
+			assert_memory_equal(record.data, &n, sizeof(n));
+			n++;
+		}
+	}
+	assert_int_equal(item, CU_STREAM_END);
+	assert_int_equal(n, 4096);
+	cu_reader_close(reader);
+	close(fd);
+}
+
+static void test_stream_full_disk_is_told(void **state)
+{
+	const struct cu_writer_config config = {.no_compress = false};
+	struct cu_writer *writer;
+	(void)state;
+	/* Room for the header and a block or two. */
+	int fd = memfd_create("stream", MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(fd, 4000), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+	assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
+	assert_int_equal(write_many(writer), CU_ERR_IO);
+	assert_int_equal(cu_writer_fault(writer)->code, CU_ERR_IO);
+	assert_int_equal(cu_writer_finish(writer), CU_ERR_IO);
+	cu_writer_close(writer);
+	close(fd);
 }
 
 static void test_stream_header_says_files(void **state)
@@ -251,6 +313,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stream_round_trip),
+		cmocka_unit_test(test_stream_of_many_blocks),
+		cmocka_unit_test(test_stream_full_disk_is_told),
 		cmocka_unit_test(test_stream_header_says_files),
 		cmocka_unit_test(test_stream_every_prefix_gives_what_is_whole),
 		cmocka_unit_test(test_stream_every_flipped_byte_is_found),
