@@ -8,6 +8,9 @@
 struct cu_varint cu_varint_read(const uint8_t *pos, const uint8_t *end)
 {
 	const uint64_t high_bits = UINT64_C(0x8080808080808080);
+	if (end - pos >= 2 && pos[1] < 0x80 && pos[0] >= 0x80) {
+		return (struct cu_varint){.v = (uint64_t)pos[1] << 7 | (pos[0] & 0x7fU), .next = pos + 2};
+	}
 	if (end - pos >= 8) {
 		uint64_t word = cu_get_le64(pos);
 		uint64_t last = ~word & high_bits;

@@ -37,8 +37,8 @@ struct cu_reader {
 	bool eof;
 	uint64_t n_bytes; /* used so far */
 	/* The block being handed out. */
-	struct cu_buf raw;
-	struct cu_cursor records;
+	struct cu_buf raw;        /* unpacked */
+	struct cu_cursor records; /* there, or in the input */
 	uint32_t n_left;
 	uint64_t n_blocks, n_records; /* of this stream */
 	uint64_t block_at;            /* where the block begins */
@@ -284,23 +284,21 @@ static int damaged_block(struct cu_reader *reader, const char *what)
 	                    (unsigned long long)reader->n_blocks + 1, (unsigned long long)reader->block_at, what);
 }
 
-/* Unpacks what a block stores into raw and points the records at it. */
+/* Points the records at what a block stores, unpacked if need be. Nothing is read before the last of them was used. */
 static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, uint32_t raw_len,
                         bool zstd)
 {
+	if (!zstd) {
+		reader->records = cu_cursor_make(stored, raw_len);
+		return stored_len == raw_len ? 0 : damaged_block(reader, "stored and raw length differ");
+	}
 	cu_buf_clear(&reader->raw);
 	if (!cu_buf_reserve(&reader->raw, raw_len)) {
 		return out_of_memory(reader);
 	}
-	if (zstd) {
-		size_t n = ZSTD_decompressDCtx(reader->zstd, reader->raw.data, raw_len, stored, stored_len);
-		if (ZSTD_isError(n) || n != raw_len) {
-			return damaged_block(reader, "does not decompress to its length");
-		}
-	} else if (stored_len != raw_len) {
-		return damaged_block(reader, "stored and raw length differ");
-	} else if (raw_len > 0) {
-		memcpy(reader->raw.data, stored, raw_len);
+	size_t n = ZSTD_decompressDCtx(reader->zstd, reader->raw.data, raw_len, stored, stored_len);
+	if (ZSTD_isError(n) || n != raw_len) {
+		return damaged_block(reader, "does not decompress to its length");
 	}
 	reader->records = cu_cursor_make(reader->raw.data, raw_len);
 	return 0;
