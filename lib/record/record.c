@@ -24,7 +24,9 @@
  *	NUMBERS    uint32_t array, with its count and cap
  *	PART       a struct with a list of its own
  *	PARTS      array of such, of this many; elements that are all zero are left out
- *	LIST       array of such, with its count and cap
+ *	_AT        the same, whose FRAMEs are near this field
+ *	LIST_AT    array of such, with its count and cap
+ *	FRAME      in a part: zigzag above what the part is at, or 0
  */
 
 #define SIDE_FIELDS(OP)                                                                \
@@ -99,8 +101,8 @@
 	OP(U64, 16, n_duplicates)                          \
 	OP(U64, 17, n_rtt_samples)                         \
 	OP(I64, 18, rtt_min_ns)                            \
-	OP(I64, 19, rtt_median_ns)                         \
-	OP(I64, 20, rtt_max_ns)                            \
+	OP(SINCE, 19, rtt_median_ns, rtt_min_ns)           \
+	OP(SINCE, 20, rtt_max_ns, rtt_median_ns)           \
 	OP(I64, 21, rtt_mean_ns)                           \
 	OP(I64, 22, rtt_p90_ns)                            \
 	OP(I64, 23, rtt_p99_ns)                            \
@@ -123,7 +125,7 @@
 	OP(I64, 7, rtt_ns)                           \
 	OP(I64, 8, client_rtt_ns)                    \
 	OP(I64, 9, server_rtt_ns)                    \
-	OP(I64, 10, handshake_rtt_ns)                \
+	OP(SINCE, 10, handshake_rtt_ns, rtt_ns)      \
 	OP(U32, 11, mss)                             \
 	OP(U8, 12, loss_side, CU_LOSS_CAPTURE)       \
 	OP(FLAGS2, 13, window_scaled, rtt_uncertain) \
@@ -158,43 +160,43 @@
 
 #define MESSAGE_FIELDS(OP)                    \
 	OP(U64, 1, n_bytes)                   \
-	OP(U64, 2, first_frame)               \
+	OP(FRAME, 2, first_frame)             \
 	OP(SINCE, 3, last_frame, first_frame) \
 	OP(U64, 4, n_retransmitted)
 
-#define LEDGER_ENTRY_FIELDS(OP) \
-	OP(I64, 1, ns)          \
-	OP(U64, 2, first_frame) \
+#define LEDGER_ENTRY_FIELDS(OP)   \
+	OP(I64, 1, ns)            \
+	OP(FRAME, 2, first_frame) \
 	OP(SINCE, 3, last_frame, first_frame)
 
 #define EVENT_FIELDS(OP)                 \
 	OP(U8, 1, kind, CU_N_EVENTS - 1) \
 	OP(U8, 2, dir, 1)                \
 	OP(U16, 3, count)                \
-	OP(U64, 4, frame)                \
+	OP(FRAME, 4, frame)              \
 	OP(I64, 5, time_ns)
 
-#define TRANSACTION_FIELDS(OP)                            \
-	OP(U64, 1, stream)                                \
-	OP(U64, 2, number)                                \
-	OP(U8, 3, kind, CU_TXN_CLOSE)                     \
-	OP(U8, 4, outcome, CU_OUTCOME_OPEN)               \
-	OP(U16, 5, file)                                  \
-	OP(TIME, 6, start_ns)                             \
-	OP(I64, 7, total_ns)                              \
-	OP(PART, 8, request, message)                     \
-	OP(PART, 9, response, message)                    \
-	OP(U64, 10, acked_frame)                          \
-	OP(I64, 11, ack_delay_ns)                         \
-	OP(I64, 12, first_byte_ns)                        \
-	OP(I64, 13, client_distance_ns)                   \
-	OP(I64, 14, server_distance_ns)                   \
-	OP(U8, 15, loss_side, CU_LOSS_CAPTURE)            \
-	OP(U8, 16, certainty, 100)                        \
-	OP(PARTS, 17, ledger, CU_N_CAUSES, ledger_entry)  \
-	OP(TEXT, 18, name)                                \
-	OP(U64, 19, n_events)                             \
-	OP(LIST, 20, events, n_kept, CU_EVENT_CAP, event) \
+#define TRANSACTION_FIELDS(OP)                                                    \
+	OP(U64, 1, stream)                                                        \
+	OP(U64, 2, number)                                                        \
+	OP(U8, 3, kind, CU_TXN_CLOSE)                                             \
+	OP(U8, 4, outcome, CU_OUTCOME_OPEN)                                       \
+	OP(U16, 5, file)                                                          \
+	OP(TIME, 6, start_ns)                                                     \
+	OP(I64, 7, total_ns)                                                      \
+	OP(PART, 8, request, message)                                             \
+	OP(PART_AT, 9, response, message, request.first_frame)                    \
+	OP(SINCE, 10, acked_frame, request.first_frame)                           \
+	OP(I64, 11, ack_delay_ns)                                                 \
+	OP(SINCE, 12, first_byte_ns, total_ns)                                    \
+	OP(I64, 13, client_distance_ns)                                           \
+	OP(I64, 14, server_distance_ns)                                           \
+	OP(U8, 15, loss_side, CU_LOSS_CAPTURE)                                    \
+	OP(U8, 16, certainty, 100)                                                \
+	OP(PARTS_AT, 17, ledger, CU_N_CAUSES, ledger_entry, request.first_frame)  \
+	OP(TEXT, 18, name)                                                        \
+	OP(U64, 19, n_events)                                                     \
+	OP(LIST_AT, 20, events, n_kept, CU_EVENT_CAP, event, request.first_frame) \
 	OP(U8, 21, doubts, (1 << CU_N_DOUBTS) - 1)
 
 #define VERDICT_FIELDS(OP)                        \
@@ -345,33 +347,38 @@ static inline void put_mask(uint8_t *at, uint32_t mask, unsigned n_bytes)
 #define PUT_TEXT(nr, member) put_text(out, nr, &from->member);
 #define PUT_NUMBERS(nr, member, count, cap) \
 	put_numbers(out, nr, from->member, from->count < (cap) ? from->count : (cap));
-#define PUT_PART(nr, member, part)                     \
-	if (put_##part##_fields(out, &from->member)) { \
-		out->mask |= bit(nr);                  \
+#define PUT_FRAME(nr, member) put_since(out, nr, from->member, base);
+#define PUT_PART_(nr, member, part, at)                    \
+	if (put_##part##_fields(out, &from->member, at)) { \
+		out->mask |= bit(nr);                      \
 	}
-#define PUT_PARTS(nr, member, n, part)                                                         \
-	{                                                                                      \
-		const unsigned n_bytes = ((n) + 6) / 7;                                        \
-		uint8_t *at = out->p;                                                          \
-		uint32_t elements = 0;                                                         \
-		out->p += n_bytes;                                                             \
-		for (unsigned i = 0; i < (n); i++) {                                           \
-			elements |= (uint32_t)put_##part##_fields(out, &from->member[i]) << i; \
-		}                                                                              \
-		put_mask(at, elements, n_bytes);                                               \
-		out->p = elements != 0 ? out->p : at;                                          \
-		out->mask |= elements != 0 ? bit(nr) : 0;                                      \
+#define PUT_PARTS_(nr, member, n, part, near)                                                        \
+	{                                                                                            \
+		const unsigned n_bytes = ((n) + 6) / 7;                                              \
+		uint8_t *at = out->p;                                                                \
+		uint32_t elements = 0;                                                               \
+		out->p += n_bytes;                                                                   \
+		for (unsigned i = 0; i < (n); i++) {                                                 \
+			elements |= (uint32_t)put_##part##_fields(out, &from->member[i], near) << i; \
+		}                                                                                    \
+		put_mask(at, elements, n_bytes);                                                     \
+		out->p = elements != 0 ? out->p : at;                                                \
+		out->mask |= elements != 0 ? bit(nr) : 0;                                            \
 	}
-#define PUT_LIST(nr, member, count, cap, part)                             \
-	if (from->count != 0) {                                            \
-		unsigned n = from->count < (cap) ? from->count : (cap);    \
-		out->mask |= bit(nr);                                      \
-		*out->p++ = (uint8_t)n;                                    \
-		for (unsigned i = 0; i < n; i++) {                         \
-			if (!put_##part##_fields(out, &from->member[i])) { \
-				*out->p++ = 0;                             \
-			}                                                  \
-		}                                                          \
+#define PUT_PART(nr, member, part) PUT_PART_(nr, member, part, 0)
+#define PUT_PART_AT(nr, member, part, near) PUT_PART_(nr, member, part, from->near)
+#define PUT_PARTS(nr, member, n, part) PUT_PARTS_(nr, member, n, part, 0)
+#define PUT_PARTS_AT(nr, member, n, part, near) PUT_PARTS_(nr, member, n, part, from->near)
+#define PUT_LIST_AT(nr, member, count, cap, part, near)                                \
+	if (from->count != 0) {                                                        \
+		unsigned n = from->count < (cap) ? from->count : (cap);                \
+		out->mask |= bit(nr);                                                  \
+		*out->p++ = (uint8_t)n;                                                \
+		for (unsigned i = 0; i < n; i++) {                                     \
+			if (!put_##part##_fields(out, &from->member[i], from->near)) { \
+				*out->p++ = 0;                                         \
+			}                                                              \
+		}                                                                      \
 	}
 
 /* ---- Decoding ---- */
@@ -458,18 +465,22 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 #define GET_ADDR(member) get_addr(&cur, &to->member);
 #define GET_TEXT(member) to->member = get_text(&cur);
 #define GET_NUMBERS(member, count, cap) to->count = get_numbers(&cur, to->member, cap);
-#define GET_PART(member, part) get_##part##_fields(&cur, &to->member, false);
-#define GET_PARTS(member, n, part)                                        \
-	uint64_t elements = get_number(&cur, (UINT64_C(1) << (n)) - 1);   \
-	for (unsigned i = 0; i < (n) && !cur.failed; i++) {               \
-		if ((elements >> i & 1) != 0) {                           \
-			get_##part##_fields(&cur, &to->member[i], false); \
-		}                                                         \
+#define GET_FRAME(member) to->member = base + (uint64_t)cu_cursor_zigzag(&cur);
+#define GET_PARTS_(member, n, part, near)                                       \
+	uint64_t elements = get_number(&cur, (UINT64_C(1) << (n)) - 1);         \
+	for (unsigned i = 0; i < (n) && !cur.failed; i++) {                     \
+		if ((elements >> i & 1) != 0) {                                 \
+			get_##part##_fields(&cur, &to->member[i], near, false); \
+		}                                                               \
 	}
-#define GET_LIST(member, count, cap, part)                        \
-	to->count = (uint8_t)get_number(&cur, cap);               \
-	for (unsigned i = 0; i < to->count && !cur.failed; i++) { \
-		get_##part##_fields(&cur, &to->member[i], false); \
+#define GET_PART(member, part) get_##part##_fields(&cur, &to->member, 0, false);
+#define GET_PART_AT(member, part, near) get_##part##_fields(&cur, &to->member, to->near, false);
+#define GET_PARTS(member, n, part) GET_PARTS_(member, n, part, 0)
+#define GET_PARTS_AT(member, n, part, near) GET_PARTS_(member, n, part, to->near)
+#define GET_LIST_AT(member, count, cap, part, near)                         \
+	to->count = (uint8_t)get_number(&cur, cap);                         \
+	for (unsigned i = 0; i < to->count && !cur.failed; i++) {           \
+		get_##part##_fields(&cur, &to->member[i], to->near, false); \
 	}
 
 /* ---- The kinds ---- */
@@ -481,31 +492,34 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
  * when all are zero. get reads them into a zeroed struct. The cursor is
  * copied, so that it stands in registers.
  */
-#define FIELDS(record, LIST_OF)                                                                                   \
-	static inline bool put_##record##_fields(struct out *whole, const struct cu_##record *from)               \
-	{                                                                                                         \
-		enum { MASK_BYTES = ((LIST_OF(ONE)) + 6) / 7 };                                                   \
-		struct out fields = {.p = whole->p + MASK_BYTES, .mask = 0}, *out = &fields;                      \
-		LIST_OF(PUT)                                                                                      \
-		if (fields.mask == 0) {                                                                           \
-			return false;                                                                             \
-		}                                                                                                 \
-		put_mask(whole->p, fields.mask, MASK_BYTES);                                                      \
-		whole->p = fields.p;                                                                              \
-		return true;                                                                                      \
-	}                                                                                                         \
-	static inline void get_##record##_fields(struct cu_cursor *whole, struct cu_##record *to, bool is_record) \
-	{                                                                                                         \
-		struct cu_cursor cur = *whole;                                                                    \
-		uint64_t mask = cu_cursor_varint(&cur);                                                           \
-		LIST_OF(GET)                                                                                      \
-		uint64_t later = mask >> (LIST_OF(ONE));                                                          \
-		if (!is_record) {                                                                                 \
-			skip_numbers(&cur, later);                                                                \
-		} else if (later == 0) {                                                                          \
-			cur.failed |= cu_cursor_left(&cur) > 0;                                                   \
-		}                                                                                                 \
-		*whole = cur;                                                                                     \
+#define FIELDS(record, LIST_OF)                                                                                    \
+	static inline bool put_##record##_fields(struct out *whole, const struct cu_##record *from, uint64_t base) \
+	{                                                                                                          \
+		(void)base;                                                                                        \
+		enum { MASK_BYTES = ((LIST_OF(ONE)) + 6) / 7 };                                                    \
+		struct out fields = {.p = whole->p + MASK_BYTES, .mask = 0}, *out = &fields;                       \
+		LIST_OF(PUT)                                                                                       \
+		if (fields.mask == 0) {                                                                            \
+			return false;                                                                              \
+		}                                                                                                  \
+		put_mask(whole->p, fields.mask, MASK_BYTES);                                                       \
+		whole->p = fields.p;                                                                               \
+		return true;                                                                                       \
+	}                                                                                                          \
+	static inline void get_##record##_fields(struct cu_cursor *whole, struct cu_##record *to, uint64_t base,   \
+	                                         bool is_record)                                                   \
+	{                                                                                                          \
+		(void)base;                                                                                        \
+		struct cu_cursor cur = *whole;                                                                     \
+		uint64_t mask = cu_cursor_varint(&cur);                                                            \
+		LIST_OF(GET)                                                                                       \
+		uint64_t later = mask >> (LIST_OF(ONE));                                                           \
+		if (!is_record) {                                                                                  \
+			skip_numbers(&cur, later);                                                                 \
+		} else if (later == 0) {                                                                           \
+			cur.failed |= cu_cursor_left(&cur) > 0;                                                    \
+		}                                                                                                  \
+		*whole = cur;                                                                                      \
 	}
 
 /* text_len: of the texts of the record at from, which may be longer than FIXED_CAP. */
@@ -517,7 +531,7 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 			return;                                                           \
 		}                                                                         \
 		struct out out = {.p = buf->data + buf->len};                             \
-		if (!put_##record##_fields(&out, from)) {                                 \
+		if (!put_##record##_fields(&out, from, 0)) {                              \
 			*out.p++ = 0;                                                     \
 		}                                                                         \
 		buf->len = (size_t)(out.p - buf->data);                                   \
@@ -526,7 +540,7 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 	{                                                                                 \
 		struct cu_cursor cur = cu_cursor_make(data, len);                         \
 		memset(to, 0, sizeof(*to));                                               \
-		get_##record##_fields(&cur, to, true);                                    \
+		get_##record##_fields(&cur, to, 0, true);                                 \
 		return cur.failed ? CU_ERR_FORMAT : 0;                                    \
 	}
 
