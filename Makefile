@@ -63,7 +63,8 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check asan fuzz cov lint fmt bench bench-guard lab compdb install uninstall dist distcheck help clean FORCE
+.PHONY: all demo check check-tcptrace asan fuzz cov lint fmt bench bench-guard lab compdb install uninstall dist distcheck
+.PHONY: help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -132,6 +133,9 @@ demo: all ## show a verdict on the reference capture
 
 check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what they expect
 	BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
+
+check-tcptrace: all ## compare each connection's totals with tcptrace's; FILES=
+	BUILD_DIR=$(B) python3 tests/tcptrace/compare.py $(FILES)
 
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check

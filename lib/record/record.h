@@ -172,7 +172,8 @@ struct cu_loss_runs {
 
 /* The window a direction's sender was given, and what it had in flight as it sent. */
 struct cu_window_use {
-	uint64_t min_bytes, mean_bytes, max_bytes; /* as advertised, scaled; without SYN and RST */
+	uint64_t min_bytes, mean_bytes,
+		max_bytes; /* as advertised; where scaled, of SYNs only if there is nothing else */
 	uint64_t flight_max_bytes;
 	uint64_t n_sent, n_edge; /* new data segments; those that left less than a full segment of the window */
 	uint8_t small;           /* 1: the window, not the path or the sender, set the pace */

@@ -7,7 +7,7 @@
 enum { SENT_CAP = 4096, RESENT_CAP = 64 };
 
 struct sent {
-	int64_t end, time_ns;
+	int64_t start, end, time_ns;
 	uint32_t tsval;
 };
 
@@ -17,7 +17,7 @@ struct cu_path_pending {
 	unsigned head, n;
 	unsigned n_resent;  /* ever */
 	int64_t highest;    /* end of what was sent */
-	int64_t karn_until; /* bytes below were sent twice */
+	int64_t karn_until; /* bytes below were sent twice, or before what was */
 };
 
 /* Samples below this number say nothing of how the round trip moved. */
@@ -75,18 +75,17 @@ static void pending_add(struct cu_path_pending *pending, const struct cu_trace_s
 		pending->n--;
 	}
 	pending->slot[(pending->head + pending->n++) % SENT_CAP] =
-		(struct sent){.end = seg->end, .time_ns = seg->time_ns, .tsval = seg->tsval};
+		(struct sent){.start = seg->seq, .end = seg->end, .time_ns = seg->time_ns, .tsval = seg->tsval};
 }
 
 static void pending_resent(struct cu_path_pending *pending, const struct cu_trace_segment *seg)
 {
 	if (seg->has_timestamps) {
 		pending->resent[pending->n_resent++ % RESENT_CAP] =
-			(struct sent){.end = seg->end, .time_ns = seg->time_ns, .tsval = seg->tsval};
+			(struct sent){.start = seg->seq, .end = seg->end, .time_ns = seg->time_ns, .tsval = seg->tsval};
 	}
-	if (seg->end > pending->karn_until) {
-		pending->karn_until = pending->highest;
-	}
+	/* What was sent behind it waits for it at the receiver: its ACKs are late, too. */
+	pending->karn_until = pending->highest;
 }
 
 /* The only copy of what ack covers that has this timestamp; NULL when there is none or more. */
@@ -118,11 +117,12 @@ static enum taken pending_take(struct cu_path_pending *pending, const struct cu_
                                const struct cu_trace_segment *seg, int64_t *sent_ns)
 {
 	const struct sent *echoed = NULL;
-	bool plain = false, any = false;
+	int64_t end = -1;
+	bool plain = false;
 	unsigned n_echoed = 0;
 	while (pending->n > 0 && pending->slot[pending->head].end <= seg->ack) {
 		const struct sent *sent = &pending->slot[pending->head];
-		any = true;
+		end = sent->end;
 		*sent_ns = sent->time_ns;
 		plain = sent->end > pending->karn_until;
 		if (seg->has_timestamps && sent->tsval == seg->tsecr) {
@@ -132,7 +132,12 @@ static enum taken pending_take(struct cu_path_pending *pending, const struct cu_
 		pending->head = (pending->head + 1) % SENT_CAP;
 		pending->n--;
 	}
-	if (plain || !any || !seg->has_timestamps || has_d_sack(trace, seg)) {
+	/* An ACK beyond what it covers, and not within the next segment, answers what the capture lacks. */
+	bool within = pending->n > 0 && pending->slot[pending->head].start < seg->ack;
+	if (end < 0 || (end != seg->ack && !within)) {
+		return TAKEN_NONE;
+	}
+	if (plain || !seg->has_timestamps || has_d_sack(trace, seg)) {
 		return plain ? TAKEN_PLAIN : TAKEN_NONE;
 	}
 	const struct sent *resent = find_resent(pending, seg->tsecr, seg->ack);

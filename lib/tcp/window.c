@@ -1,13 +1,14 @@
 #include "lib/tcp/window.h"
 
-/* Advertised windows of the direction's receiver; what a SYN says is not scaled and a RST's means nothing. */
-static void measure_advertised(const struct cu_trace *trace, int dir, struct cu_window_use *use)
+/* Advertised windows of the direction's receiver, in SYNs or not; how many. A RST's means nothing. */
+static uint64_t measure_advertised(const struct cu_trace *trace, int dir, bool syns, struct cu_window_use *use)
 {
 	double sum = 0;
 	uint64_t n = 0;
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->dir == dir || seg->icmp || seg->flags & (CU_TCP_SYN | CU_TCP_RST) || seg->ack < 0 ||
+		bool syn = (seg->flags & CU_TCP_SYN) != 0;
+		if (seg->dir == dir || seg->icmp || seg->flags & CU_TCP_RST || (syn ? !syns : seg->ack < 0) ||
 		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
@@ -18,6 +19,7 @@ static void measure_advertised(const struct cu_trace *trace, int dir, struct cu_
 		n++;
 	}
 	use->mean_bytes = n > 0 ? (uint64_t)(sum / (double)n) : 0;
+	return n;
 }
 
 struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struct cu_delivery *delivery,
@@ -31,7 +33,10 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 	int64_t highest = -1, edge = -1;
 	size_t s = 0;
 
-	measure_advertised(trace, dir, &use);
+	/* A SYN's window is not scaled, and so no measure of the others when they are. */
+	if (measure_advertised(trace, dir, !trace->scaled, &use) == 0) {
+		measure_advertised(trace, dir, true, &use);
+	}
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp || seg->dir != dir || seg->len == 0 || seg->end <= highest) {

@@ -264,6 +264,43 @@ static void test_path_takes_no_sample_from_a_d_sack(void **state)
 	talk_release(&talk);
 }
 
+/* What the capture lacks was acknowledged: the ACK is not that of what was seen long before. */
+static void test_path_takes_no_sample_from_an_ack_of_what_was_not_seen(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 900000, CU_S2C, ACK, 1, 301, 0); /* 101 to 300 were not captured */
+	talk_add(&talk, t + 910000, CU_C2S, PSH, 301, 1, 100);
+	talk_add(&talk, t + 920000, CU_C2S, PSH, 601, 1, 100);
+	talk_add(&talk, t + 980000, CU_S2C, ACK, 1, 501, 0); /* nor 401 to 600 */
+	talk_add(&talk, t + 990000, CU_S2C, ACK, 1, 651, 0); /* half of a segment that was sent as one */
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.side[CU_C2S].n_samples, 1); /* the handshake's */
+	talk_release(&talk);
+}
+
+/* A segment behind one that was lost is acknowledged only with it, and both may be behind an older loss. */
+static void test_path_takes_no_sample_from_what_waits_behind_a_loss(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 1, CU_C2S, PSH, 101, 1, 100);
+	talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 230000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 230001, CU_C2S, PSH, 201, 1, 100);
+	talk_add(&talk, t + 400000, CU_C2S, PSH, 101, 1, 100);
+	talk_add(&talk, t + 430000, CU_S2C, ACK, 1, 301, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.side[CU_C2S].n_samples, 1);
+	talk_release(&talk);
+}
+
 /* The queue grows with each of a hundred segments, and the slices show it. */
 static void test_path_shows_how_the_round_trip_moved(void **state)
 {
@@ -452,6 +489,8 @@ int main(void)
 		cmocka_unit_test(test_loss_runs_say_the_word_only_with_figures),
 		cmocka_unit_test(test_path_timestamp_tells_which_copy_was_answered),
 		cmocka_unit_test(test_path_takes_no_sample_from_a_d_sack),
+		cmocka_unit_test(test_path_takes_no_sample_from_an_ack_of_what_was_not_seen),
+		cmocka_unit_test(test_path_takes_no_sample_from_what_waits_behind_a_loss),
 		cmocka_unit_test(test_path_shows_how_the_round_trip_moved),
 		cmocka_unit_test(test_window_too_small_for_the_path),
 		cmocka_unit_test(test_ending_closed_port),
