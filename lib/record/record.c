@@ -212,6 +212,15 @@
 	OP(TEXT, 10, why)                         \
 	OP(TEXT, 11, advice)
 
+#define SCAN_FIELDS(OP)        \
+	OP(U64, 1, n_open)     \
+	OP(U64, 2, n_closed)   \
+	OP(U64, 3, n_filtered) \
+	OP(U64, 4, n_hosts)    \
+	OP(U64, 5, n_ports)    \
+	OP(ADDR, 6, host)      \
+	OP(U16, 7, port)
+
 #define FINDING_FIELDS(OP)                        \
 	OP(TEXT, 1, kind)                         \
 	OP(ADDR, 2, addr)                         \
@@ -225,7 +234,8 @@
 	OP(SINCE, 10, end_ns, start_ns)           \
 	OP(TEXT, 11, rule)                        \
 	OP(TEXT, 12, why)                         \
-	OP(TEXT, 13, advice)
+	OP(TEXT, 13, advice)                      \
+	OP(PART, 14, scan, scan)
 
 #define TOTALS_FIELDS(OP)            \
 	OP(U64, 1, n_packets)        \
@@ -552,6 +562,7 @@ FIELDS(analysis_side, ANALYSIS_SIDE_FIELDS)
 FIELDS(message, MESSAGE_FIELDS)
 FIELDS(ledger_entry, LEDGER_ENTRY_FIELDS)
 FIELDS(event, EVENT_FIELDS)
+FIELDS(scan, SCAN_FIELDS)
 
 RECORD(connection, CONNECTION_FIELDS, from->timeline.len)
 RECORD(analysis, ANALYSIS_FIELDS, 0)

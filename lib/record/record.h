@@ -371,9 +371,17 @@ struct cu_verdict {
 	struct cu_text why, advice;
 };
 
+/* What a scanner probed; hosts and ports are estimates above a few. */
+struct cu_scan {
+	uint64_t n_open, n_closed, n_filtered; /* connections: SYN-ACK and broken off; RST; nothing, or an ICMP error */
+	uint64_t n_hosts, n_ports;
+	struct cu_addr host; /* when it is one only */
+	uint16_t port;       /* when it is one only; else 0 */
+};
+
 /* A verdict about an endpoint. */
 struct cu_finding {
-	struct cu_text kind; /* "scan", "resets", "refused", "unanswered" */
+	struct cu_text kind; /* "scan", "resets", "aborts", "half_open", "refused", "unanswered" */
 	struct cu_addr addr; /* whom it is about */
 	uint16_t port;       /* 0: the host */
 	uint8_t blame;
@@ -382,6 +390,7 @@ struct cu_finding {
 	uint64_t first_frame, last_frame;
 	int64_t start_ns, end_ns;
 	struct cu_text rule, why, advice;
+	struct cu_scan scan; /* of a scan */
 };
 
 /* What flowify read; one per stream. */

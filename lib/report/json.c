@@ -451,6 +451,21 @@ static int json_connection(void *state, const struct cu_report_connection *item)
 	return 0;
 }
 
+static void put_scan(struct cu_buf *out, const struct cu_scan *scan)
+{
+	char text[CU_TEXT_CAP];
+	CU_JSON_U64(out, ",\"scan\":{\"open\":", scan->n_open);
+	CU_JSON_U64(out, ",\"closed\":", scan->n_closed);
+	CU_JSON_U64(out, ",\"filtered\":", scan->n_filtered);
+	CU_JSON_U64(out, ",\"hosts\":", scan->n_hosts);
+	CU_JSON_U64(out, ",\"ports\":", scan->n_ports);
+	if (scan->host.family != 0) {
+		CU_JSON_WORD(out, ",\"host\":", cu_format_addr(text, &scan->host));
+	}
+	PUT_SOME(out, ",\"port\":", scan->port);
+	CU_PUT(out, "}");
+}
+
 static int json_finding(void *state, const struct cu_finding *finding)
 {
 	struct cu_buf *out = &((struct cu_sink *)state)->buf;
@@ -476,6 +491,9 @@ static int json_finding(void *state, const struct cu_finding *finding)
 	cu_put_text_or_null(out, finding->why);
 	CU_PUT(out, ",\"advice\":");
 	cu_put_text_or_null(out, finding->advice);
+	if (finding->scan.n_hosts > 0) {
+		put_scan(out, &finding->scan);
+	}
 	CU_PUT(out, "}\n");
 	return 0;
 }

@@ -17,7 +17,27 @@ struct span {
 	int64_t start_ns, end_ns;
 };
 
-enum bad { BAD_REFUSED, BAD_UNANSWERED, BAD_RESET, N_BAD };
+enum bad { BAD_REFUSED, BAD_UNANSWERED, BAD_HALF_OPEN, BAD_ABORTED, BAD_RESET, N_BAD };
+
+/* Which of something a client tried, as linear counting (Whang and others 1990). */
+struct sketch {
+	uint64_t bits[SKETCH_BITS / 64];
+};
+
+/* What a client probed. */
+struct probes {
+	struct sketch endpoints, hosts, ports;
+	struct cu_addr host; /* the first */
+	uint16_t port;
+	bool other_hosts, other_ports;
+	uint64_t n_open, n_closed, n_filtered;
+};
+
+/* How often a client met a server's refusal, silence or half-open handshake. */
+struct met {
+	struct cu_addr client;
+	uint64_t n[BAD_HALF_OPEN + 1];
+};
 
 struct endpoint {
 	struct cu_addr addr;
@@ -25,15 +45,18 @@ struct endpoint {
 	bool used;
 	uint64_t n; /* connections */
 	uint64_t n_prohibited;
-	struct span bad[N_BAD]; /* of a client: [0] is what it tried in vain */
-	uint64_t *sketch;       /* of a client: which endpoints, as linear counting (Whang and others 1990) */
+	struct span bad[N_BAD];                /* of a client: [0] is what it tried in vain */
+	uint32_t n_resets[CU_RESET_ABORT + 1]; /* of a server: by kind */
+	uint32_t n_resets_by_network;
+	struct met met[2];     /* of a server: the first two clients with something to tell */
+	struct probes *probes; /* of a client */
 };
 
 struct table {
 	struct endpoint *slots;
 	size_t n_slots, n, most;
 	struct cu_hash_seed seed;
-	bool has_sketch;
+	bool of_clients;
 };
 
 struct cu_findings {
@@ -47,7 +70,7 @@ struct cu_findings *cu_findings_new(void)
 	if (findings) {
 		findings->servers = (struct table){.most = CU_FINDING_SERVERS, .seed = cu_hash_seed_random()};
 		findings->clients =
-			(struct table){.most = CU_FINDING_CLIENTS, .seed = cu_hash_seed_random(), .has_sketch = true};
+			(struct table){.most = CU_FINDING_CLIENTS, .seed = cu_hash_seed_random(), .of_clients = true};
 	}
 	return findings;
 }
@@ -55,7 +78,7 @@ struct cu_findings *cu_findings_new(void)
 static void release(struct table *table)
 {
 	for (size_t i = 0; i < table->n_slots; i++) {
-		free(table->slots[i].sketch);
+		free(table->slots[i].probes);
 	}
 	free(table->slots);
 }
@@ -96,7 +119,11 @@ static struct endpoint *slot_of(const struct table *table, const struct cu_addr 
 
 static uint64_t weight(const struct endpoint *endpoint)
 {
-	return endpoint->bad[BAD_REFUSED].n + endpoint->bad[BAD_UNANSWERED].n + endpoint->bad[BAD_RESET].n;
+	uint64_t n = 0;
+	for (unsigned kind = 0; kind < N_BAD; kind++) {
+		n += endpoint->bad[kind].n;
+	}
+	return n;
 }
 
 /* Moves what weighs more than least into a table of n_slots. */
@@ -115,7 +142,7 @@ static int rebuild(struct table *table, size_t n_slots, uint64_t least)
 			*slot_of(&next, &endpoint->addr, endpoint->port) = *endpoint;
 			next.n++;
 		} else {
-			free(endpoint->sketch);
+			free(endpoint->probes);
 		}
 	}
 	free(table->slots);
@@ -148,11 +175,11 @@ static struct endpoint *find_or_add(struct table *table, const struct cu_addr *a
 	}
 	struct endpoint *endpoint = slot_of(table, addr, port);
 	if (!endpoint->used) {
-		uint64_t *sketch = table->has_sketch ? calloc(SKETCH_BITS / 64, sizeof(*sketch)) : NULL;
-		if (table->has_sketch && !sketch) {
+		struct probes *probes = table->of_clients ? calloc(1, sizeof(*probes)) : NULL;
+		if (table->of_clients && !probes) {
 			return NULL;
 		}
-		*endpoint = (struct endpoint){.addr = *addr, .port = port, .used = true, .sketch = sketch};
+		*endpoint = (struct endpoint){.addr = *addr, .port = port, .used = true, .probes = probes};
 		table->n++;
 	}
 	return endpoint;
@@ -171,6 +198,80 @@ static void count(struct span *span, const struct cu_connection *connection)
 	span->n++;
 }
 
+static void add_to_sketch(struct sketch *sketch, struct cu_hash_seed seed, const struct cu_addr *addr, uint16_t port)
+{
+	uint64_t hash = hash_endpoint(seed, addr, port);
+	sketch->bits[hash % SKETCH_BITS / 64] |= UINT64_C(1) << (hash % 64);
+}
+
+/* How many different ones were added, about. */
+static uint64_t count_different(const struct sketch *sketch)
+{
+	unsigned n_clear = SKETCH_BITS;
+	for (size_t i = 0; i < SKETCH_BITS / 64; i++) {
+		n_clear -= (unsigned)__builtin_popcountll(sketch->bits[i]);
+	}
+	double estimate = -SKETCH_BITS * log(n_clear > 0 ? n_clear / (double)SKETCH_BITS : 0.5 / SKETCH_BITS);
+	return (uint64_t)(estimate + 0.5);
+}
+
+static void add_probe(struct endpoint *client, struct cu_hash_seed seed, const struct cu_connection *connection,
+                      uint64_t *result)
+{
+	static const struct cu_addr any = {0};
+	struct probes *probes = client->probes;
+	const struct cu_addr *host = &connection->server;
+	if (client->bad[0].n == 0) {
+		probes->host = *host;
+		probes->port = connection->server_port;
+	}
+	probes->other_hosts |= !cu_addr_equal(&probes->host, host);
+	probes->other_ports |= probes->port != connection->server_port;
+	add_to_sketch(&probes->endpoints, seed, host, connection->server_port);
+	add_to_sketch(&probes->hosts, seed, host, 0);
+	add_to_sketch(&probes->ports, seed, &any, connection->server_port);
+	count(&client->bad[0], connection);
+	(*result)++;
+}
+
+/* Remembers whom a server refused, so that a scanner can be left out in the end. */
+static void add_met(struct endpoint *server, const struct cu_addr *client, enum bad kind)
+{
+	for (size_t i = 0; i < sizeof(server->met) / sizeof(server->met[0]); i++) {
+		struct met *met = &server->met[i];
+		if (met->client.family == 0) {
+			met->client = *client;
+		}
+		if (cu_addr_equal(&met->client, client)) {
+			met->n[kind]++;
+			return;
+		}
+	}
+}
+
+/* What of it is held against the server; N_BAD for nothing. */
+static enum bad judge(const struct cu_analysis *analysis, bool prohibited)
+{
+	bool data = analysis->completeness & CU_SEEN_DATA;
+	if (prohibited || analysis->close == CU_CLOSE_REFUSED) {
+		return BAD_REFUSED;
+	}
+	if (analysis->close == CU_CLOSE_UNANSWERED) {
+		return BAD_UNANSWERED;
+	}
+	if (analysis->close == CU_CLOSE_HALF_OPEN) {
+		return BAD_HALF_OPEN;
+	}
+	if (analysis->close != CU_CLOSE_ABORTIVE) {
+		return N_BAD;
+	}
+	if (analysis->closed_by == CU_PARTY_SERVER || analysis->reset_by == CU_PARTY_NETWORK) {
+		return BAD_RESET;
+	}
+	/* A client that is done may close with a RST; one that throws away an answer is not done. */
+	return data && analysis->reset == CU_RESET_ON_DATA ? BAD_ABORTED : N_BAD;
+}
+
 int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection,
                     const struct cu_analysis *analysis, bool prohibited)
 {
@@ -182,39 +283,32 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	if (!server || !client) {
 		return CU_ERR_NOMEM;
 	}
-	bool refused = prohibited || analysis->close == CU_CLOSE_REFUSED;
-	bool unanswered = !refused && analysis->close == CU_CLOSE_UNANSWERED;
-	bool aborted = analysis->close == CU_CLOSE_ABORTIVE;
-	bool empty = !(analysis->completeness & CU_SEEN_DATA);
+	enum bad kind = judge(analysis, prohibited);
 	server->n++;
 	server->n_prohibited += prohibited;
 	client->n++;
-	if (refused) {
-		count(&server->bad[BAD_REFUSED], connection);
-	} else if (unanswered) {
-		count(&server->bad[BAD_UNANSWERED], connection);
-	} else if (aborted && analysis->closed_by == CU_PARTY_SERVER) {
-		count(&server->bad[BAD_RESET], connection);
+	if (kind != N_BAD) {
+		count(&server->bad[kind], connection);
 	}
-	/* A probe of an open port is a handshake that its client breaks off. */
-	if (refused || unanswered || (empty && aborted && analysis->closed_by == CU_PARTY_CLIENT)) {
-		uint64_t hash = hash_endpoint(findings->servers.seed, &connection->server, connection->server_port);
-		count(&client->bad[0], connection);
-		client->sketch[hash % SKETCH_BITS / 64] |= UINT64_C(1) << (hash % 64);
+	if (kind <= BAD_HALF_OPEN) {
+		add_met(server, &connection->client, kind);
+	} else if (kind == BAD_RESET) {
+		server->n_resets[analysis->reset <= CU_RESET_ABORT ? analysis->reset : CU_RESET_NONE]++;
+		server->n_resets_by_network += analysis->reset_by == CU_PARTY_NETWORK;
+	}
+	/* A probe of an open port is a handshake that its client breaks off or leaves. */
+	bool empty = !(analysis->completeness & CU_SEEN_DATA);
+	bool broken_off = empty && analysis->close == CU_CLOSE_ABORTIVE && analysis->closed_by == CU_PARTY_CLIENT;
+	struct probes *probes = client->probes;
+	struct cu_hash_seed seed = findings->servers.seed;
+	if (kind == BAD_UNANSWERED || (kind == BAD_REFUSED && prohibited)) {
+		add_probe(client, seed, connection, &probes->n_filtered);
+	} else if (kind == BAD_REFUSED) {
+		add_probe(client, seed, connection, &probes->n_closed);
+	} else if (broken_off || kind == BAD_HALF_OPEN) {
+		add_probe(client, seed, connection, &probes->n_open);
 	}
 	return 0;
-}
-
-/* How many different endpoints a client tried, about. */
-static uint64_t count_different(const struct endpoint *client)
-{
-	unsigned n_clear = SKETCH_BITS;
-	for (size_t i = 0; i < SKETCH_BITS / 64; i++) {
-		n_clear -= (unsigned)__builtin_popcountll(client->sketch[i]);
-	}
-	double estimate = -SKETCH_BITS * log(n_clear > 0 ? n_clear / (double)SKETCH_BITS : 0.5 / SKETCH_BITS);
-	uint64_t rounded = (uint64_t)(estimate + 0.5);
-	return rounded < client->bad[0].n ? rounded : client->bad[0].n;
 }
 
 static const struct {
@@ -223,6 +317,8 @@ static const struct {
 } limits[] = {
 	[BAD_REFUSED] = {"refused", CU_REFUSED_LEAST, CU_REFUSED_PERCENT},
 	[BAD_UNANSWERED] = {"unanswered", CU_UNANSWERED_LEAST, CU_UNANSWERED_PERCENT},
+	[BAD_HALF_OPEN] = {"half_open", CU_HALF_OPEN_LEAST, CU_HALF_OPEN_PERCENT},
+	[BAD_ABORTED] = {"aborts", CU_ABORTS_LEAST, CU_ABORTS_PERCENT},
 	[BAD_RESET] = {"resets", CU_RESETS_LEAST, CU_RESETS_PERCENT},
 };
 
@@ -254,24 +350,49 @@ static bool is_enough(uint64_t n, uint64_t of, uint64_t least, uint64_t percent)
 	return n >= least && n * 100 >= of * percent;
 }
 
+/* Different endpoints that a client tried in vain; 0 when it is no scanner. */
+static uint64_t count_scanned(const struct endpoint *client)
+{
+	uint64_t n = client->bad[0].n;
+	if (!client->used || !is_enough(n, client->n, CU_SCAN_LEAST, CU_SCAN_PERCENT)) {
+		return 0;
+	}
+	uint64_t different = count_different(&client->probes->endpoints);
+	different = different < n ? different : n;
+	return different >= CU_SCAN_LEAST ? different : 0;
+}
+
+/* What remains against a server when what scanners met is left out. */
+static bool is_bad(const struct cu_findings *findings, const struct endpoint *server, unsigned kind)
+{
+	uint64_t n = server->bad[kind].n, of = server->n;
+	for (size_t i = 0; kind <= BAD_HALF_OPEN && i < sizeof(server->met) / sizeof(server->met[0]); i++) {
+		const struct met *met = &server->met[i];
+		if (met->n[kind] > 0 && met->n[kind] <= CU_SCAN_TRIES &&
+		    count_scanned(slot_of(&findings->clients, &met->client, 0)) > 0) {
+			n -= met->n[kind];
+			of -= met->n[kind];
+		}
+	}
+	return is_enough(n, of, limits[kind].least, limits[kind].percent);
+}
+
 static size_t collect(const struct cu_findings *findings, struct candidate *candidates)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < findings->servers.n_slots; i++) {
 		const struct endpoint *server = &findings->servers.slots[i];
 		for (unsigned kind = 0; server->used && kind < N_BAD; kind++) {
-			if (is_enough(server->bad[kind].n, server->n, limits[kind].least, limits[kind].percent)) {
+			if (is_bad(findings, server, kind)) {
 				candidates[n++] = (struct candidate){server, kind, server->bad[kind].n};
 			}
 		}
 	}
 	for (size_t i = 0; i < findings->clients.n_slots; i++) {
 		const struct endpoint *client = &findings->clients.slots[i];
-		if (client->used && is_enough(client->bad[0].n, client->n, CU_SCAN_LEAST, CU_SCAN_PERCENT)) {
-			uint64_t different = count_different(client);
-			if (different >= CU_SCAN_LEAST) {
-				candidates[n++] = (struct candidate){client, N_BAD, different};
-			}
+		uint64_t different = count_scanned(client);
+		if (different > 0) {
+			candidates[n++] = (struct candidate){client, N_BAD, different};
 		}
 	}
 	return n;
@@ -281,6 +402,55 @@ static struct cu_text text_of(struct cu_buf *buf)
 {
 	const char *text = cu_buf_cstr(buf);
 	return (struct cu_text){text, (uint32_t)strlen(text)};
+}
+
+/* ": 6 on data, 1 after a silence" */
+static void say_resets(struct cu_buf *why, const struct endpoint *server)
+{
+	static const char *const words[CU_RESET_ABORT + 1] = {
+		[CU_RESET_ON_DATA] = "on data it did not take",
+		[CU_RESET_NO_STATE] = "for a connection it did not know",
+		[CU_RESET_IDLE] = "after a silence",
+		[CU_RESET_ABORT] = "on its own",
+	};
+	const char *before = ": ";
+	for (unsigned kind = 0; kind <= CU_RESET_ABORT; kind++) {
+		if (words[kind] && server->n_resets[kind] > 0) {
+			cu_buf_printf(why, "%s%lu %s", before, (unsigned long)server->n_resets[kind], words[kind]);
+			before = ", ";
+		}
+	}
+}
+
+static struct cu_scan sum_up(const struct endpoint *client)
+{
+	const struct probes *probes = client->probes;
+	struct cu_scan scan = {
+		.n_open = probes->n_open, .n_closed = probes->n_closed, .n_filtered = probes->n_filtered};
+	scan.n_hosts = probes->other_hosts ? count_different(&probes->hosts) : 1;
+	scan.n_ports = probes->other_ports ? count_different(&probes->ports) : 1;
+	if (!probes->other_hosts) {
+		scan.host = probes->host;
+	}
+	scan.port = probes->other_ports ? 0 : probes->port;
+	return scan;
+}
+
+/* "probed about 300 ports of 10.0.1.8: 2 open, 290 closed, 8 filtered" */
+static void say_scan(struct cu_buf *why, const struct cu_scan *scan, uint64_t different)
+{
+	char addr[CU_TEXT_CAP];
+	if (scan->host.family != 0) {
+		cu_format_addr(addr, &scan->host);
+		cu_buf_printf(why, "probed about %llu ports of %s", (unsigned long long)different, addr);
+	} else if (scan->port != 0) {
+		cu_buf_printf(why, "probed port %u of about %llu hosts", scan->port, (unsigned long long)different);
+	} else {
+		cu_buf_printf(why, "probed about %llu endpoints, on about %llu hosts", (unsigned long long)different,
+		              (unsigned long long)scan->n_hosts);
+	}
+	cu_buf_printf(why, ": %llu open, %llu closed, %llu filtered", (unsigned long long)scan->n_open,
+	              (unsigned long long)scan->n_closed, (unsigned long long)scan->n_filtered);
 }
 
 static struct cu_finding describe(struct cu_findings *findings, const struct candidate *candidate)
@@ -321,18 +491,42 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 		cu_buf_printf(why, "%llu of %llu connections got no answer", n, of);
 		cu_buf_printf(advice, "check that %s is up and that no firewall drops port %u", addr, endpoint->port);
 		break;
-	case BAD_RESET:
-		finding.blame = CU_PARTY_SERVER;
+	case BAD_HALF_OPEN:
+		finding.blame = CU_PARTY_CLIENT;
+		finding.confidence = CU_CONFIDENCE_LOW;
+		cu_buf_printf(why, "%llu of %llu handshakes were left half-open: no ACK followed the SYN-ACK", n, of);
+		cu_buf_printf(advice, "see whether the SYN-ACKs of %s reach the clients, or whether it is flooded",
+		              addr);
+		break;
+	case BAD_ABORTED:
+		finding.blame = CU_PARTY_CLIENT;
 		finding.confidence = CU_CONFIDENCE_MEDIUM;
+		cu_buf_printf(why, "%llu of %llu connections were reset by clients that left data unread", n, of);
+		cu_buf_printf(advice, "compare the clients' timeouts with the time that port %u of %s takes",
+		              endpoint->port, addr);
+		break;
+	case BAD_RESET:
+		finding.confidence = CU_CONFIDENCE_MEDIUM;
+		if (endpoint->n_resets_by_network * UINT64_C(2) > n) {
+			finding.blame = CU_PARTY_NETWORK;
+			cu_buf_printf(
+				why,
+				"%llu of %llu connections were reset, %lu by a device on the path: the TTL is another",
+				n, of, (unsigned long)endpoint->n_resets_by_network);
+			cu_buf_printf(advice, "look for a firewall or proxy between the clients and %s", addr);
+			break;
+		}
+		finding.blame = CU_PARTY_SERVER;
 		cu_buf_printf(why, "%llu of %llu connections were reset by the server", n, of);
+		say_resets(why, endpoint);
 		cu_buf_printf(advice, "look for crashes and timeouts of the service at port %u of %s", endpoint->port,
 		              addr);
 		break;
 	default:
 		finding.blame = CU_PARTY_CLIENT;
 		finding.confidence = candidate->count >= 4 * CU_SCAN_LEAST ? CU_CONFIDENCE_HIGH : CU_CONFIDENCE_MEDIUM;
-		cu_buf_printf(why, "tried about %llu different endpoints in vain, in %llu of its %llu connections",
-		              (unsigned long long)candidate->count, n, of);
+		finding.scan = sum_up(endpoint);
+		say_scan(why, &finding.scan, candidate->count);
 		cu_buf_printf(advice, "find out what %s looks for: a scanner, or a list of servers that is out of date",
 		              addr);
 		break;

@@ -1,10 +1,12 @@
 /*
  * Findings: what an endpoint does to all its connections, in bounded memory.
  *
- * Servers that refuse, reset or do not answer, and clients that scan. When a
- * table is full, the entries with the least against them are forgotten first,
- * as in lossy counting (Manku and Motwani 2002): what is left may be counted
- * too low, never too high.
+ * Servers that refuse, reset or do not answer, whose handshakes are left
+ * half-open or whose answers are cut short, and clients that scan. A scan is
+ * one finding about its client: what it met at a few tries is not held against
+ * each server. When a table is full, the entries with the least against them
+ * are forgotten first, as in lossy counting (Manku and Motwani 2002): what is
+ * left may be counted too low, never too high.
  */
 #ifndef CU_RULES_FINDING_H
 #define CU_RULES_FINDING_H
@@ -33,8 +35,13 @@ enum {
 	CU_UNANSWERED_PERCENT = 50,
 	CU_RESETS_LEAST = 5,
 	CU_RESETS_PERCENT = 20,
+	CU_ABORTS_LEAST = 5,
+	CU_ABORTS_PERCENT = 20,
+	CU_HALF_OPEN_LEAST = 16,
+	CU_HALF_OPEN_PERCENT = 50,
 	CU_SCAN_LEAST = 16,
 	CU_SCAN_PERCENT = 80, /* different endpoints tried in vain */
+	CU_SCAN_TRIES = 11,   /* at one endpoint, as nmap's --max-retries 10; who asks more often wants it */
 };
 
 struct cu_findings;

@@ -1235,6 +1235,7 @@ static int collect_finding(void *context, const struct cu_finding *finding)
 struct ending {
 	uint8_t close, closed_by, completeness;
 	bool prohibited;
+	uint8_t reset, reset_by;
 };
 
 static void add_connections(struct cu_findings *findings, const char *client, const char *server, unsigned first_port,
@@ -1249,8 +1250,11 @@ static void add_connections(struct cu_findings *findings, const char *client, co
 		                                   .end_ns = i * S + MS,
 		                                   .first_frame = i * 2 + 1,
 		                                   .last_frame = i * 2 + 2};
-		struct cu_analysis analysis = {
-			.close = ending.close, .closed_by = ending.closed_by, .completeness = ending.completeness};
+		struct cu_analysis analysis = {.close = ending.close,
+		                               .closed_by = ending.closed_by,
+		                               .completeness = ending.completeness,
+		                               .reset = ending.reset,
+		                               .reset_by = ending.reset_by};
 		assert_int_equal(cu_findings_add(findings, &connection, &analysis, ending.prohibited), 0);
 	}
 }
@@ -1259,12 +1263,13 @@ static void test_findings_of_endpoints(void **state)
 {
 	(void)state;
 	enum { SEEN = CU_SEEN_SYN | CU_SEEN_SYN_ACK | CU_SEEN_ACK | CU_SEEN_DATA };
-	static const struct ending fine = {CU_CLOSE_CLEAN, CU_PARTY_CLIENT, SEEN, false};
-	static const struct ending refused = {CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_SYN | CU_SEEN_RST, false};
-	static const struct ending prohibited = {CU_CLOSE_REFUSED, CU_PARTY_NONE, CU_SEEN_SYN, true};
-	static const struct ending silent = {CU_CLOSE_UNANSWERED, CU_PARTY_NONE, CU_SEEN_SYN, false};
-	static const struct ending reset = {CU_CLOSE_ABORTIVE, CU_PARTY_SERVER, SEEN, false};
-	static const struct ending late = {CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_RST, false};
+	static const struct ending fine = {CU_CLOSE_CLEAN, CU_PARTY_CLIENT, SEEN, false, 0, 0};
+	static const struct ending refused = {
+		CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_SYN | CU_SEEN_RST, false, 0, 0};
+	static const struct ending prohibited = {CU_CLOSE_REFUSED, CU_PARTY_NONE, CU_SEEN_SYN, true, 0, 0};
+	static const struct ending silent = {CU_CLOSE_UNANSWERED, CU_PARTY_NONE, CU_SEEN_SYN, false, 0, 0};
+	static const struct ending reset = {CU_CLOSE_ABORTIVE, CU_PARTY_SERVER, SEEN, false, 0, 0};
+	static const struct ending late = {CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_RST, false, 0, 0};
 	struct found found = {.n = 0};
 	struct cu_findings *findings = cu_findings_new();
 	assert_non_null(findings);
@@ -1298,10 +1303,103 @@ static void test_findings_of_endpoints(void **state)
 	cu_findings_free(findings);
 }
 
+enum { SHAKEN = CU_SEEN_SYN | CU_SEEN_SYN_ACK | CU_SEEN_ACK, WITH_DATA = SHAKEN | CU_SEEN_DATA };
+
+/* One finding for a scanner, and none for each of those it met, however often it asked. */
+static void test_findings_scan_is_one_finding(void **state)
+{
+	(void)state;
+	static const struct ending closed = {.close = CU_CLOSE_REFUSED, .completeness = CU_SEEN_SYN | CU_SEEN_RST};
+	static const struct ending filtered = {.close = CU_CLOSE_UNANSWERED, .completeness = CU_SEEN_SYN};
+	static const struct ending prohibited = {
+		.close = CU_CLOSE_REFUSED, .completeness = CU_SEEN_SYN, .prohibited = true};
+	static const struct ending open = {
+		.close = CU_CLOSE_ABORTIVE, .closed_by = CU_PARTY_CLIENT, .completeness = SHAKEN};
+	static const struct ending half = {.close = CU_CLOSE_HALF_OPEN, .completeness = CU_SEEN_SYN | CU_SEEN_SYN_ACK};
+	struct found found = {.n = 0};
+	struct cu_findings *findings = cu_findings_new();
+	assert_non_null(findings);
+	for (unsigned i = 0; i < 4; i++) { /* each port four times: more than it takes to call a server bad */
+		add_connections(findings, "10.0.0.9", "10.0.1.8", 1, 20, false, closed);
+		add_connections(findings, "10.0.0.9", "10.0.1.8", 100, 10, false, filtered);
+		add_connections(findings, "10.0.0.9", "10.0.1.8", 200, 5, false, prohibited);
+		add_connections(findings, "10.0.0.9", "10.0.1.8", 300, 2, false, open);
+		add_connections(findings, "10.0.0.9", "10.0.1.8", 400, 3, false, half);
+	}
+	/* Somebody else who was refused there is told all the same. */
+	add_connections(findings, "10.0.0.1", "10.0.1.8", 7, 3, true, closed);
+	for (unsigned i = 0; i < 30; i++) {
+		char ip[32];
+		snprintf(ip, sizeof(ip), "10.0.2.%u", i);
+		add_connections(findings, "10.0.0.7", ip, 22, 1, true, closed);
+	}
+	assert_int_equal(cu_findings_each(findings, collect_finding, &found), 0);
+	assert_int_equal(found.n, 3);
+	const char *what = strstr(found.lines[0], "probed");
+	unsigned about;
+	char rest[200];
+	assert_non_null(what);
+	assert_int_equal(sscanf(what, "probed about %u ports of 10.0.1.8: %199[^\n]", &about, rest), 2);
+	assert_in_range(about, 37, 43);
+	assert_string_equal(rest, "20 open, 80 closed, 60 filtered");
+	what = strstr(found.lines[1], "probed");
+	assert_non_null(what);
+	assert_int_equal(sscanf(what, "probed port 22 of about %u hosts: %199[^\n]", &about, rest), 2);
+	assert_in_range(about, 28, 32);
+	assert_string_equal(rest, "0 open, 30 closed, 0 filtered");
+	assert_memory_equal(found.lines[2], "refused 10.0.1.8:7 ", 19);
+	cu_findings_free(findings);
+}
+
+static void test_findings_of_sessions_that_end_unexpectedly(void **state)
+{
+	(void)state;
+#define ABORTED(by_, kind_, from_)                   \
+	((struct ending){.close = CU_CLOSE_ABORTIVE, \
+	                 .closed_by = by_,           \
+	                 .completeness = WITH_DATA,  \
+	                 .reset = kind_,             \
+	                 .reset_by = from_})
+	static const struct ending half = {.close = CU_CLOSE_HALF_OPEN, .completeness = CU_SEEN_SYN | CU_SEEN_SYN_ACK};
+	struct found found = {.n = 0};
+	struct cu_findings *findings = cu_findings_new();
+	assert_non_null(findings);
+	add_connections(findings, "10.0.0.1", "10.0.1.1", 80, 4, true,
+	                ABORTED(CU_PARTY_SERVER, CU_RESET_ON_DATA, CU_PARTY_SERVER));
+	add_connections(findings, "10.0.0.1", "10.0.1.1", 80, 2, true,
+	                ABORTED(CU_PARTY_SERVER, CU_RESET_IDLE, CU_PARTY_SERVER));
+	add_connections(findings, "10.0.0.1", "10.0.1.2", 80, 7, true,
+	                ABORTED(CU_PARTY_CLIENT, CU_RESET_ABORT, CU_PARTY_NETWORK));
+	add_connections(findings, "10.0.0.1", "10.0.1.3", 80, 8, true,
+	                ABORTED(CU_PARTY_CLIENT, CU_RESET_ON_DATA, CU_PARTY_CLIENT));
+	/* A client that was done, and says so with a RST. */
+	add_connections(findings, "10.0.0.1", "10.0.1.4", 80, 9, true,
+	                ABORTED(CU_PARTY_CLIENT, CU_RESET_ABORT, CU_PARTY_CLIENT));
+	for (unsigned i = 0; i < 20; i++) { /* of as many sources */
+		char ip[32];
+		snprintf(ip, sizeof(ip), "10.0.3.%u", i);
+		add_connections(findings, ip, "10.0.1.5", 80, 1, true, half);
+	}
+	assert_int_equal(cu_findings_each(findings, collect_finding, &found), 0);
+	static const char *const expected[] = {
+		"resets 10.0.1.2:80 network medium 7: 7 of 7 connections were reset, 7 by a device on the path: the TTL is another",
+		"resets 10.0.1.1:80 server medium 6: 6 of 6 connections were reset by the server: 4 on data it did not take, 2 after a silence",
+		"aborts 10.0.1.3:80 client medium 8: 8 of 8 connections were reset by clients that left data unread",
+		"half_open 10.0.1.5:80 client low 20: 20 of 20 handshakes were left half-open: no ACK followed the SYN-ACK",
+	};
+	assert_int_equal(found.n, COUNT(expected));
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		assert_string_equal(found.lines[i], expected[i]);
+	}
+	cu_findings_free(findings);
+#undef ABORTED
+}
+
 static void test_findings_in_bounded_memory(void **state)
 {
 	(void)state;
-	static const struct ending refused = {CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_SYN | CU_SEEN_RST, false};
+	static const struct ending refused = {
+		CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_SYN | CU_SEEN_RST, false, 0, 0};
 	struct cu_findings *findings = cu_findings_new();
 	struct found found = {.n = 0};
 	size_t most = 0;
@@ -1497,6 +1595,8 @@ int main(void)
 		cmocka_unit_test(test_files_missing),
 		cmocka_unit_test(test_nearest_names),
 		cmocka_unit_test(test_findings_of_endpoints),
+		cmocka_unit_test(test_findings_scan_is_one_finding),
+		cmocka_unit_test(test_findings_of_sessions_that_end_unexpectedly),
 		cmocka_unit_test(test_findings_in_bounded_memory),
 		cmocka_unit_test(test_classify_writes_verdicts_behind_transactions),
 		cmocka_unit_test(test_classify_of_truncated_stream),
