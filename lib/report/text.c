@@ -2,6 +2,7 @@
  * Text for a person: the slow transactions, longest first, each with who is
  * to blame, how sure that is, where its time went and the frames that prove it.
  */
+#include "lib/report/connection.h"
 #include "lib/report/entry.h"
 #include "lib/report/text_table.h"
 #include "lib/report/words.h"
@@ -20,6 +21,7 @@ struct text {
 	struct cu_top connections; /* the longest */
 	struct cu_top findings;    /* those with most behind them */
 	bool has_analysis;
+	bool one_connection; /* asked for, and so told in full */
 };
 
 /* What is kept of a connection; its file's name stands behind it. */
@@ -44,6 +46,7 @@ static int text_open(void **state, const struct cu_report_config *config, struct
 	cu_top_init(&text->quick, 1);
 	cu_top_init(&text->connections, limit);
 	cu_top_init(&text->findings, limit);
+	text->one_connection = config->has_stream;
 	*state = text;
 	return 0;
 }
@@ -77,6 +80,9 @@ static int text_connection(void *state, const struct cu_report_connection *item)
 	const struct cu_connection *connection = item->connection;
 	if (item->analysis != NULL) {
 		text->has_analysis = true;
+		if (text->one_connection) {
+			cu_connection_put(&text->page, item);
+		}
 		return 0;
 	}
 	bool nomem = false;

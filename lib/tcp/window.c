@@ -28,7 +28,10 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 	/* A transfer that is shorter says nothing, nor does one that is at the edge now and then. */
 	enum { SMALL_FROM = 10, SMALL_SHARE = 4 };
 	struct cu_window_use use = {0};
+	/* At the sender itself what is measured as its round trip is its own delay, and an ACK is known at once. */
+	bool at_sender = path->vantage == (dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER);
 	int64_t sender_rtt_ns = dir == CU_C2S ? path->client_rtt_ns : path->server_rtt_ns;
+	int64_t late_ns = at_sender ? 0 : sender_rtt_ns;
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
 	int64_t highest = -1, edge = -1;
 	size_t s = 0;
@@ -43,7 +46,7 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 			continue;
 		}
 		highest = seg->end;
-		for (; s < delivery->n_steps && delivery->step[s].time_ns <= seg->time_ns - sender_rtt_ns; s++) {
+		for (; s < delivery->n_steps && delivery->step[s].time_ns <= seg->time_ns - late_ns; s++) {
 			edge = delivery->step[s].edge > edge ? delivery->step[s].edge : edge;
 		}
 		if (s == 0) {

@@ -375,6 +375,24 @@ static void test_window_too_small_for_the_path(void **state)
 	}
 }
 
+/* The sender answers an ACK sooner than it ever answered a segment. */
+static void test_window_in_flight_at_the_sender(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 40000);
+	talk_add(&talk, t, CU_S2C, ACK, at(0), 1, SEG);
+	talk_add(&talk, t + 1, CU_S2C, ACK, at(1), 1, SEG);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 1, at(2), 0);
+	talk_add(&talk, t + 40020, CU_S2C, ACK, at(2), 1, SEG);
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.vantage, CU_VANTAGE_SERVER);
+	struct cu_window_use use = cu_window_measure(&talk.trace, &talk.delivery[CU_S2C], &talk.path, CU_S2C);
+	assert_int_equal(use.flight_max_bytes, 2 * SEG);
+	talk_release(&talk);
+}
+
 static struct cu_analysis find_ending(struct talk *talk, unsigned completeness)
 {
 	struct cu_analysis analysis = {.completeness = (uint8_t)completeness};
@@ -493,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_path_takes_no_sample_from_what_waits_behind_a_loss),
 		cmocka_unit_test(test_path_shows_how_the_round_trip_moved),
 		cmocka_unit_test(test_window_too_small_for_the_path),
+		cmocka_unit_test(test_window_in_flight_at_the_sender),
 		cmocka_unit_test(test_ending_closed_port),
 		cmocka_unit_test(test_ending_half_open),
 		cmocka_unit_test(test_ending_tells_resets_apart),
