@@ -51,6 +51,19 @@ static void put_ends(struct cu_page *page, const struct cu_report_connection *it
 	cu_page_put(page, "", 1);
 }
 
+/* The least round trip of the stretch of time in which it was largest; of those with a few samples. */
+static int64_t find_standing(const struct cu_analysis_side *side)
+{
+	enum { A_FEW = 8 };
+	int64_t standing = 0;
+	for (unsigned i = 0; i < CU_RTT_SLICES; i++) {
+		if (side->rtt_slice[i].n >= A_FEW && side->rtt_slice[i].min_ns > standing) {
+			standing = side->rtt_slice[i].min_ns;
+		}
+	}
+	return standing;
+}
+
 /* The round trip to the receiver of a direction, and how it moved. */
 static void put_rtt(struct cu_page *page, const struct cu_analysis_side *side, int dir)
 {
@@ -92,6 +105,15 @@ static void put_rtt(struct cu_page *page, const struct cu_analysis_side *side, i
 		}
 	}
 	cu_page_say(page, ".");
+	/* Twice the least, and more than hosts' own delays: the path was never empty in all that time. */
+	int64_t standing = find_standing(side);
+	if (standing >= 2 * side->rtt_min_ns && standing - side->rtt_min_ns >= 5 * CU_NS_PER_MS) {
+		cu_page_say(page, " For ");
+		say_duration(page, side->rtt_slice_ns);
+		cu_page_say(page, " none was below ");
+		say_duration(page, standing);
+		cu_page_say(page, ": a queue, or ACKs held back.");
+	}
 	put_line(page, "RTT");
 }
 

@@ -59,7 +59,9 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 	}
 	/* Where the round trip is no more than the hosts' own delay, it is the receiver that is slow, not its window small. */
 	bool path_counts = sender_rtt_ns + receiver_rtt_ns >= CU_NS_PER_MS;
-	use.small =
-		path_counts && use.min_bytes > 0 && use.n_sent >= SMALL_FROM && use.n_edge * SMALL_SHARE >= use.n_sent;
+	/* Who has more in flight goes by another window than the one that is seen. */
+	bool keeps = use.flight_max_bytes <= use.max_bytes + (uint64_t)trace->mss[dir];
+	use.small = path_counts && keeps && use.min_bytes > 0 && use.n_sent >= SMALL_FROM &&
+	            use.n_edge * SMALL_SHARE >= use.n_sent;
 	return use;
 }

@@ -342,10 +342,9 @@ static void test_window_too_small_for_the_path(void **state)
 		uint16_t window;
 		bool small;
 	} cases[] = {
-		{40000, 0, 4 * SEG, true},
-		{0, 40000, 4 * SEG, true}, /* at the sender */
-		{40000, 0, 60000, false},
-		{200, 0, 4 * SEG, false}, /* no path to speak of */
+		{40000, 0, 4 * SEG, true},  {0, 40000, 4 * SEG, true}, /* at the sender */
+		{40000, 0, 60000, false},   {200, 0, 4 * SEG, false},  /* no path to speak of */
+		{40000, 0, 2 * SEG, false},                            /* what is sent goes by another window */
 	};
 	(void)state;
 	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {

@@ -154,6 +154,137 @@ static void test_connection_round_trip(void **state)
 	cu_buf_release(&buf);
 }
 
+static void fill_analysis_side(struct cu_analysis_side *side, uint64_t (*number)(void))
+{
+	side->n_data_segments = number();
+	side->n_gap_bytes = number();
+	side->n_rtt_by_timestamp = number();
+	side->rtt_min_ns = (int64_t)number();
+	side->rtt_mean_ns = (int64_t)number();
+	side->rtt_p90_ns = (int64_t)number();
+	side->rtt_p99_ns = (int64_t)number();
+	side->rtt_slice_ns = (int64_t)number();
+	for (int i = 0; i < CU_RTT_SLICES; i++) {
+		side->rtt_slice[i] = (struct cu_rtt_slice){.n = number(),
+		                                           .min_ns = (int64_t)number(),
+		                                           .mean_ns = (int64_t)number(),
+		                                           .max_ns = (int64_t)number()};
+	}
+	side->window.min_bytes = number();
+	side->window.mean_bytes = number();
+	side->window.max_bytes = number();
+	side->window.flight_max_bytes = number();
+	side->window.n_sent = number();
+	side->window.n_edge = number();
+	side->window.small = (uint8_t)(number() % 2);
+	side->loss.n_segments = number();
+	side->loss.n_lost = number();
+	side->loss.n_runs = number();
+	side->loss.longest = number();
+	side->loss.enter_ppm = number();
+	side->loss.leave_ppm = number();
+	side->loss.pattern = (uint8_t)(number() % 3);
+	side->n_syns = number();
+	side->n_large = number();
+	side->largest_bytes = number();
+}
+
+static uint64_t largest(void)
+{
+	return UINT64_MAX;
+}
+
+static void test_analysis_round_trip(void **state)
+{
+	(void)state;
+	struct cu_buf buf = {0};
+	for (int round = 0; round < ROUNDS; round++) {
+		struct cu_analysis in, out;
+		memset(&in, 0, sizeof(in));
+		for (int dir = 0; dir < 2; dir++) {
+			fill_analysis_side(&in.side[dir], round == 0 ? largest : any);
+		}
+		in.close = (uint8_t)(next_random() % (CU_CLOSE_HALF_OPEN + 1));
+		in.reset = (uint8_t)(next_random() % (CU_RESET_ABORT + 1));
+		in.reset_by = (uint8_t)(next_random() % CU_N_PARTIES);
+		in.reset_hops = (uint8_t)next_random();
+		in.usual_hops = (uint8_t)next_random();
+		in.reset_frame = any();
+		in.reset_quiet_ns = any_time();
+		cu_buf_clear(&buf);
+		cu_analysis_encode(&in, &buf);
+		assert_int_equal(cu_analysis_decode(buf.data, buf.len, &out), 0);
+		assert_int_equal(in.close, out.close);
+		assert_int_equal(in.reset, out.reset);
+		assert_int_equal(in.reset_by, out.reset_by);
+		assert_int_equal(in.reset_hops, out.reset_hops);
+		assert_int_equal(in.usual_hops, out.usual_hops);
+		assert_int_equal(in.reset_frame, out.reset_frame);
+		assert_int_equal(in.reset_quiet_ns, out.reset_quiet_ns);
+		for (int dir = 0; dir < 2; dir++) {
+			const struct cu_analysis_side *a = &in.side[dir], *b = &out.side[dir];
+			assert_int_equal(a->rtt_p99_ns, b->rtt_p99_ns);
+			assert_memory_equal(a->rtt_slice, b->rtt_slice, sizeof(a->rtt_slice));
+			assert_int_equal(a->window.flight_max_bytes, b->window.flight_max_bytes);
+			assert_int_equal(a->window.n_edge, b->window.n_edge);
+			assert_int_equal(a->window.small, b->window.small);
+			assert_int_equal(a->loss.longest, b->loss.longest);
+			assert_int_equal(a->loss.leave_ppm, b->loss.leave_ppm);
+			assert_int_equal(a->loss.pattern, b->loss.pattern);
+			assert_int_equal(a->largest_bytes, b->largest_bytes);
+		}
+	}
+	cu_buf_release(&buf);
+}
+
+static void test_gap_and_scan_round_trip(void **state)
+{
+	(void)state;
+	struct cu_buf buf = {0};
+	for (int round = 0; round < ROUNDS; round++) {
+		struct cu_gap in = {.rel_seq = any(), .frame = any(), .n_dup_acks = any()}, out;
+		in.first_dup_frame = any();
+		in.last_dup_frame = any();
+		in.sack_frame = any();
+		in.sack_left = any();
+		in.sack_right = any();
+		in.n_fills = any();
+		in.first_fill_frame = any();
+		in.first_fill_ns = any_time();
+		cu_buf_clear(&buf);
+		cu_gap_encode(&in, &buf);
+		assert_int_equal(cu_gap_decode(buf.data, buf.len, &out), 0);
+		assert_int_equal(in.first_dup_frame, out.first_dup_frame);
+		assert_int_equal(in.last_dup_frame, out.last_dup_frame);
+		assert_int_equal(in.sack_frame, out.sack_frame);
+		assert_int_equal(in.sack_left, out.sack_left);
+		assert_int_equal(in.sack_right, out.sack_right);
+		assert_int_equal(in.n_fills, out.n_fills);
+		assert_int_equal(in.first_fill_frame, out.first_fill_frame);
+		assert_int_equal(in.first_fill_ns, out.first_fill_ns);
+
+		struct cu_finding finding = {.addr = any_addr(), .count = any()}, found;
+		finding.scan = (struct cu_scan){.n_open = any(),
+		                                .n_closed = any(),
+		                                .n_filtered = any(),
+		                                .n_hosts = any(),
+		                                .n_ports = any(),
+		                                .host = any_addr(),
+		                                .port = (uint16_t)any()};
+		cu_buf_clear(&buf);
+		cu_finding_encode(&finding, &buf);
+		assert_int_equal(cu_finding_decode(buf.data, buf.len, &found), 0);
+		assert_int_equal(finding.scan.n_open, found.scan.n_open);
+		assert_int_equal(finding.scan.n_closed, found.scan.n_closed);
+		assert_int_equal(finding.scan.n_filtered, found.scan.n_filtered);
+		assert_int_equal(finding.scan.n_hosts, found.scan.n_hosts);
+		assert_int_equal(finding.scan.n_ports, found.scan.n_ports);
+		assert_int_equal(finding.scan.port, found.scan.port);
+		assert_true(cu_addr_equal(&finding.scan.host, &found.scan.host));
+	}
+	cu_buf_release(&buf);
+}
+
 static void test_decode_of_garbage_never_fails_but_by_saying_so(void **state)
 {
 	(void)state;
@@ -311,6 +442,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transaction_round_trip),
 		cmocka_unit_test(test_connection_round_trip),
+		cmocka_unit_test(test_analysis_round_trip),
+		cmocka_unit_test(test_gap_and_scan_round_trip),
 		cmocka_unit_test(test_decode_of_garbage_never_fails_but_by_saying_so),
 		cmocka_unit_test(test_decode_skips_fields_of_later_versions),
 		cmocka_unit_test(test_decode_refuses_what_is_out_of_range),
