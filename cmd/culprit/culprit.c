@@ -38,6 +38,7 @@ static const struct prog_spec spec = {
 	.options = options,
 	.notes = "Commands:\n"
 		 "  run       captures in, a report out: the stages below in one command\n"
+		 "  split     deal the packets of captures out to shards\n"
 		 "  flowify   turn captures into flow records\n"
 		 "  analyze   add TCP analysis, transactions and their ledgers\n"
 		 "  classify  judge each transaction by rules\n"

@@ -43,7 +43,13 @@ static bool is_before(const struct cu_capture *capture, size_t a, size_t b)
 {
 	int64_t ta = capture->slots[a].head.time_ns;
 	int64_t tb = capture->slots[b].head.time_ns;
-	return ta != tb ? ta < tb : a < b;
+	if (ta != tb) {
+		return ta < tb;
+	}
+	/* Shards of one capture: as they stood there. */
+	uint64_t ida = capture->slots[a].input.packet_id;
+	uint64_t idb = capture->slots[b].input.packet_id;
+	return ida != 0 && idb != 0 && ida != idb ? ida < idb : a < b;
 }
 
 static void sift_down(struct cu_capture *capture, size_t i)
@@ -302,6 +308,30 @@ static int next_of_many(struct cu_capture *capture, struct cu_packet *packet)
 int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet)
 {
 	return capture->n_slots == 1 ? next_of_one(capture, packet) : next_of_many(capture, packet);
+}
+
+uint64_t cu_capture_packet_id(const struct cu_capture *capture, const struct cu_packet *packet)
+{
+	uint64_t id = capture->slots[packet->file].input.packet_id;
+	return id != 0 ? id : (uint64_t)packet->file << CU_PACKET_ID_FILE_SHIFT | packet->frame;
+}
+
+uint32_t cu_capture_interface_number(const struct cu_capture *capture, const struct cu_packet *packet)
+{
+	const struct cu_input *input = &capture->slots[packet->file].input;
+	const struct cu_pcapng *ng = &input->format.pcapng;
+	return input->is_pcapng ? ng->n_interfaces_before + ng->last_interface : 0;
+}
+
+void cu_capture_interface(const struct cu_capture *capture, const struct cu_packet *packet,
+                          struct cu_interface *interface)
+{
+	const struct cu_input *input = &capture->slots[packet->file].input;
+	if (input->is_pcapng) {
+		cu_pcapng_interface(input, interface);
+	} else {
+		cu_pcap_interface(input, interface);
+	}
 }
 
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n)

@@ -20,7 +20,7 @@ enum { CU_PACKET_CAP = 262144 };
 
 struct cu_packet {
 	int64_t time_ns;     /* since 1970-01-01 UTC; may step back */
-	uint64_t frame;      /* number in its file, from 1, as Wireshark counts */
+	uint64_t frame;      /* number in its file, from 1, as Wireshark counts; of a shard, in what was split */
 	const uint8_t *data; /* caplen bytes, borrowed until the next call */
 	uint32_t caplen;     /* bytes captured */
 	uint32_t len;        /* bytes on the wire, at least caplen */
@@ -32,6 +32,22 @@ struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
 	const char *filter; /* libpcap filter expression, or NULL for all packets */
+};
+
+/*
+ * Where a packet was first: its frame number, and in the bits from here on the
+ * number of its file among those that were split together.
+ */
+enum { CU_PACKET_ID_FILE_SHIFT = 48, CU_INTERFACE_NAME_CAP = 64 };
+
+/* What a capture says of the interface that a packet came from; a pcap file is one interface. */
+struct cu_interface {
+	uint32_t number;  /* in its file, from 0, counted on through all sections */
+	uint32_t snaplen; /* 0: no limit */
+	uint16_t linktype;
+	uint8_t resolution;               /* if_tsresol: 10^-n s, or with the top bit 2^-n s */
+	int64_t offset_s;                 /* if_tsoffset */
+	char name[CU_INTERFACE_NAME_CAP]; /* "eth0", cut to fit; "" not given */
 };
 
 /* What was read of one input, so far. */
@@ -62,6 +78,15 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 
 /* 1 and the next packet by time, 0 at the end of all inputs, < 0 when memory ran out. */
 int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet);
+
+/*
+ * Of the packet delivered last: its id, and its interface. A packet of a shard
+ * (see dump.h) has the id that it had there: of the capture that was split.
+ */
+uint64_t cu_capture_packet_id(const struct cu_capture *capture, const struct cu_packet *packet);
+uint32_t cu_capture_interface_number(const struct cu_capture *capture, const struct cu_packet *packet);
+void cu_capture_interface(const struct cu_capture *capture, const struct cu_packet *packet,
+                          struct cu_interface *interface);
 
 /* The n-th fault met in any input (each names its input and place), or NULL past the last. */
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n);

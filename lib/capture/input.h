@@ -30,6 +30,7 @@ struct cu_pcap {
 
 struct cu_pcapng_interface {
 	uint16_t linktype;
+	uint8_t resolution;    /* if_tsresol as given */
 	uint8_t shift;         /* if_tsresol 2^-shift; 0: decimal */
 	uint32_t snaplen;      /* 0: no limit */
 	uint64_t multiplier;   /* ns of a unit; 0: divide */
@@ -37,6 +38,7 @@ struct cu_pcapng_interface {
 	int64_t offset_ns;     /* if_tsoffset */
 	uint64_t n_drops;      /* as the last statistics block said */
 	uint64_t n_drops_seen; /* sum of what packet blocks said */
+	char name[CU_INTERFACE_NAME_CAP];
 };
 
 struct cu_pcapng {
@@ -44,9 +46,12 @@ struct cu_pcapng {
 	struct cu_pcapng_interface *interfaces; /* of the current section */
 	size_t n_interfaces, interfaces_cap;
 	uint64_t n_blocks;
-	uint64_t pending_skip;   /* rest of a block too large for the buffer */
-	uint64_t n_drops_before; /* of former sections */
-	int64_t last_time_ns;    /* for blocks without a time of their own */
+	uint64_t pending_skip;        /* rest of a block too large for the buffer */
+	uint64_t n_drops_before;      /* of former sections */
+	int64_t last_time_ns;         /* for blocks without a time of their own */
+	uint32_t last_interface;      /* of the packet delivered last, in its section */
+	uint32_t n_interfaces_before; /* of former sections */
+	bool is_shard;                /* the section's packet ids are those of dump.h */
 };
 
 struct cu_input {
@@ -62,7 +67,8 @@ struct cu_input {
 	bool has_linktype;     /* stats.linktype is known */
 	bool has_source_fault; /* source.fault is in faults */
 	uint16_t file;
-	const char *name; /* for messages */
+	uint64_t packet_id; /* of the packet delivered last, in a shard; else 0 */
+	const char *name;   /* for messages */
 	char format_text[CU_FORMAT_TEXT_CAP];
 	struct cu_fault *faults;
 	size_t n_faults;
@@ -94,6 +100,10 @@ int cu_pcapng_open(struct cu_input *input, struct cu_fault *fault);
 int cu_pcap_next(struct cu_input *input, struct cu_packet *packet);
 int cu_pcapng_next(struct cu_input *input, struct cu_packet *packet);
 void cu_pcapng_release(struct cu_input *input);
+
+/* What the file says of the interface of the packet delivered last. */
+void cu_pcap_interface(const struct cu_input *input, struct cu_interface *interface);
+void cu_pcapng_interface(const struct cu_input *input, struct cu_interface *interface);
 
 /* Whether these 4 bytes begin a file of the format. */
 bool cu_pcap_is_magic(const uint8_t *head);

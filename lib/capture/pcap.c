@@ -414,3 +414,13 @@ int cu_pcap_next(struct cu_input *input, struct cu_packet *packet)
 	}
 	return next_slowly(input, packet);
 }
+
+void cu_pcap_interface(const struct cu_input *input, struct cu_interface *interface)
+{
+	enum { MICRO = 6, NANO = 9 }; /* as if_tsresol */
+	*interface = (struct cu_interface){
+		.snaplen = input->stats.snaplen,
+		.linktype = input->stats.linktype,
+		.resolution = input->format.pcap.subsec_ns == 1 ? NANO : MICRO,
+	};
+}

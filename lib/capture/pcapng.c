@@ -1,6 +1,7 @@
 #include "lib/capture/input.h"
 
 #include "lib/base/bytes.h"
+#include "lib/capture/dump.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,7 +35,10 @@ enum {
 
 enum {
 	OPT_END = 0,
+	OPT_SHB_USERAPPL = 4,
 	OPT_EPB_DROPCOUNT = 4,
+	OPT_EPB_PACKETID = 5,
+	OPT_IF_NAME = 2,
 	OPT_ISB_IFDROP = 5,
 	OPT_ISB_OSDROP = 7,
 	OPT_IF_TSRESOL = 9,
@@ -75,6 +79,7 @@ bool cu_pcapng_is_magic(const uint8_t *head)
 static void set_resolution(struct cu_pcapng_interface *interface, uint8_t resolution)
 {
 	unsigned exponent = resolution & 0x7f;
+	interface->resolution = resolution;
 	interface->shift = 0;
 	interface->multiplier = 0;
 	interface->divisor = 1;
@@ -165,7 +170,18 @@ static int section(struct cu_input *input, const struct block *block)
 {
 	struct cu_pcapng *ng = &input->format.pcapng;
 	ng->n_drops_before = input->stats.n_drops;
+	ng->n_interfaces_before += (uint32_t)ng->n_interfaces;
 	ng->n_interfaces = 0;
+	ng->is_shard = false;
+	uint32_t offset = SECTION_MIN - 4;
+	struct option option;
+	while (next_option(ng, block, &offset, &option)) {
+		if (option.code == OPT_SHB_USERAPPL) {
+			static const char ours[] = CU_DUMP_APPLICATION;
+			const size_t len = sizeof(ours) - 1;
+			ng->is_shard = option.len >= len && memcmp(option.value, ours, len) == 0;
+		}
+	}
 	unsigned major = get16(ng, block->p + 12);
 	return major == 1 ? 0 : CU_ERR_UNSUPPORTED;
 }
@@ -200,6 +216,10 @@ static int add_interface(struct cu_input *input, const struct block *block)
 			if (__builtin_mul_overflow(s, INT64_C(1000000000), &interface->offset_ns)) {
 				interface->offset_ns = 0; /* no clock is that far off */
 			}
+		} else if (option.code == OPT_IF_NAME) {
+			size_t len = strnlen((const char *)option.value, option.len);
+			len = len < sizeof(interface->name) ? len : sizeof(interface->name) - 1;
+			memcpy(interface->name, option.value, len);
 		}
 	}
 	if (!input->has_linktype) {
@@ -240,6 +260,8 @@ static void packet_drops(struct cu_input *input, uint32_t id, uint64_t n)
 static void deliver(struct cu_input *input, uint32_t id, int64_t time_ns, struct cu_packet *packet)
 {
 	input->format.pcapng.last_time_ns = time_ns;
+	input->format.pcapng.last_interface = id;
+	input->packet_id = 0;
 	packet->time_ns = time_ns;
 	packet->frame = ++input->stats.n_packets;
 	packet->linktype = input->format.pcapng.interfaces[id].linktype;
@@ -261,6 +283,16 @@ static void damaged_block(struct cu_input *input, const struct block *block, con
 	fault_block(input, cu_source_offset(&input->source), why);
 	input->stats.n_damaged++;
 	input->stats.skipped_bytes += block->total;
+}
+
+/* A shard's packet has the frame number of the capture that was split. */
+static void take_packet_id(struct cu_input *input, uint64_t id, struct cu_packet *packet)
+{
+	uint64_t frame = id & ((UINT64_C(1) << CU_PACKET_ID_FILE_SHIFT) - 1);
+	if (frame != 0) {
+		input->packet_id = id;
+		packet->frame = frame;
+	}
 }
 
 /* An enhanced packet block, or the obsolete packet block, which has 16 bits of interface and of drops. */
@@ -296,6 +328,8 @@ static bool packet_block(struct cu_input *input, const struct block *block, stru
 	while (!is_old && next_option(ng, block, &offset, &option)) {
 		if (option.code == OPT_EPB_DROPCOUNT && option.len == 8) {
 			packet_drops(input, id, get64(ng, option.value));
+		} else if (option.code == OPT_EPB_PACKETID && option.len == 8 && ng->is_shard) {
+			take_packet_id(input, get64(ng, option.value), packet);
 		}
 	}
 	return true;
@@ -637,4 +671,18 @@ void cu_pcapng_release(struct cu_input *input)
 	input->format.pcapng.interfaces = NULL;
 	input->format.pcapng.n_interfaces = 0;
 	input->format.pcapng.interfaces_cap = 0;
+}
+
+void cu_pcapng_interface(const struct cu_input *input, struct cu_interface *interface)
+{
+	const struct cu_pcapng *ng = &input->format.pcapng;
+	const struct cu_pcapng_interface *from = &ng->interfaces[ng->last_interface];
+	*interface = (struct cu_interface){
+		.number = ng->n_interfaces_before + ng->last_interface,
+		.snaplen = from->snaplen,
+		.linktype = from->linktype,
+		.resolution = from->resolution,
+		.offset_s = from->offset_ns / 1000000000,
+	};
+	memcpy(interface->name, from->name, sizeof(interface->name));
 }

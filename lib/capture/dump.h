@@ -1,0 +1,42 @@
+/*
+ * Captures out: the bytes of pcap and pcapng, little-endian, appended to a
+ * buffer. A buffer that could not grow says so (failed); nothing here writes.
+ */
+#ifndef CU_CAPTURE_DUMP_H
+#define CU_CAPTURE_DUMP_H
+
+#include "lib/base/bytes.h"
+#include "lib/capture/capture.h"
+
+#include <stdint.h>
+
+/*
+ * pcapng (draft-ietf-opsawg-pcapng). A section of ours says with this text, at
+ * the start of its shb_userappl option, that the epb_packetid option of its
+ * packets holds the place in the captures they came from: see
+ * CU_PACKET_ID_FILE_SHIFT. Ids of any other writer mean something else.
+ */
+#define CU_DUMP_APPLICATION "culprit split"
+
+/* Begins a section; version is appended to CU_DUMP_APPLICATION. */
+void cu_dump_section(struct cu_buf *buf, const char *version);
+
+/*
+ * Describes the next interface of the section; comment may be NULL.
+ * Resolutions that nanoseconds cannot hold become nanoseconds.
+ */
+void cu_dump_interface(struct cu_buf *buf, const struct cu_interface *interface, const char *comment);
+
+/* A packet of the section's interface number id, which interface describes. */
+void cu_dump_packet(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface,
+                    const struct cu_packet *packet, uint64_t packet_id);
+
+/* Statistics of interface number id: the packets that the capturing program reported as dropped. */
+void cu_dump_drops(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface, int64_t time_ns,
+                   uint64_t n_drops);
+
+/* pcap 2.4 (draft-ietf-opsawg-pcap), in microseconds or nanoseconds. */
+void cu_dump_pcap_header(struct cu_buf *buf, uint16_t linktype, bool is_micro);
+void cu_dump_pcap_packet(struct cu_buf *buf, const struct cu_packet *packet, bool is_micro);
+
+#endif
