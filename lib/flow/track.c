@@ -714,6 +714,16 @@ static int put(struct cu_track *track, struct cu_sighting *sighting)
 	}
 }
 
+/* The time by which connections are over: one damaged time stamp far ahead does not end the others. */
+static int64_t earliest(const struct cu_sighting *sightings, size_t n)
+{
+	int64_t time_ns = sightings[0].segment.time_ns;
+	for (size_t i = 1; i < n; i++) {
+		time_ns = sightings[i].segment.time_ns < time_ns ? sightings[i].segment.time_ns : time_ns;
+	}
+	return time_ns;
+}
+
 int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n)
 {
 	/* A guess may be wrong by the time it is needed: it only says whose memory to send for. */
@@ -733,7 +743,7 @@ int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = put(track, &sightings[i]);
 	}
-	return n > 0 && rc == 0 ? expire(track, sightings[n - 1].segment.time_ns) : rc;
+	return n > 0 && rc == 0 ? expire(track, earliest(sightings, n)) : rc;
 }
 
 /* ---- The end ---- */
