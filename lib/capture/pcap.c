@@ -302,6 +302,21 @@ static int truncated(struct cu_input *input, size_t left, size_t total)
 	return 0;
 }
 
+/* Whether sound records stand where the data of the record at pos, all of it in the buffer, should be. */
+static bool hides_records(struct cu_input *input, const struct record *rec)
+{
+	const struct cu_pcap *pcap = &input->format.pcap;
+	for (size_t offset = pcap->header_len; offset < rec->caplen; offset++) {
+		struct record inner = get_record(pcap, input->source.pos + offset);
+		if (inner.caplen > 0 && oddness(pcap, &inner) == 0 &&
+		    is_followed(input, offset + pcap->header_len + inner.caplen, inner.sec, 0, N_ODD_FOLLOWERS,
+		                false)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /*
  * Whether an odd record that is wholly there is one all the same: what follows
  * it is sound, or odd only in ways that the first records had too, or jumps in
@@ -313,6 +328,9 @@ static bool is_believable(struct cu_input *input, const struct record *rec, unsi
 	unsigned allowed = pcap->usual_oddness;
 	if (odd == ODD_TIME || input->stats.n_packets < N_STEADY) {
 		allowed |= odd;
+	}
+	if ((odd & ~pcap->usual_oddness & ODD_LENGTHS) != 0 && hides_records(input, rec)) {
+		return false;
 	}
 	return is_followed(input, pcap->header_len + rec->caplen, rec->sec, allowed, N_ODD_FOLLOWERS, true);
 }

@@ -589,6 +589,24 @@ static void test_capture_passes_over_a_single_damaged_time(void **state)
 	             "record 30 at byte 2228: its time of 2773741854 s is far from its neighbours' 1700000029 s");
 }
 
+/* A damaged length that happens to lead to the start of another record must not swallow those between. */
+static void test_capture_finds_records_behind_a_length_that_leads_to_one(void **state)
+{
+	(void)state;
+	struct writer w = {0};
+	add_pcap_header(&w, 0xa1b2c3d4, 2, 4, 65535);
+	for (unsigned i = 1; i <= 40; i++) {
+		add_record(&w, T0 + i, i, (uint8_t)i, 60, 60);
+	}
+	size_t at = PCAP_HEADER + 29 * RECORD;
+	cu_put_le32(w.buf.data + at + 8, 60 + 5 * RECORD);
+	struct seen seen;
+	read_writer(&w, &seen);
+	assert_int_equal(seen.n, 39);
+	assert_int_equal(seen.stats.n_damaged, 1);
+	assert_int_equal(seen.n_faults, 1);
+}
+
 static void test_capture_believes_captures_with_strange_ways(void **state)
 {
 	(void)state;
@@ -954,6 +972,7 @@ int main(void)
 		cmocka_unit_test(test_capture_goes_on_behind_damage_in_pcap),
 		cmocka_unit_test(test_capture_counts_skipped_bytes),
 		cmocka_unit_test(test_capture_passes_over_a_single_damaged_time),
+		cmocka_unit_test(test_capture_finds_records_behind_a_length_that_leads_to_one),
 		cmocka_unit_test(test_capture_believes_captures_with_strange_ways),
 		cmocka_unit_test(test_capture_reads_packets_at_the_epoch),
 		cmocka_unit_test(test_capture_reads_the_largest_packets),
