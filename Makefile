@@ -63,8 +63,8 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tcptrace asan fuzz cov lint fmt bench bench-guard lab compdb install uninstall dist distcheck
-.PHONY: help clean FORCE
+.PHONY: all demo check check-tcptrace check-memory asan fuzz cov lint fmt bench bench-guard lab compdb install
+.PHONY: uninstall dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -164,6 +164,9 @@ bench: all $(bench_programs) ## measure against libpcap, tshark, tcptrace (DESIG
 
 bench-guard: all $(B)/tests/bench/generate ## compare instructions a packet of each stage with the committed ones; UPDATE=1
 	BUILD_DIR=$(B) CC='$(CC)' sh tests/bench/guard
+
+check-memory: all $(bench_programs) ## show that memory is flat over 1 and 5 GB of capture (SMALL= LARGE=)
+	BUILD_DIR=$(B) sh tests/bench/memory
 
 lab: all $(lab_programs) ## make captures with known culprits and score the verdicts (root); SEEDS=1 ONLY= OUT=
 	BUILD_DIR=$(B) sh tests/lab/run
