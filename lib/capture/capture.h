@@ -15,8 +15,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest packet that is believed (libpcap's MAXIMUM_SNAPLEN). */
-enum { CU_PACKET_CAP = 262144 };
+enum {
+	CU_PACKET_CAP = 262144, /* the largest packet that is believed (libpcap's MAXIMUM_SNAPLEN), ... */
+	/* ... or where a snap length above it says so, as after BIG TCP (Linux 6.3), whose segments end at 512 KiB */
+	CU_PACKET_MAX = 1024 * 1024,
+};
 
 struct cu_packet {
 	int64_t time_ns;     /* since 1970-01-01 UTC; may step back */

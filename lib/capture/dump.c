@@ -170,14 +170,14 @@ void cu_dump_drops(struct cu_buf *buf, uint32_t id, const struct cu_interface *i
 	end_block(buf, start);
 }
 
-void cu_dump_pcap_header(struct cu_buf *buf, uint16_t linktype, bool is_micro)
+void cu_dump_pcap_header(struct cu_buf *buf, uint16_t linktype, uint32_t snaplen, bool is_micro)
 {
 	add32(buf, is_micro ? PCAP_MAGIC_MICRO : PCAP_MAGIC_NANO);
 	add16(buf, 2);
 	add16(buf, 4);
 	add32(buf, 0);
 	add32(buf, 0);
-	add32(buf, CU_PACKET_CAP);
+	add32(buf, snaplen > CU_PACKET_CAP ? snaplen : CU_PACKET_CAP);
 	add32(buf, linktype);
 }
 

@@ -36,7 +36,7 @@ void cu_dump_drops(struct cu_buf *buf, uint32_t id, const struct cu_interface *i
                    uint64_t n_drops);
 
 /* pcap 2.4 (draft-ietf-opsawg-pcap), in microseconds or nanoseconds. */
-void cu_dump_pcap_header(struct cu_buf *buf, uint16_t linktype, bool is_micro);
+void cu_dump_pcap_header(struct cu_buf *buf, uint16_t linktype, uint32_t snaplen, bool is_micro);
 void cu_dump_pcap_packet(struct cu_buf *buf, const struct cu_packet *packet, bool is_micro);
 
 #endif

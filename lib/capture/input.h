@@ -21,6 +21,7 @@ struct cu_pcap {
 	uint32_t subsec_ns;        /* nanoseconds of one unit of the fraction: 1 or 1000 */
 	uint32_t subsec_max;       /* the fraction is below it */
 	uint32_t usual_caplen_max; /* the snap length: more is odd */
+	uint32_t caplen_max;       /* more is damage: CU_PACKET_CAP, or a larger snap length up to CU_PACKET_MAX */
 	uint32_t last_sec;
 	bool has_last_sec;
 	unsigned usual_oddness; /* of the first records: this writer's ways */

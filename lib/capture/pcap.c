@@ -98,8 +98,9 @@ int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
 	pcap->subsec_ns = magic == MAGIC_NANO ? 1 : 1000;
 	pcap->subsec_max = magic == MAGIC_NANO ? 1000000000 : 1000000;
 	uint32_t snaplen = get32(pcap, p + 16);
-	pcap->usual_caplen_max = snaplen == 0 || snaplen > CU_PACKET_CAP - COOKED_EXTRA
-	                                 ? CU_PACKET_CAP
+	pcap->caplen_max = snaplen < CU_PACKET_CAP ? CU_PACKET_CAP : snaplen < CU_PACKET_MAX ? snaplen : CU_PACKET_MAX;
+	pcap->usual_caplen_max = snaplen == 0 || snaplen > pcap->caplen_max - COOKED_EXTRA
+	                                 ? pcap->caplen_max
 	                                 : snaplen + (magic == MAGIC_KUZNETZOV ? COOKED_EXTRA : 0);
 	input->stats.snaplen = snaplen;
 	input->stats.linktype = (uint16_t)get32(pcap, p + 20); /* the upper half tells of frame check sequences */
@@ -137,8 +138,8 @@ static unsigned oddness(const struct cu_pcap *pcap, const struct record *rec)
 	odd |= rec->subsec >= pcap->subsec_max ? ODD_SUBSEC : 0;
 	odd |= rec->caplen > rec->len ? ODD_LENGTHS : 0;
 	odd |= rec->caplen > pcap->usual_caplen_max ? ODD_SNAPLEN : 0;
-	odd |= rec->len > CU_PACKET_CAP ? ODD_LEN : 0;
-	if (rec->caplen > CU_PACKET_CAP || (rec->sec | rec->subsec | rec->caplen | rec->len) == 0) {
+	odd |= rec->len > pcap->caplen_max ? ODD_LEN : 0;
+	if (rec->caplen > pcap->caplen_max || (rec->sec | rec->subsec | rec->caplen | rec->len) == 0) {
 		odd |= IMPOSSIBLE;
 	}
 	return odd;
@@ -175,7 +176,7 @@ static bool is_followed(struct cu_input *input, size_t offset, uint32_t sec, uns
 	relative.has_last_sec = true;
 	relative.last_sec = sec;
 	for (unsigned n_seen = 0; n_seen < n; n_seen++) {
-		if (offset + pcap->header_len > CU_SOURCE_ROOM - CU_PACKET_CAP) {
+		if (offset + pcap->header_len > CU_SOURCE_ROOM - CU_PACKET_MAX) {
 			return true; /* as far as the buffer goes */
 		}
 		size_t left = cu_source_fill(&input->source, offset + pcap->header_len, pcap->prev_len);
@@ -267,10 +268,10 @@ static void fault_record(struct cu_input *input, uint64_t offset, const struct r
 {
 	uint64_t frame = input->stats.n_packets + 1;
 	uint64_t at = offset;
-	if (rec->caplen > CU_PACKET_CAP) {
+	if (rec->caplen > input->format.pcap.caplen_max) {
 		cu_input_fault(input, CU_ERR_FORMAT,
-		               "record %" PRIu64 " at byte %" PRIu64 ": length %u is above the maximum of %d", frame,
-		               at, rec->caplen, CU_PACKET_CAP);
+		               "record %" PRIu64 " at byte %" PRIu64 ": length %u is above the maximum of %u", frame,
+		               at, rec->caplen, input->format.pcap.caplen_max);
 	} else if ((rec->sec | rec->subsec | rec->caplen | rec->len) == 0) {
 		cu_input_fault(input, CU_ERR_FORMAT, "record %" PRIu64 " at byte %" PRIu64 ": nothing but zeros", frame,
 		               at);
@@ -424,7 +425,7 @@ int cu_pcap_next(struct cu_input *input, struct cu_packet *packet)
 		/* oddness() == 0, with fewer branches */
 		if (__builtin_expect(pcap->has_last_sec && is_time_near(rec.sec, pcap->last_sec) &&
 		                             rec.subsec < pcap->subsec_max && rec.caplen <= pcap->usual_caplen_max &&
-		                             rec.caplen <= rec.len && rec.len - 1 < CU_PACKET_CAP &&
+		                             rec.caplen <= rec.len && rec.len - 1 < pcap->caplen_max &&
 		                             left - pcap->header_len >= rec.caplen,
 		                     1)) {
 			return deliver(input, &rec, packet);

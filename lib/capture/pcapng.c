@@ -28,8 +28,8 @@ enum {
 	PACKET_MIN = 32, /* both kinds */
 	SIMPLE_PACKET_MIN = 16,
 	STATISTICS_MIN = 24,
-	BLOCK_MAX = 16 * 1024 * 1024,   /* libpcap's cap on blocks of any kind */
-	BLOCK_ROOM = 2 * CU_READ_BLOCK, /* as much of a block is looked at */
+	BLOCK_MAX = 16 * 1024 * 1024,               /* libpcap's cap on blocks of any kind */
+	BLOCK_ROOM = CU_PACKET_MAX + CU_READ_BLOCK, /* as much of a block is looked at */
 	INTERFACES_CAP = 65536,
 };
 
@@ -310,7 +310,7 @@ static bool packet_block(struct cu_input *input, const struct block *block, stru
 		input->stats.n_packets++;
 		return false;
 	}
-	if (packet->caplen > CU_PACKET_CAP || packet->caplen > block->body_end - 28) {
+	if (packet->caplen > CU_PACKET_MAX || packet->caplen > block->body_end - 28) {
 		damaged_block(input, block, "its packet is larger than the block");
 		input->stats.n_packets++;
 		return false;
@@ -353,7 +353,7 @@ static bool simple_packet_block(struct cu_input *input, const struct block *bloc
 	if (packet->caplen > block->body_end - 12) {
 		packet->caplen = block->body_end - 12;
 	}
-	if (packet->caplen > CU_PACKET_CAP) {
+	if (packet->caplen > CU_PACKET_MAX) {
 		damaged_block(input, block, "its packet is larger than any");
 		input->stats.n_packets++;
 		return false;
@@ -628,7 +628,7 @@ int cu_pcapng_next(struct cu_input *input, struct cu_packet *packet)
 	uint32_t total = get32(ng, p + 4);
 	uint32_t id = get32(ng, p + 8);
 	uint32_t caplen = get32(ng, p + 20);
-	if (total > left || id >= ng->n_interfaces || caplen > CU_PACKET_CAP ||
+	if (total > left || id >= ng->n_interfaces || caplen > CU_PACKET_MAX ||
 	    total != PACKET_MIN + ((caplen + 3) & ~3U) || get32(ng, p + total - 4) != total) {
 		return next_slowly(input, packet);
 	}

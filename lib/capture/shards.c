@@ -368,7 +368,7 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 	local->file = packet->file;
 	if (s->config.is_pcap && shard->n_interfaces == 0) {
 		shard->is_micro = local->interface.resolution <= RESOLUTION_MICRO;
-		cu_dump_pcap_header(&shard->buf, packet->linktype, shard->is_micro);
+		cu_dump_pcap_header(&shard->buf, packet->linktype, local->interface.snaplen, shard->is_micro);
 	} else if (!s->config.is_pcap) {
 		char comment[PATH_MAX + 32];
 		(void)snprintf(comment, sizeof(comment), "file %u: %s", packet->file,
@@ -432,7 +432,7 @@ static void add_missing_header(struct cu_shards *s, struct shard *shard, const s
 	if (s->config.is_pcap && shard->n_interfaces == 0) {
 		const struct cu_capture_stats *stats = cu_capture_stats(capture, 0);
 		uint16_t linktype = stats->format[0] != '\0' ? stats->linktype : LINKTYPE_ETHERNET;
-		cu_dump_pcap_header(&shard->buf, linktype, true);
+		cu_dump_pcap_header(&shard->buf, linktype, stats->snaplen, true);
 	}
 }
 

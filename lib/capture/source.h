@@ -19,7 +19,7 @@ enum {
 	/* Of 64 KiB to 1 MiB all read alike; below and above is slower. */
 	CU_READ_BLOCK = 256 * 1024,
 	/* The most that can be asked for at once: three of the largest packets with their headers. */
-	CU_SOURCE_ROOM = 4 * CU_READ_BLOCK,
+	CU_SOURCE_ROOM = 4 * 1024 * 1024,
 	CU_PIPE_BYTES = 1024 * 1024, /* capacity asked for pipes: the default of 64 KiB makes both ends run in step */
 };
 

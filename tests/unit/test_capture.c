@@ -682,6 +682,32 @@ static void test_capture_reads_the_largest_packets(void **state)
 
 /* ------------------------------------------------------------------ pcapng */
 
+static void test_capture_reads_packets_as_large_as_the_snap_length_says(void **state)
+{
+	(void)state;
+	enum { LARGE = 600000 };
+	for (int i = 0; i < 3; i++) {
+		struct writer w = {0};
+		if (i < 2) {
+			add_pcap_header(&w, 0xa1b2c3d4, 2, 4, i == 0 ? LARGE : UINT32_MAX);
+			add_record(&w, T0, 0, 1, LARGE, LARGE);
+			add_record(&w, T0, 1, 2, 60, 60);
+			add_record(&w, T0, 2, 3, LARGE, LARGE);
+		} else {
+			add_section(&w);
+			add_interface(&w, LINKTYPE_ETHERNET, LARGE, -1, 0);
+			add_enhanced(&w, 0, 1, 1, LARGE);
+			add_enhanced(&w, 0, 2, 2, 60);
+			add_enhanced(&w, 0, 3, 3, LARGE);
+		}
+		struct seen seen;
+		read_writer(&w, &seen);
+		assert_int_equal(seen.n, 3);
+		assert_int_equal(seen.n_faults, 0);
+		assert_int_equal(seen.packets[2].caplen, LARGE);
+	}
+}
+
 static void test_capture_reads_sections_and_interfaces_that_differ(void **state)
 {
 	(void)state;
@@ -976,6 +1002,7 @@ int main(void)
 		cmocka_unit_test(test_capture_believes_captures_with_strange_ways),
 		cmocka_unit_test(test_capture_reads_packets_at_the_epoch),
 		cmocka_unit_test(test_capture_reads_the_largest_packets),
+		cmocka_unit_test(test_capture_reads_packets_as_large_as_the_snap_length_says),
 		cmocka_unit_test(test_capture_reads_sections_and_interfaces_that_differ),
 		cmocka_unit_test(test_capture_converts_every_resolution),
 		cmocka_unit_test(test_capture_reads_simple_and_old_packet_blocks),
