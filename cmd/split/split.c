@@ -35,9 +35,9 @@ static bool use_zstd, force;
 /* clang-format off */
 static const struct prog_option options[] = {
 	{.name = "shards", .letter = 'n', .kind = PROG_COUNT, .value = &n_shards, .arg = "N", .max = N_MAX,
-	 .help = "N shards, each connection wholly in one of them"},
-	{.name = "keep-hosts", .kind = PROG_FLAG, .value = &config.keep_hosts,
-	 .help = "with -n, all connections between two hosts in one shard"},
+	 .help = "N shards, all connections between two hosts in one of them"},
+	{.name = "spread", .kind = PROG_FLAG, .value = &config.spread,
+	 .help = "with -n, spread the connections between two hosts over shards"},
 	{.name = "per", .kind = PROG_CHOICE, .value = &per, .arg = "WHAT", .choices = "connection server",
 	 .help = "a shard for each"},
 	{.name = "every", .kind = PROG_DURATION, .value = &config.every_ns, .arg = "DURATION",
@@ -100,8 +100,8 @@ static void choose_way(void)
 	if (n_ways != 1) {
 		prog_usage("%s of -n, --per, --every and --max-size", n_ways == 0 ? "give one" : "give only one");
 	}
-	if (config.keep_hosts && n_shards == 0) {
-		prog_usage("--keep-hosts goes with -n");
+	if (config.spread && n_shards == 0) {
+		prog_usage("--spread goes with -n");
 	}
 	config.n = (uint32_t)n_shards;
 	config.way = n_shards > 0            ? CU_SPLIT_HASH

@@ -195,7 +195,7 @@ static int find_connection(struct split *s, const struct sighting *sighting, int
 {
 	if (s->config->way == CU_SPLIT_HASH) {
 		struct cu_key hosts = without_ports(&sighting->key);
-		uint64_t hash = cu_key_hash(fixed_seed, s->config->keep_hosts ? &hosts : &sighting->key);
+		uint64_t hash = cu_key_hash(fixed_seed, s->config->spread ? &sighting->key : &hosts);
 		*shard = (uint32_t)((unsigned __int128)hash * s->config->n >> 64);
 		return 0;
 	}
@@ -274,7 +274,7 @@ static int deal_by_connection(struct split *s, const struct cu_packet *packet, u
 	if (!sight(s, packet, &sighting)) {
 		return find_other(s, packet->time_ns, shard);
 	}
-	if (sighting.kind == CU_PACKET_FRAGMENT && !s->config->keep_hosts) {
+	if (sighting.kind == CU_PACKET_FRAGMENT && (s->config->spread || s->config->way != CU_SPLIT_HASH)) {
 		return find_fragment(s, &sighting, shard) ? 0 : find_other(s, packet->time_ns, shard);
 	}
 	int rc = find_connection(s, &sighting, packet->time_ns, shard);

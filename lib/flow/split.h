@@ -31,7 +31,7 @@ struct cu_split_config {
 	uint32_t n;         /* HASH: shards, at least 1 */
 	int64_t every_ns;   /* TIME: periods begin at multiples of it since 1970 */
 	uint64_t max_bytes; /* SIZE: before compression; a shard has one packet at least */
-	bool keep_hosts;    /* HASH: all connections between two hosts in one shard */
+	bool spread;        /* HASH: connections between the same two hosts in different shards */
 	bool ignore_vlan;   /* as flowify's */
 };
 
