@@ -38,6 +38,11 @@ static void find_dup_acks(const struct cu_trace *trace, const struct cu_delivery
 	}
 }
 
+static uint64_t not_below_zero(int64_t seq)
+{
+	return seq > 0 ? (uint64_t)seq : 0;
+}
+
 /* The first ACK that reported what lies behind the gap, and how far it came while the gap was open. */
 static void find_sack(const struct cu_trace *trace, const struct cu_delivery *delivery, int64_t start, int64_t end,
                       int64_t from_ns, struct cu_gap *gap)
@@ -55,10 +60,11 @@ static void find_sack(const struct cu_trace *trace, const struct cu_delivery *de
 			}
 			if (gap->sack_frame == 0) {
 				gap->sack_frame = ack->frame;
-				gap->sack_left = (uint64_t)block->left;
+				gap->sack_left = not_below_zero(block->left);
 			}
-			if ((uint64_t)block->left == gap->sack_left && (uint64_t)block->right > gap->sack_right) {
-				gap->sack_right = (uint64_t)block->right;
+			uint64_t left = not_below_zero(block->left), right = not_below_zero(block->right);
+			if (left == gap->sack_left && right > gap->sack_right) {
+				gap->sack_right = right;
 			}
 		}
 	}
@@ -98,7 +104,7 @@ static struct cu_gap *add_gap(struct cu_gaps *gaps, const struct cu_trace *trace
 	*gap = (struct cu_gap){
 		.stream = trace->connection.stream,
 		.dir = (uint8_t)dir,
-		.rel_seq = (uint64_t)(start > 0 ? start : 0),
+		.rel_seq = not_below_zero(start),
 		.n_bytes = (uint64_t)(end - start),
 		.n_segments = (uint64_t)((end - start + mss - 1) / mss),
 		.start_ns = shown_ns,

@@ -31,6 +31,13 @@ void cu_path_scratch_release(struct cu_path_scratch *scratch)
 	*scratch = (struct cu_path_scratch){0};
 }
 
+/* The sum, or the most there is: a capture's clock may jump by a century. */
+static int64_t add_ns(int64_t a, int64_t b)
+{
+	int64_t sum;
+	return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
 /* Twice as wide slices, and the upper half of them free again. */
 static void widen(struct cu_path_side *side)
 {
@@ -42,7 +49,7 @@ static void widen(struct cu_path_side *side)
 				sum.min_ns = sum.n == 0 || part->min_ns < sum.min_ns ? part->min_ns : sum.min_ns;
 				sum.max_ns = part->max_ns > sum.max_ns ? part->max_ns : sum.max_ns;
 				/* While slices fill, mean_ns is the sum. */
-				sum.mean_ns += part->mean_ns;
+				sum.mean_ns = add_ns(sum.mean_ns, part->mean_ns);
 				sum.n += part->n;
 			}
 		}
@@ -64,7 +71,7 @@ static void slice(struct cu_path_side *side, int64_t since_ns, int64_t rtt_ns)
 	struct cu_rtt_slice *at = &side->slice[since_ns / side->slice_ns];
 	at->min_ns = at->n == 0 || rtt_ns < at->min_ns ? rtt_ns : at->min_ns;
 	at->max_ns = rtt_ns > at->max_ns ? rtt_ns : at->max_ns;
-	at->mean_ns += rtt_ns;
+	at->mean_ns = add_ns(at->mean_ns, rtt_ns);
 	at->n++;
 }
 

@@ -334,6 +334,27 @@ static void test_path_shows_how_the_round_trip_moved(void **state)
 	talk_release(&talk);
 }
 
+/* A clock that jumps by 95 years makes no sum that wraps around. */
+static void test_path_with_a_clock_that_jumps(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	for (unsigned n = 0; n < 40; n++) {
+		talk_add(&talk, t + n, CU_C2S, PSH, 1 + n, 1, 1);
+	}
+	for (unsigned n = 0; n < 40; n++) {
+		talk_add(&talk, t + INT64_C(3000000000000000) + n, CU_S2C, ACK, 1, 2 + n, 0);
+	}
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.side[CU_C2S].n_samples, 41);
+	for (int i = 0; i < CU_RTT_SLICES; i++) {
+		assert_true(talk.path.side[CU_C2S].slice[i].mean_ns >= 0);
+	}
+	talk_release(&talk);
+}
+
 /* A sender that fills a window of four segments each round trip, seen near either end. */
 static void test_window_too_small_for_the_path(void **state)
 {
@@ -509,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_path_takes_no_sample_from_an_ack_of_what_was_not_seen),
 		cmocka_unit_test(test_path_takes_no_sample_from_what_waits_behind_a_loss),
 		cmocka_unit_test(test_path_shows_how_the_round_trip_moved),
+		cmocka_unit_test(test_path_with_a_clock_that_jumps),
 		cmocka_unit_test(test_window_too_small_for_the_path),
 		cmocka_unit_test(test_window_in_flight_at_the_sender),
 		cmocka_unit_test(test_ending_closed_port),
