@@ -44,11 +44,8 @@ void cu_buf_release(struct cu_buf *buf)
 	*buf = (struct cu_buf){0};
 }
 
-bool cu_buf_reserve(struct cu_buf *buf, size_t more)
+bool cu_buf_grow(struct cu_buf *buf, size_t more)
 {
-	if (buf->cap - buf->len >= more) {
-		return true;
-	}
 	size_t cap = buf->cap < 128 ? 128 : buf->cap;
 	while (cap - buf->len < more) {
 		if (cap > SIZE_MAX / 2) {

@@ -173,8 +173,13 @@ static inline void cu_buf_clear(struct cu_buf *buf)
 	buf->failed = false;
 }
 
+bool cu_buf_grow(struct cu_buf *buf, size_t more);
+
 /* Makes room for at least more bytes behind len; false and failed when that cannot be. */
-bool cu_buf_reserve(struct cu_buf *buf, size_t more);
+static inline bool cu_buf_reserve(struct cu_buf *buf, size_t more)
+{
+	return buf->cap - buf->len >= more || cu_buf_grow(buf, more);
+}
 
 void cu_buf_add(struct cu_buf *buf, const void *data, size_t len);
 void cu_buf_add_u8(struct cu_buf *buf, uint8_t v);

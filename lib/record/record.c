@@ -7,8 +7,8 @@
 /*
  * The fields of each kind of record, as lists: encoding and decoding are both
  * made of them, straight-line code without a table to walk. A row is
- * OP(type, field number, member, ...); numbers are fixed for ever and
- * flowrec(5) lists them, in the order of the rows. A new field goes to the
+ * OP(type, field number, member, ...); numbers are fixed for ever, at most 63,
+ * and flowrec(5) lists them, in the order of the rows. A new field goes to the
  * end of its list.
  *
  *	U8         uint8_t, with its largest value
@@ -263,12 +263,12 @@ enum { FIXED_CAP = 4096 };
 
 struct out {
 	uint8_t *p;
-	uint32_t mask;
+	uint64_t mask;
 };
 
-static inline uint32_t bit(unsigned number)
+static inline uint64_t bit(unsigned number)
 {
-	return UINT32_C(1) << (number - 1);
+	return UINT64_C(1) << (number - 1);
 }
 
 static inline void put_number(struct out *out, unsigned number, uint64_t v)
@@ -330,7 +330,7 @@ static inline void put_numbers(struct out *out, unsigned number, const uint32_t 
 }
 
 /* The mask in front of fields: a varint of as many bytes as the last field needs, so that its room is known before. */
-static inline void put_mask(uint8_t *at, uint32_t mask, unsigned n_bytes)
+static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 {
 	for (unsigned i = 0; i + 1 < n_bytes; i++) {
 		at[i] = (uint8_t)(mask >> 7 * i | 0x80);
