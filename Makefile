@@ -63,8 +63,8 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tcptrace check-memory asan fuzz cov lint fmt bench bench-guard lab compdb install
-.PHONY: uninstall dist distcheck help clean FORCE
+.PHONY: all demo check check-tshark check-tcptrace check-memory asan fuzz cov lint fmt bench bench-guard lab compdb
+.PHONY: install uninstall dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -136,6 +136,9 @@ check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what the
 
 check-tcptrace: all ## compare each connection's totals with tcptrace's; FILES=
 	BUILD_DIR=$(B) python3 tests/tcptrace/compare.py $(FILES)
+
+check-tshark: all ## compare each segment's analysis with tshark's, over samples/ and ../shared/captures
+	BUILD_DIR=$(B) tests/tshark/compare
 
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check

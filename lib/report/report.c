@@ -1,6 +1,7 @@
 #include "lib/report/report.h"
 
 #include "lib/report/format.h"
+#include "lib/tcp/resent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,8 @@ static int show_connection(struct cu_report *report)
 	if (report->has_trace) {
 		if (!report->marked) {
 			cu_trace_mark(&report->trace);
+		} else {
+			cu_trace_resent(&report->trace);
 		}
 		report->counts.n_segments += report->trace.n;
 	}

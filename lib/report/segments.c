@@ -5,6 +5,7 @@
 #include "lib/report/format.h"
 #include "lib/report/json_write.h"
 #include "lib/report/words.h"
+#include "lib/tcp/resent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,14 @@ static void put_flags(struct cu_buf *out, unsigned width, unsigned flags)
 	put_left(out, n < width ? width - n : 0, "");
 }
 
+static const char *const resent_words[CU_N_RESENT] = {
+	[CU_RESENT_NONE] = "",
+	[CU_RESENT_TIMEOUT] = " by timeout",
+	[CU_RESENT_DUPLICATE_ACKS] = " by duplicate ACKs",
+	[CU_RESENT_TAIL_PROBE] = " as a tail-loss probe",
+	[CU_RESENT_UNKNOWN] = "",
+};
+
 /* What the segment is, in Wireshark's terms, then what it reports and carries. */
 static void put_notes(struct cu_buf *out, const struct cu_term *term, const struct cu_trace *trace,
                       const struct cu_trace_segment *seg)
@@ -153,6 +162,8 @@ static void put_notes(struct cu_buf *out, const struct cu_term *term, const stru
 			before = ", ";
 		}
 	}
+	cu_puts(out, resent_words[seg->resent_by < CU_N_RESENT ? seg->resent_by : 0]);
+	cu_puts(out, seg->needless != CU_NEEDLESS_NONE ? ", its original had arrived" : "");
 	cu_puts(out, coloured ? "\033[0m" : "");
 	if (seg->icmp) {
 		cu_puts(out, before);
@@ -318,6 +329,25 @@ static int segments_end(void *state, const struct cu_report_counts *counts)
 	return 0;
 }
 
+static const char *const settled_names[CU_SETTLED_END] = {
+	[CU_SETTLED_TIMESTAMPS] = "timestamps",           [CU_SETTLED_IP_ID] = "ip_id",
+	[CU_SETTLED_EARLIER_SEGMENT] = "earlier_segment", [CU_SETTLED_LATER_SEGMENT] = "later_segment",
+	[CU_SETTLED_ROUND_TRIP] = "round_trip",
+};
+
+static void put_json_settled(struct cu_buf *out, const struct cu_trace_segment *seg)
+{
+	bool any = false;
+	for (unsigned by = CU_SETTLED_TIMESTAMPS; by < CU_SETTLED_END; by++) {
+		if (seg->marks >> by & 1) {
+			cu_puts(out, any ? "\",\"" : ",\"settled_by\":[\"");
+			cu_puts(out, settled_names[by]);
+			any = true;
+		}
+	}
+	cu_puts(out, any ? "\"]" : "");
+}
+
 static void put_json_segment(struct cu_buf *out, const struct cu_report_connection *item,
                              const struct cu_trace_segment *seg, int64_t start_ns)
 {
@@ -366,6 +396,13 @@ static void put_json_segment(struct cu_buf *out, const struct cu_report_connecti
 	if (seg->dup_ack > 0) {
 		CU_JSON_U64(out, ",\"duplicate_ack\":", seg->dup_ack);
 	}
+	if (seg->resent_by != CU_RESENT_NONE) {
+		CU_JSON_WORD(out, ",\"resent_by\":", cu_resent_by_name(seg->resent_by));
+	}
+	if (seg->needless != CU_NEEDLESS_NONE) {
+		CU_JSON_WORD(out, ",\"original_arrived\":", cu_needless_name(seg->needless));
+	}
+	put_json_settled(out, seg);
 	if (seg->n_sack > 0) {
 		CU_PUT(out, ",\"sack\":[");
 		for (unsigned i = 0; i < seg->n_sack; i++) {

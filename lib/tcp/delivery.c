@@ -128,21 +128,41 @@ int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start,
 	return least > receiver_rtt_ns ? least - receiver_rtt_ns : 0;
 }
 
+/* Linux and most others count the IPv4 identification up for each packet of a connection. */
+static bool ids_tell(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
+{
+	enum { ID_NEAR = 4096 };
+	int16_t diff = (int16_t)(uint16_t)(a->ip_id - b->ip_id);
+	return a->ip_id != 0 && b->ip_id != 0 && diff != 0 && diff > -ID_NEAR && diff < ID_NEAR;
+}
+
 /* Whether a was sent before b by the same sender: -1 yes, 1 no, 0 not to be told. */
 static int sent_order(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
 {
-	/* Linux and most others count the IPv4 identification up for each packet of a connection. */
-	enum { ID_NEAR = 4096 };
-	if (a->ip_id != 0 && b->ip_id != 0 && a->ip_id != b->ip_id) {
-		int16_t diff = (int16_t)(uint16_t)(a->ip_id - b->ip_id);
-		if (diff > -ID_NEAR && diff < ID_NEAR) {
-			return diff < 0 ? -1 : 1;
-		}
+	if (ids_tell(a, b)) {
+		return (int16_t)(uint16_t)(a->ip_id - b->ip_id) < 0 ? -1 : 1;
 	}
 	if (a->has_timestamps && b->has_timestamps && a->tsval != b->tsval) {
 		return (int32_t)(a->tsval - b->tsval) < 0 ? -1 : 1;
 	}
 	return 0;
+}
+
+/* Settles what a segment that fills a hole is; Wireshark knows the clock only. */
+static void mark_filled(struct cu_trace_segment *seg, const struct cu_trace_segment *shown, bool reordered, int order)
+{
+	const uint32_t resent = 1u << CU_EVENT_RETRANSMISSION | 1u << CU_EVENT_FAST_RETRANSMISSION;
+	const uint32_t out_of_order = 1u << CU_EVENT_OUT_OF_ORDER;
+	if (reordered ? (seg->marks & out_of_order) != 0 : (seg->marks & out_of_order) == 0) {
+		return;
+	}
+	seg->marks &= reordered ? ~resent : ~out_of_order;
+	seg->marks |= reordered ? out_of_order : 1u << CU_EVENT_RETRANSMISSION;
+	if (order == 0) {
+		cu_settle(seg, CU_SETTLED_ROUND_TRIP);
+	} else {
+		cu_settle(seg, ids_tell(seg, shown) ? CU_SETTLED_IP_ID : CU_SETTLED_TIMESTAMPS);
+	}
 }
 
 static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
@@ -180,14 +200,7 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 			.loss = reordered ? CU_LOSS_NONE : CU_LOSS_BEFORE,
 			.retransmitted = !reordered,
 		};
-		struct cu_trace_segment *marked = &trace->segment[i];
-		uint32_t resent = 1u << CU_EVENT_RETRANSMISSION | 1u << CU_EVENT_FAST_RETRANSMISSION;
-		if (reordered) {
-			marked->marks = (marked->marks & ~resent) | 1u << CU_EVENT_OUT_OF_ORDER;
-		} else if (marked->marks & 1u << CU_EVENT_OUT_OF_ORDER) {
-			marked->marks =
-				(marked->marks & ~(1u << CU_EVENT_OUT_OF_ORDER)) | 1u << CU_EVENT_RETRANSMISSION;
-		}
+		mark_filled(&trace->segment[i], shown, reordered, order);
 		hole->filled_ns = seg->time_ns;
 		hole->fill_seg = i;
 		if (!reordered) {
@@ -409,9 +422,15 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		piece->loss =
 			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
 	}
+	if (!cu_is(seg, CU_EVENT_RETRANSMISSION)) {
+		cu_settle(seg, CU_SETTLED_EARLIER_SEGMENT);
+	}
 	seg->marks |= 1u << CU_EVENT_RETRANSMISSION;
 	seg->marks &= ~(1u << CU_EVENT_OUT_OF_ORDER);
 	if (!needed) {
+		if (!cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION)) {
+			cu_settle(seg, CU_SETTLED_LATER_SEGMENT);
+		}
 		seg->marks |= 1u << CU_EVENT_SPURIOUS_RETRANSMISSION;
 	}
 }

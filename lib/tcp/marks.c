@@ -1,9 +1,10 @@
+#include "lib/tcp/resent.h"
 #include "lib/tcp/trace.h"
 
 /*
  * Wireshark's analysis of sequence numbers, one pass in order of capture.
  * The conditions are those of its documentation of tcp.analysis; where they
- * guess from the clock alone, settle.c decides again with the whole timeline.
+ * guess from the clock alone, the segment says what settled it otherwise.
  */
 
 /* Of a direction, as its segments pass. */
@@ -13,11 +14,12 @@ struct sender {
 	int64_t last_ack;      /* what it acknowledged last; -1 nothing yet */
 	int64_t last_ack_time;
 	int64_t window;           /* last advertised */
-	int64_t acked_max;        /* highest byte of it that may be acknowledged without having been missed */
+	int64_t whole_to;         /* end of what was captured without a hole */
 	int64_t end_max, ack_max; /* highest of all its segments, whatever they are */
 	uint32_t last_marks;
-	unsigned dup_acks;
+	int dup_acks; /* -1: what it lacks was told, until it acknowledges more */
 	bool seen;
+	bool advanced_by_ack; /* what moved next_seq last was without payload */
 };
 
 /* Wireshark's limits: a fast retransmission within 20 ms of the last duplicate ACK, reordering within 3 ms. */
@@ -69,7 +71,8 @@ static void mark_window(struct cu_trace_segment *seg, struct sender *fwd, const 
 		mark(seg, CU_EVENT_ZERO_WINDOW_PROBE_ACK);
 	} else if (seg->window != 0 && same_ack) {
 		mark(seg, CU_EVENT_DUPLICATE_ACK);
-		seg->dup_ack = (uint16_t)(fwd->dup_acks < UINT16_MAX ? ++fwd->dup_acks : UINT16_MAX);
+		fwd->dup_acks = fwd->dup_acks < 0 ? 1 : fwd->dup_acks < UINT16_MAX ? fwd->dup_acks + 1 : UINT16_MAX;
+		seg->dup_ack = (uint16_t)fwd->dup_acks;
 	}
 }
 
@@ -121,17 +124,37 @@ static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct se
 	return false;
 }
 
+/* An ACK beyond what was captured without a hole; told once, until the other direction's ACKs move. */
+static void mark_unseen(struct cu_trace_segment *seg, struct sender *rev)
+{
+	if (seg->ack < 0 || !rev->seen || seg->ack <= rev->whole_to) {
+		return;
+	}
+	if (rev->whole_to < rev->next_seq) {
+		rev->whole_to = rev->next_seq;
+		mark(seg, CU_EVENT_ACK_LOST_SEGMENT);
+		return;
+	}
+	if (rev->dup_acks == 0) {
+		mark(seg, CU_EVENT_ACK_LOST_SEGMENT);
+	}
+	rev->dup_acks = -1;
+}
+
 static void mark_resent(struct cu_trace *trace, size_t i, const struct sender *fwd, const struct sender *rev,
                         int64_t first_rtt_ns)
 {
 	struct cu_trace_segment *seg = &trace->segment[i];
-	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) ||
-	    !fwd->seen || seg->seq >= fwd->next_seq || (seg->len > 1 && seg->seq == fwd->next_seq - 1)) {
+	if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE)) {
 		return;
 	}
 	if (seg->len > 0 && rev->last_ack >= 0 && seg->end <= rev->last_ack) {
 		mark(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
 		mark(seg, CU_EVENT_RETRANSMISSION);
+		return;
+	}
+	/* More data over a probe's single byte is no retransmission. */
+	if (!fwd->seen || seg->seq >= fwd->next_seq || (seg->len > 1 && seg->seq == fwd->next_seq - 1)) {
 		return;
 	}
 	if (rev->dup_acks >= 2 && rev->last_ack == seg->seq && seg->time_ns - rev->last_ack_time < FAST_WITHIN_NS) {
@@ -140,9 +163,13 @@ static void mark_resent(struct cu_trace *trace, size_t i, const struct sender *f
 		return;
 	}
 	int64_t limit = first_rtt_ns > 0 ? first_rtt_ns : OUT_OF_ORDER_WITHIN_NS;
-	if (seg->time_ns - fwd->next_seq_time < limit && seg->end != fwd->next_seq && !was_sent(trace, i)) {
-		mark(seg, CU_EVENT_OUT_OF_ORDER);
-		return;
+	bool soon = seg->time_ns - fwd->next_seq_time < limit;
+	if (soon && (seg->end != fwd->next_seq || fwd->advanced_by_ack)) {
+		if (!was_sent(trace, i)) {
+			mark(seg, CU_EVENT_OUT_OF_ORDER);
+			return;
+		}
+		cu_settle(seg, CU_SETTLED_EARLIER_SEGMENT);
 	}
 	mark(seg, CU_EVENT_RETRANSMISSION);
 }
@@ -194,6 +221,7 @@ void cu_trace_mark(struct cu_trace *trace)
 		struct sender *fwd = &side[seg->dir], *rev = &side[!seg->dir];
 		if (is_duplicate_frame(trace, i, fwd)) {
 			mark(seg, CU_EVENT_DUPLICATE_FRAME);
+			cu_settle(seg, seg->ip_id != 0 ? CU_SETTLED_IP_ID : CU_SETTLED_TIMESTAMPS);
 			continue;
 		}
 		if (seg->flags & CU_TCP_RST) {
@@ -202,8 +230,8 @@ void cu_trace_mark(struct cu_trace *trace)
 		if (seg->len > trace->mss[seg->dir]) {
 			trace->mss[seg->dir] = seg->len;
 		}
-		if ((seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN && syn_time == 0) {
-			syn_time = seg->time_ns;
+		if ((seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN) {
+			syn_time = seg->time_ns; /* the latest, if it was sent again */
 		} else if (syn_time != 0 && first_rtt_ns == 0 && seg->dir == CU_C2S && seg->flags & CU_TCP_ACK) {
 			first_rtt_ns = seg->time_ns - syn_time;
 		}
@@ -211,19 +239,19 @@ void cu_trace_mark(struct cu_trace *trace)
 		if (seg->ack >= 0 && seg->ack != fwd->last_ack) {
 			fwd->dup_acks = 0;
 		}
-		if (seg->ack >= 0 && rev->acked_max > 0 && seg->ack > rev->acked_max) {
-			mark(seg, CU_EVENT_ACK_LOST_SEGMENT);
-			rev->acked_max = seg->ack;
-		}
+		mark_unseen(seg, rev);
 		mark_resent(trace, i, fwd, rev, first_rtt_ns);
-		if (!(seg->flags & CU_TCP_RST) && !cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE) &&
-		    (!fwd->seen || seg->end > fwd->next_seq)) {
-			fwd->next_seq = seg->end;
-			fwd->next_seq_time = seg->time_ns;
-			fwd->seen = true;
-		}
-		if (seg->end > fwd->acked_max) {
-			fwd->acked_max = seg->end;
+		bool in_place = !fwd->seen || seg->seq == fwd->whole_to;
+		if (!(seg->flags & CU_TCP_RST) && !cu_is(seg, CU_EVENT_ZERO_WINDOW_PROBE)) {
+			if (!fwd->seen || seg->end > fwd->next_seq) {
+				fwd->advanced_by_ack = seg->len == 0;
+				fwd->next_seq = seg->end;
+				fwd->next_seq_time = seg->time_ns;
+				fwd->seen = true;
+			}
+			if (in_place) {
+				fwd->whole_to = fwd->next_seq;
+			}
 		}
 		if (seg->ack >= 0) {
 			fwd->last_ack = seg->ack;
@@ -233,4 +261,6 @@ void cu_trace_mark(struct cu_trace *trace)
 		fwd->last_marks = seg->marks;
 	}
 	settle_mss(trace);
+	trace->handshake_ns = first_rtt_ns;
+	cu_trace_resent(trace);
 }

@@ -16,6 +16,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * What decided a mark where Wireshark, which looks at one segment at a time,
+ * may decide otherwise; bits of marks, above those of the event kinds.
+ */
+enum cu_settled {
+	CU_SETTLED_TIMESTAMPS = 24, /* its TCP timestamp: the order of sending, or the same packet again */
+	CU_SETTLED_IP_ID,           /* its IP identification: likewise */
+	CU_SETTLED_EARLIER_SEGMENT, /* its bytes passed before */
+	CU_SETTLED_LATER_SEGMENT,   /* what came after it: the receiver had the bytes without it */
+	CU_SETTLED_ROUND_TRIP,      /* it came sooner, or later, than a retransmission can */
+	CU_SETTLED_END,
+};
+
 /* A segment, or an ICMP error about one. */
 struct cu_trace_segment {
 	int64_t time_ns;
@@ -26,7 +39,7 @@ struct cu_trace_segment {
 	uint64_t frame;
 	uint32_t len; /* payload bytes */
 	uint32_t tsval, tsecr;
-	uint32_t marks; /* 1 << enum cu_event_kind */
+	uint32_t marks; /* 1 << enum cu_event_kind, 1 << enum cu_settled */
 	uint32_t sack;  /* index of the first block in the trace's sack array */
 	uint32_t hint;  /* index into the trace's hints, plus 1; 0 none */
 	uint16_t flags; /* CU_TCP_ */
@@ -37,6 +50,9 @@ struct cu_trace_segment {
 	uint8_t ttl;
 	uint8_t n_sack;
 	uint8_t icmp_type, icmp_code;
+	uint8_t settled;   /* 1 << enum cu_settled */
+	uint8_t resent_by; /* enum cu_resent_by */
+	uint8_t needless;  /* enum cu_needless */
 	bool has_timestamps;
 	bool icmp;
 };
@@ -54,10 +70,11 @@ struct cu_trace {
 	size_t n_sack, sack_cap;
 	struct cu_hint *hint;
 	size_t n_hint, hint_cap;
-	int64_t mss[2];     /* bytes a direction's segments hold at most: advertised, or the largest seen */
-	uint8_t shift[2];   /* window scale of each direction's sender, when both SYNs carried one */
-	bool scaled;        /* both SYNs seen with a window scale */
-	bool scale_unknown; /* no handshake: windows are as sent */
+	int64_t mss[2];       /* bytes a direction's segments hold at most: advertised, or the largest seen */
+	uint8_t shift[2];     /* window scale of each direction's sender, when both SYNs carried one */
+	bool scaled;          /* both SYNs seen with a window scale */
+	bool scale_unknown;   /* no handshake: windows are as sent */
+	int64_t handshake_ns; /* SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
 	/* While filling. */
 	uint32_t base[2], last[2];
 	int64_t last_rel[2];
@@ -79,6 +96,11 @@ void cu_trace_mark(struct cu_trace *trace);
 static inline bool cu_is(const struct cu_trace_segment *seg, enum cu_event_kind kind)
 {
 	return (seg->marks >> kind & 1) != 0;
+}
+
+static inline void cu_settle(struct cu_trace_segment *seg, enum cu_settled by)
+{
+	seg->marks |= UINT32_C(1) << by;
 }
 
 /* Whether the segment carries sequence space (data, SYN or FIN). */
