@@ -1,8 +1,10 @@
 #include "lib/blame/analyze.h"
 
 #include "lib/blame/exchange.h"
+#include "lib/blame/join.h"
 #include "lib/blame/ledger.h"
 #include "lib/blame/store.h"
+#include "lib/flow/flowify.h"
 #include "lib/tcp/delivery.h"
 #include "lib/tcp/distances.h"
 #include "lib/tcp/ending.h"
@@ -10,6 +12,7 @@
 #include "lib/tcp/path.h"
 #include "lib/tcp/window.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What one run keeps; all of it is reused from connection to connection. */
@@ -24,7 +27,11 @@ struct analyzer {
 	struct cu_gaps gaps[2];
 	struct cu_exchanges exchanges;
 	struct cu_buf buf;
+	struct cu_join join;
+	struct cu_totals totals; /* of all streams; written last */
+	bool has_totals;
 	bool began; /* a header was written */
+	struct cu_buf scratch_record;
 	/* A connection whose chunks did not come before it, as flowify writes them, but follow, as analyze does. */
 	bool held;
 	struct cu_connection held_connection;
@@ -256,10 +263,10 @@ static int write_connection(struct analyzer *analyzer, const uint8_t *record, si
 
 /* The timeline of a connection is all there: judge it. */
 static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
-                             const struct cu_connection *connection)
+                             const struct cu_connection *connection, uint64_t place)
 {
 	struct cu_trace *trace = &analyzer->trace;
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, connection->stream);
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
 	const uint8_t *data;
 	size_t len;
 	struct cu_path path;
@@ -280,7 +287,7 @@ static int finish_connection(struct analyzer *analyzer, const uint8_t *record, s
 			err = cu_trace_add_chunk(trace, &chunk);
 		}
 	}
-	cu_store_remove(&analyzer->store, connection->stream);
+	cu_store_remove(&analyzer->store, place);
 	if (err != 0) {
 		return err;
 	}
@@ -312,6 +319,139 @@ static int reject_timeline(int err, struct cu_reader *reader)
 	return err == CU_ERR_FORMAT ? cu_reader_reject(reader, "the connection's timeline is damaged") : err;
 }
 
+static bool is_first_stream(const struct analyzer *analyzer)
+{
+	return analyzer->join.n_streams <= 1;
+}
+
+/* A connection of the union, in place of the record that it came in. */
+static int finish_joined(struct analyzer *analyzer, const struct cu_connection *connection, uint64_t place)
+{
+	struct cu_buf *buf = &analyzer->scratch_record;
+	cu_buf_clear(buf);
+	cu_connection_encode(connection, buf);
+	return buf->failed ? CU_ERR_NOMEM : finish_connection(analyzer, buf->data, buf->len, connection, place);
+}
+
+static int finish_one(struct analyzer *analyzer, struct cu_held *held)
+{
+	int err = finish_joined(analyzer, &held->connection, held->place);
+	free(held);
+	return err;
+}
+
+/*
+ * Lets connections go that nothing can continue any more: those that were
+ * silent for too long before now_ns, or all of them.
+ */
+static int finish_silent(struct analyzer *analyzer, bool all, int64_t now_ns)
+{
+	size_t n;
+	struct cu_held **held = cu_join_drain(&analyzer->join, &n);
+	int first = held == NULL ? CU_ERR_NOMEM : 0;
+	for (size_t i = 0; i < n; i++) {
+		bool over = all || now_ns - held[i]->connection.end_ns > CU_IDLE_TIMEOUT_NS;
+		if (over && !all && held[i]->connection.end == CU_END_OPEN) {
+			held[i]->connection.end = CU_END_IDLE;
+		}
+		int err = over ? finish_one(analyzer, held[i]) : cu_join_hold(&analyzer->join, held[i]);
+		first = first != 0 ? first : err;
+	}
+	free(held);
+	return first;
+}
+
+/* Moves the chunks at one place to another, as chunks of this stream of the union. */
+static int move_chunks(struct analyzer *analyzer, uint64_t from, uint64_t to, uint64_t stream, size_t n_files,
+                       bool turned, bool fin[2])
+{
+	struct cu_buf copy = {0}, one = {0};
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, from);
+	cu_buf_add(&copy, chunks.pos, cu_cursor_left(&chunks));
+	cu_store_remove(&analyzer->store, from);
+	struct cu_cursor cur = cu_cursor_make(copy.data, copy.len);
+	const uint8_t *data;
+	size_t len;
+	int err = copy.failed ? CU_ERR_NOMEM : 0;
+	while (err == 0 && cu_store_next(&cur, &data, &len)) {
+		struct cu_chunk chunk;
+		cu_buf_clear(&one);
+		err = cu_chunk_open(data, len, &chunk);
+		if (err == 0) {
+			err = cu_join_chunk(&chunk, stream, n_files, turned, fin, &one);
+		}
+		if (err == 0) {
+			err = cu_store_add(&analyzer->store, to, one.data, one.len);
+		}
+	}
+	cu_buf_release(&copy);
+	cu_buf_release(&one);
+	return err;
+}
+
+/* Puts a connection behind the held one that it continues. Both are of the union but for the chunks of the later. */
+static int join(struct analyzer *analyzer, struct cu_held *held, const struct cu_connection *next, uint64_t place)
+{
+	struct cu_connection *whole = &held->connection;
+	bool turned = cu_join_is_turned(held, next);
+	/* Who knows which end is the client is right. */
+	bool turn_first = turned && whole->role == CU_ROLE_GUESSED && next->role != CU_ROLE_GUESSED;
+	int err = 0;
+	if (turn_first || !held->joined) {
+		err = move_chunks(analyzer, held->place, held->place, whole->stream, 0, turn_first, held->fin);
+		held->joined = true;
+	}
+	if (turn_first) {
+		cu_join_turn(held);
+		turned = false;
+	}
+	if (err == 0) {
+		err = move_chunks(analyzer, place, held->place, whole->stream, analyzer->join.n_files, turned,
+		                  held->fin);
+	}
+	cu_join_merge(held, next, turned);
+	analyzer->totals.n_connections--;
+	return err;
+}
+
+/* A connection's chunks are all there: it is judged, joined or held. */
+static int complete(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
+                    const struct cu_connection *connection, uint64_t place)
+{
+	struct cu_held *over;
+	struct cu_held *held = cu_join_take(&analyzer->join, connection, &over);
+	struct cu_connection ours = *connection;
+	cu_join_rename(&analyzer->join, &ours);
+	int err = over != NULL ? finish_one(analyzer, over) : 0;
+	if (err != 0) {
+		free(held);
+		return err;
+	}
+	if (held == NULL && !is_first_stream(analyzer)) {
+		bool fin[2];
+		err = move_chunks(analyzer, place, place, ours.stream, analyzer->join.n_files, false, fin);
+	} else if (held != NULL) {
+		err = join(analyzer, held, &ours, place);
+	}
+	if (err != 0) {
+		free(held);
+		return err;
+	}
+	if (held == NULL && !ours.followed) {
+		return is_first_stream(analyzer) ? finish_connection(analyzer, record, record_len, connection, place)
+		                                 : finish_joined(analyzer, &ours, place);
+	}
+	if (held == NULL) {
+		held = calloc(1, sizeof(*held));
+		if (held == NULL) {
+			return CU_ERR_NOMEM;
+		}
+		held->connection = ours;
+		held->place = place;
+	}
+	return held->connection.followed ? cu_join_hold(&analyzer->join, held) : finish_one(analyzer, held);
+}
+
 /* The held connection has all its chunks, or none. */
 static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
 {
@@ -319,15 +459,30 @@ static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
 		return 0;
 	}
 	analyzer->held = false;
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, analyzer->held_connection.stream);
+	struct cu_connection *connection = &analyzer->held_connection;
+	uint64_t place = cu_join_place(&analyzer->join, connection->stream);
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
 	if (cu_cursor_left(&chunks) == 0) {
 		analyzer->keep = true;
-		return cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, analyzer->held_record.data,
-		                     analyzer->held_record.len);
+		cu_join_rename(&analyzer->join, connection);
+		cu_buf_clear(&analyzer->buf);
+		cu_connection_encode(connection, &analyzer->buf);
+		return put(analyzer, CU_RECORD_CONNECTION);
 	}
-	int err = finish_connection(analyzer, analyzer->held_record.data, analyzer->held_record.len,
-	                            &analyzer->held_connection);
+	int err = complete(analyzer, analyzer->held_record.data, analyzer->held_record.len, connection, place);
 	return reject_timeline(err, reader);
+}
+
+/* Takes the timeline out of a connection's record, whose numbers will not be those it is written with. */
+static int store_timeline(struct analyzer *analyzer, struct cu_connection *connection, uint64_t place)
+{
+	struct cu_chunk within;
+	bool fin[2];
+	cu_chunk_within(connection, &within);
+	cu_buf_clear(&analyzer->buf);
+	int err = cu_join_chunk(&within, connection->stream, 0, false, fin, &analyzer->buf);
+	connection->timeline = (struct cu_text){0};
+	return err != 0 ? err : cu_store_add(&analyzer->store, place, analyzer->buf.data, analyzer->buf.len);
 }
 
 static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
@@ -337,15 +492,80 @@ static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, 
 		return cu_reader_reject(reader, "is no connection record");
 	}
 	analyzer->keep = false;
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, connection.stream);
+	uint64_t place = cu_join_place(&analyzer->join, connection.stream);
+	bool renumbered = connection.followed || !is_first_stream(analyzer);
+	if (connection.timeline.len > 0 && renumbered) {
+		int err = store_timeline(analyzer, &connection, place);
+		if (err != 0) {
+			return reject_timeline(err, reader);
+		}
+	}
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
 	if (connection.timeline.len > 0 || cu_cursor_left(&chunks) > 0) {
-		return reject_timeline(finish_connection(analyzer, record->data, record->len, &connection), reader);
+		return reject_timeline(complete(analyzer, record->data, record->len, &connection, place), reader);
 	}
 	analyzer->held = true;
 	analyzer->held_connection = connection;
 	cu_buf_clear(&analyzer->held_record);
 	cu_buf_add(&analyzer->held_record, record->data, record->len);
 	return analyzer->held_record.failed ? CU_ERR_NOMEM : 0;
+}
+
+static int take_begin(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
+{
+	struct cu_connection begun;
+	if (cu_connection_decode(record->data, record->len, &begun) != 0) {
+		return cu_reader_reject(reader, "is no record of a beginning");
+	}
+	int continues = cu_join_note(&analyzer->join, &begun);
+	if (continues != 0) {
+		return continues < 0 ? continues : 0;
+	}
+	cu_join_rename(&analyzer->join, &begun);
+	cu_buf_clear(&analyzer->buf);
+	cu_connection_encode(&begun, &analyzer->buf);
+	return put(analyzer, CU_RECORD_BEGIN);
+}
+
+static int take_totals(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
+{
+	struct cu_totals totals;
+	if (cu_totals_decode(record->data, record->len, &totals) != 0) {
+		return cu_reader_reject(reader, "is no record of totals");
+	}
+	cu_totals_add(&analyzer->totals, &totals);
+	analyzer->has_totals = true;
+	return totals.last_ns != 0 ? reject_timeline(finish_silent(analyzer, false, totals.last_ns), reader) : 0;
+}
+
+/* What an earlier analysis said of a connection whose timeline it left out: the same with the union's numbers. */
+static int take_kept(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
+{
+	struct cu_join *join = &analyzer->join;
+	union {
+		struct cu_analysis analysis;
+		struct cu_gap gap;
+		struct cu_transaction transaction;
+	} said;
+	int err = 0;
+	cu_buf_clear(&analyzer->buf);
+	if (record->kind == CU_RECORD_ANALYSIS) {
+		err = cu_analysis_decode(record->data, record->len, &said.analysis);
+		said.analysis.stream = cu_join_number(join, said.analysis.stream);
+		cu_analysis_encode(&said.analysis, &analyzer->buf);
+	} else if (record->kind == CU_RECORD_GAP) {
+		err = cu_gap_decode(record->data, record->len, &said.gap);
+		said.gap.stream = cu_join_number(join, said.gap.stream);
+		cu_gap_encode(&said.gap, &analyzer->buf);
+	} else if (record->kind == CU_RECORD_TRANSACTION) {
+		err = cu_transaction_decode(record->data, record->len, &said.transaction);
+		said.transaction.stream = cu_join_number(join, said.transaction.stream);
+		said.transaction.file = (uint16_t)(said.transaction.file + join->n_files);
+		cu_transaction_encode(&said.transaction, &analyzer->buf);
+	} else {
+		return 0; /* marks, without segments */
+	}
+	return err != 0 ? cu_reader_reject(reader, "cannot be decoded") : put(analyzer, record->kind);
 }
 
 static int take_record(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
@@ -355,7 +575,8 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 		if (cu_chunk_open(record->data, record->len, &chunk) != 0) {
 			return cu_reader_reject(reader, "is no timeline chunk");
 		}
-		return cu_store_add(&analyzer->store, chunk.stream, record->data, record->len);
+		return cu_store_add(&analyzer->store, cu_join_place(&analyzer->join, chunk.stream), record->data,
+		                    record->len);
 	}
 	int err = finish_held(analyzer, reader);
 	if (err != 0) {
@@ -364,12 +585,55 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 	if (record->kind == CU_RECORD_CONNECTION) {
 		return take_connection(analyzer, reader, record);
 	}
+	if (record->kind == CU_RECORD_BEGIN) {
+		return take_begin(analyzer, reader, record);
+	}
+	if (record->kind == CU_RECORD_TOTALS) {
+		return take_totals(analyzer, reader, record);
+	}
 	/* What an earlier analysis said is said anew, by whom it was said. */
 	bool mine = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP ||
 	            record->kind == CU_RECORD_MARKS || record->kind == CU_RECORD_TRANSACTION;
 	bool verdict = record->kind == CU_RECORD_VERDICT || record->kind == CU_RECORD_FINDING;
 	bool stale = verdict || (mine && !analyzer->keep);
+	if (mine && analyzer->keep && !is_first_stream(analyzer)) {
+		return take_kept(analyzer, reader, record);
+	}
 	return stale ? 0 : cu_writer_add(analyzer->writer, record->kind, record->data, record->len);
+}
+
+/* No stream can follow that is joined to those before. */
+static int finish_union(struct analyzer *analyzer)
+{
+	int err = finish_silent(analyzer, true, 0);
+	if (err == 0 && analyzer->has_totals) {
+		cu_buf_clear(&analyzer->buf);
+		cu_totals_encode(&analyzer->totals, &analyzer->buf);
+		err = put(analyzer, CU_RECORD_TOTALS);
+	}
+	analyzer->totals = (struct cu_totals){0};
+	analyzer->has_totals = false;
+	cu_join_release(&analyzer->join);
+	cu_join_init(&analyzer->join);
+	int finish_err = err == CU_ERR_NOMEM ? err : cu_writer_finish(analyzer->writer);
+	return err != 0 ? err : finish_err;
+}
+
+/* A stream begins: its files are added to the union's, unless they are more than one can name. */
+static int begin_stream(struct analyzer *analyzer, const struct cu_stream_header *header)
+{
+	struct cu_join *join = &analyzer->join;
+	bool fits = join->n_files + join->n_files_here + header->n_files <= CU_FILE_CAP;
+	int err = 0;
+	if (analyzer->began && fits) {
+		err = cu_writer_sources(analyzer->writer, header->files, header->n_files);
+	} else {
+		err = analyzer->began ? finish_union(analyzer) : 0;
+		analyzer->began = true;
+		err = err != 0 ? err : cu_writer_header(analyzer->writer, header);
+	}
+	cu_join_begin(join, header->n_files);
+	return err;
 }
 
 static int run(struct analyzer *analyzer, struct cu_reader *reader)
@@ -387,11 +651,7 @@ static int run(struct analyzer *analyzer, struct cu_reader *reader)
 		} else if (item == CU_STREAM_TRAILER) {
 			err = finish_held(analyzer, reader);
 		} else if (item == CU_STREAM_HEADER) {
-			err = analyzer->began ? cu_writer_finish(analyzer->writer) : 0;
-			analyzer->began = true;
-			if (err == 0) {
-				err = cu_writer_header(analyzer->writer, cu_reader_header(reader));
-			}
+			err = begin_stream(analyzer, cu_reader_header(reader));
 		}
 		if (err != 0) {
 			return err;
@@ -404,6 +664,7 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 {
 	struct analyzer analyzer = {.writer = writer, .config = *config};
 	cu_store_init(&analyzer.store);
+	cu_join_init(&analyzer.join);
 	int first = cu_distances_init(&analyzer.distances);
 	if (first != 0) {
 		return first;
@@ -418,10 +679,12 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 		}
 	}
 	if (cu_writer_fault(writer)->code == CU_OK && analyzer.began) {
-		int err = cu_writer_finish(writer);
+		int err = finish_union(&analyzer);
 		first = first != 0 ? first : err;
 	}
 	cu_store_release(&analyzer.store);
+	cu_join_release(&analyzer.join);
+	cu_buf_release(&analyzer.scratch_record);
 	cu_trace_release(&analyzer.trace);
 	cu_path_scratch_release(&analyzer.scratch);
 	cu_distances_release(&analyzer.distances);

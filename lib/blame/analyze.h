@@ -14,9 +14,11 @@ struct cu_analyze_config {
 };
 
 /*
- * Reads the streams one after another and writes them with what each
- * connection's timeline says: an analysis, gaps, marks and transactions
- * behind each connection. Unknown optional records pass through.
+ * Reads the streams one after another and writes one stream, their union, with
+ * what each connection's timeline says: an analysis, gaps, marks and
+ * transactions behind each connection. A connection that goes on in a later
+ * stream is joined (join.h); those that may go on are written when the streams
+ * are over. Unknown optional records pass through.
  * 0, or a negative error whose sentence is in the reader or the writer that
  * failed; everything whole before it is written, with a trailer unless the
  * writer failed.

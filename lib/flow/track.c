@@ -178,6 +178,7 @@ static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_conn
 	                         : both_fins(flow) ? CU_END_CLOSED
 	                                           : why),
 		.continued = flow->continued,
+		.followed = why == CU_END_OPEN,
 		.start_ns = flow->start_ns,
 		.end_ns = flow->last_ns,
 		.first_frame = flow->first_frame,
@@ -441,6 +442,30 @@ static bool first_guess(const struct cu_sighting *sighting)
 	return sighting->from_lower;
 }
 
+/* Says at once that a connection continues another, perhaps of the capture before: see flowrec(5). */
+static int write_begin(struct cu_track *track, const struct cu_sighting *sighting, const struct cu_flow *flow)
+{
+	struct cu_addr addr[2];
+	uint16_t port[2];
+	cu_key_ends(&sighting->key, addr, port);
+	unsigned client = flow->client_is_lower ? 0 : 1;
+	struct cu_connection connection = {
+		.stream = flow->stream,
+		.client = addr[client],
+		.server = addr[1 - client],
+		.client_port = port[client],
+		.server_port = port[1 - client],
+		.start_ns = flow->start_ns,
+	};
+	connection.n_ids = cu_key_ids(&sighting->key, connection.ids);
+	cu_buf_clear(&track->buf);
+	cu_connection_encode(&connection, &track->buf);
+	if (track->buf.failed) {
+		return CU_ERR_NOMEM;
+	}
+	return cu_writer_add(track->writer, CU_RECORD_BEGIN, track->buf.data, track->buf.len);
+}
+
 /* A new connection. */
 static int begin(struct cu_track *track, const struct cu_sighting *sighting, struct cu_flow **begun)
 {
@@ -467,6 +492,7 @@ static int begin(struct cu_track *track, const struct cu_sighting *sighting, str
 		uint64_t *place = left_place(track, hash);
 		flow->continued = *place == hash;
 		*place = 0;
+		return write_begin(track, sighting, flow);
 	}
 	return 0;
 }

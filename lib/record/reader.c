@@ -366,6 +366,21 @@ static int refuse_kind(struct cu_reader *reader, unsigned kind)
 	                    reader->name, (unsigned long long)reader->n_records + 1, kind, name, reader->header.tool);
 }
 
+/* The header's metadata grows by what the record holds. */
+static int add_sources(struct cu_reader *reader, const struct cu_record *record)
+{
+	if (reader->metadata.len + record->len <= CU_METADATA_CAP) {
+		cu_buf_add(&reader->metadata, record->data, record->len);
+		if (reader->metadata.failed) {
+			return out_of_memory(reader);
+		}
+		if (parse_metadata(reader)) {
+			return CU_STREAM_RECORD;
+		}
+	}
+	return reader->fault.code != CU_OK ? reader->fault.code : cu_reader_reject(reader, "names no files");
+}
+
 /* 1 and a record of the open block, 0 when it has no more. */
 static int next_record(struct cu_reader *reader, struct cu_record *record)
 {
@@ -389,7 +404,7 @@ static int next_record(struct cu_reader *reader, struct cu_record *record)
 	}
 	reader->n_left--;
 	reader->n_records++;
-	return CU_STREAM_RECORD;
+	return record->kind == CU_RECORD_SOURCES ? add_sources(reader, record) : CU_STREAM_RECORD;
 }
 
 int cu_reader_next(struct cu_reader *reader, struct cu_record *record)

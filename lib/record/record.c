@@ -47,7 +47,7 @@
 	OP(NUMBERS, 6, ids, n_ids, CU_VLAN_CAP) \
 	OP(U8, 7, role, CU_ROLE_LEARNED)        \
 	OP(U8, 8, end, CU_END_REUSED)           \
-	OP(FLAGS1, 9, continued)                \
+	OP(FLAGS2, 9, continued, followed)      \
 	OP(TIME, 10, start_ns)                  \
 	OP(SINCE, 11, end_ns, start_ns)         \
 	OP(U64, 12, first_frame)                \

@@ -29,7 +29,10 @@ enum cu_record_kind {
 	CU_RECORD_VERDICT = 6,
 	CU_RECORD_FINDING = 7,
 	CU_RECORD_TOTALS = 8,
-	CU_RECORD_MARKS = 65, /* optional: what analyze says of each segment of the chunks before it */
+	CU_RECORD_SOURCES = 9, /* further files of the header: see cu_writer_sources */
+	CU_RECORD_MARKS = 65,  /* optional: what analyze says of each segment of the chunks before it */
+	CU_RECORD_BEGIN =
+		66, /* optional: a connection began in mid-life; ahead of the records of all that began later */
 	CU_RECORD_OPTIONAL = 64,
 };
 
@@ -104,6 +107,7 @@ struct cu_connection {
 	uint8_t role;             /* enum cu_role_source */
 	uint8_t end;              /* enum cu_connection_end */
 	bool continued;           /* begins in mid-connection, after a segment of it was in an earlier chunk or file */
+	bool followed;            /* until the capture ended, over or not: a continuation may be in the next */
 	int64_t start_ns, end_ns; /* first and last segment */
 	uint64_t first_frame, last_frame;
 	uint16_t first_file, last_file;
@@ -420,6 +424,9 @@ void cu_finding_encode(const struct cu_finding *finding, struct cu_buf *buf);
 int cu_finding_decode(const uint8_t *data, size_t len, struct cu_finding *finding);
 void cu_totals_encode(const struct cu_totals *totals, struct cu_buf *buf);
 int cu_totals_decode(const uint8_t *data, size_t len, struct cu_totals *totals);
+
+/* Adds the counts of another stream and widens the times. */
+void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals);
 
 /*
  * A part of a connection's timeline: encoded segments, of len bytes in

@@ -30,7 +30,10 @@ struct cu_stream_file {
 	uint16_t linktype; /* LINKTYPE_ of its first interface */
 };
 
-/* What the header says. A reader's is borrowed until the next header or close. */
+/*
+ * What the header says, and records of further files after it. A reader's is
+ * borrowed until its next item that is a header or CU_RECORD_SOURCES, or close.
+ */
 struct cu_stream_header {
 	const char *tool; /* "culprit 1.0" */
 	const struct cu_stream_file *files;
@@ -48,6 +51,12 @@ int cu_writer_open(struct cu_writer **writer, int fd, const struct cu_writer_con
 
 /* Writes the header, first; and again to begin a concatenated stream. 0 or an error. */
 int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *header);
+
+/*
+ * Adds files to those that the header named, for who joins streams and does
+ * not know at the start what will come. Readers add them to their header's.
+ */
+int cu_writer_sources(struct cu_writer *writer, const struct cu_stream_file *files, size_t n_files);
 
 /*
  * Adds a record of len payload bytes. After an error every later add returns

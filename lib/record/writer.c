@@ -36,6 +36,8 @@ const char *cu_record_kind_name(unsigned kind)
 		[CU_RECORD_FINDING] = "finding",
 		[CU_RECORD_TOTALS] = "totals",
 		[CU_RECORD_MARKS] = "marks",
+		[CU_RECORD_BEGIN] = "begin",
+		[CU_RECORD_SOURCES] = "sources",
 	};
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : NULL;
 }
@@ -87,6 +89,14 @@ static void add_metadata(struct cu_buf *buf, enum cu_metadata_tag tag, const uin
 	cu_buf_add(buf, text, text_len);
 }
 
+static void add_files(struct cu_buf *buf, const struct cu_stream_file *files, size_t n_files)
+{
+	for (size_t i = 0; i < n_files; i++) {
+		const struct cu_stream_file *file = &files[i];
+		add_metadata(buf, CU_META_FILE, (const uint64_t[]){file->linktype, file->snaplen}, 2, file->path);
+	}
+}
+
 int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *header)
 {
 	if (writer->fault.code != CU_OK) {
@@ -97,11 +107,8 @@ int cu_writer_header(struct cu_writer *writer, const struct cu_stream_header *he
 	static const uint8_t room[CU_HEADER_LEN] = {0};
 	cu_buf_add(buf, room, sizeof(room));
 	add_metadata(buf, CU_META_TOOL, NULL, 0, header->tool != NULL ? header->tool : "");
-	for (size_t i = 0; i < header->n_files && i < CU_FILE_CAP; i++) {
-		const struct cu_stream_file *file = &header->files[i];
-		add_metadata(buf, CU_META_FILE, (const uint64_t[]){file->linktype, file->snaplen}, 2, file->path);
-	}
-	for (unsigned kind = 0; kind <= CU_RECORD_MARKS; kind++) {
+	add_files(buf, header->files, header->n_files < CU_FILE_CAP ? header->n_files : CU_FILE_CAP);
+	for (unsigned kind = 0; kind <= CU_RECORD_BEGIN; kind++) {
 		if (cu_record_kind_name(kind) != NULL) {
 			add_metadata(buf, CU_META_KIND, (const uint64_t[]){kind}, 1, cu_record_kind_name(kind));
 		}
@@ -171,6 +178,15 @@ int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, siz
 	writer->n_block_records++;
 	writer->n_records++;
 	return 0;
+}
+
+int cu_writer_sources(struct cu_writer *writer, const struct cu_stream_file *files, size_t n_files)
+{
+	struct cu_buf buf = {0};
+	add_files(&buf, files, n_files);
+	int err = buf.failed ? out_of_memory(writer) : cu_writer_add(writer, CU_RECORD_SOURCES, buf.data, buf.len);
+	cu_buf_release(&buf);
+	return err;
 }
 
 int cu_writer_finish(struct cu_writer *writer)

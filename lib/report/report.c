@@ -42,6 +42,7 @@ struct cu_report {
 	/* Segments, for a format that wants them. */
 	struct cu_trace trace;
 	bool has_trace, marked;
+	size_t n_stream_files; /* of the header, as counted */
 	size_t n_marks;
 	struct cu_buf chunks; /* of config.stream, that came before their connection */
 };
@@ -448,7 +449,7 @@ static int add_finding(struct cu_report *report, const struct cu_record *record)
 
 static int add_totals(struct cu_report *report, const struct cu_record *record)
 {
-	struct cu_totals add, *sum = &report->counts.totals;
+	struct cu_totals add;
 	int error = show_pending(report);
 	if (error == 0) {
 		error = cu_totals_decode(record->data, record->len, &add);
@@ -456,29 +457,19 @@ static int add_totals(struct cu_report *report, const struct cu_record *record)
 	if (error != 0) {
 		return error;
 	}
-	sum->n_packets += add.n_packets;
-	sum->n_filtered += add.n_filtered;
-	sum->n_tcp += add.n_tcp;
-	sum->n_other += add.n_other;
-	sum->n_short += add.n_short;
-	sum->n_malformed += add.n_malformed;
-	sum->n_fragments += add.n_fragments;
-	sum->n_unknown_link += add.n_unknown_link;
-	sum->n_icmp_errors += add.n_icmp_errors;
-	sum->n_connections += add.n_connections;
-	sum->n_damaged += add.n_damaged;
-	sum->n_skipped_bytes += add.n_skipped_bytes;
-	sum->n_drops += add.n_drops;
-	sum->n_evicted += add.n_evicted;
-	sum->n_truncated += add.n_truncated;
-	if (add.first_ns != 0 && (sum->first_ns == 0 || add.first_ns < sum->first_ns)) {
-		sum->first_ns = add.first_ns;
-	}
-	if (add.last_ns > sum->last_ns) {
-		sum->last_ns = add.last_ns;
-	}
+	cu_totals_add(&report->counts.totals, &add);
 	report->counts.has_totals = true;
 	return 0;
+}
+
+/* Counts the files that the stream's header names, which may have become more. */
+static void note_files(struct cu_report *report)
+{
+	report->counts.n_files += report->header->n_files - report->n_stream_files;
+	report->n_stream_files = report->header->n_files;
+	if (report->header->n_files > 1 || report->counts.n_streams > 1) {
+		report->several = true;
+	}
 }
 
 static int begin_stream(struct cu_report *report, struct cu_reader *reader)
@@ -488,11 +479,9 @@ static int begin_stream(struct cu_report *report, struct cu_reader *reader)
 	report->header = cu_reader_header(reader);
 	report->has_connection = false;
 	report->counts.n_streams++;
-	report->counts.n_files += report->header->n_files;
+	report->n_stream_files = 0;
 	report->n_records = 0;
-	if (report->header->n_files > 1 || report->counts.n_streams > 1) {
-		report->several = true;
-	}
+	note_files(report);
 	return error;
 }
 
@@ -518,6 +507,9 @@ static int add_record(struct cu_report *report, const struct cu_record *record)
 		return add_totals(report, record);
 	case CU_RECORD_MARKS:
 		return add_marks(report, record);
+	case CU_RECORD_SOURCES:
+		note_files(report);
+		return 0;
 	default:
 		return 0;
 	}

@@ -113,6 +113,7 @@ static void test_connection_round_trip(void **state)
 		                           .role = (uint8_t)(next_random() % 4),
 		                           .end = (uint8_t)(next_random() % 6),
 		                           .continued = next_random() % 2,
+		                           .followed = next_random() % 2,
 		                           .start_ns = any_time(),
 		                           .end_ns = any_time(),
 		                           .first_frame = any(),

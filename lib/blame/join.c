@@ -1,0 +1,343 @@
+#include "lib/blame/join.h"
+
+#include "lib/base/error.h"
+#include "lib/base/grow.h"
+#include "lib/flow/flowify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Packets of two captures may come this much out of order where one ends and the next begins. */
+#define OVERLAP_NS CU_NS_PER_S
+
+void cu_join_init(struct cu_join *join)
+{
+	*join = (struct cu_join){.seed = cu_hash_seed_random()};
+}
+
+void cu_join_release(struct cu_join *join)
+{
+	for (size_t i = 0; i < join->cap; i++) {
+		free(join->slot[i]);
+	}
+	for (size_t i = 0; i < join->n_continued; i++) {
+		free(join->continued[i].held);
+	}
+	free(join->slot);
+	free(join->continued);
+	*join = (struct cu_join){0};
+}
+
+/* ---- The held, by key ---- */
+
+static void make_key(const struct cu_connection *connection, struct cu_key *key)
+{
+	struct cu_flow_key ends = {
+		.src = connection->client,
+		.dst = connection->server,
+		.src_port = connection->client_port,
+		.dst_port = connection->server_port,
+		.n_ids = connection->n_ids,
+	};
+	memcpy(ends.ids, connection->ids, sizeof(ends.ids));
+	cu_key_make(&ends, false, key);
+}
+
+static size_t home_of(const struct cu_join *join, const struct cu_key *key)
+{
+	return (size_t)cu_key_hash(join->seed, key) & (join->cap - 1);
+}
+
+/* Where it is, or the free slot where it would be. */
+static size_t find(const struct cu_join *join, const struct cu_key *key)
+{
+	size_t i = home_of(join, key);
+	while (join->slot[i] != NULL && memcmp(&join->slot[i]->key, key, sizeof(*key)) != 0) {
+		i = (i + 1) & (join->cap - 1);
+	}
+	return i;
+}
+
+static bool grow(struct cu_join *join)
+{
+	if (join->n * 2 < join->cap) {
+		return true;
+	}
+	struct cu_join old = *join;
+	join->cap = old.cap != 0 ? old.cap * 2 : 64;
+	join->slot = calloc(join->cap, sizeof(struct cu_held *));
+	if (join->slot == NULL) {
+		*join = old;
+		return false;
+	}
+	for (size_t i = 0; i < old.cap; i++) {
+		if (old.slot[i] != NULL) {
+			join->slot[find(join, &old.slot[i]->key)] = old.slot[i];
+		}
+	}
+	free(old.slot);
+	return true;
+}
+
+int cu_join_hold(struct cu_join *join, struct cu_held *held)
+{
+	make_key(&held->connection, &held->key);
+	if (!grow(join)) {
+		free(held);
+		return CU_ERR_NOMEM;
+	}
+	size_t i = find(join, &held->key);
+	join->n += join->slot[i] == NULL;
+	free(join->slot[i]);
+	join->slot[i] = held;
+	return 0;
+}
+
+/* The one with this connection's key, or NULL. */
+static struct cu_held *look(const struct cu_join *join, const struct cu_connection *connection)
+{
+	if (join->cap == 0) {
+		return NULL;
+	}
+	struct cu_key key;
+	make_key(connection, &key);
+	return join->slot[find(join, &key)];
+}
+
+static void take_out(struct cu_join *join, const struct cu_held *held)
+{
+	size_t mask = join->cap - 1, hole = find(join, &held->key);
+	join->slot[hole] = NULL;
+	join->n--;
+	for (size_t i = (hole + 1) & mask; join->slot[i] != NULL; i = (i + 1) & mask) {
+		size_t home = home_of(join, &join->slot[i]->key);
+		if (((i - home) & mask) >= ((i - hole) & mask)) {
+			join->slot[hole] = join->slot[i];
+			join->slot[i] = NULL;
+			hole = i;
+		}
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct cu_held *const *x = a;
+	const struct cu_held *const *y = b;
+	uint64_t p = (*x)->connection.stream, q = (*y)->connection.stream;
+	return p < q ? -1 : p > q;
+}
+
+struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
+{
+	*n = 0;
+	struct cu_held **all = malloc((join->n + join->n_continued + 1) * sizeof(struct cu_held *));
+	if (all == NULL) {
+		return NULL;
+	}
+	for (size_t i = 0; i < join->cap; i++) {
+		if (join->slot[i] != NULL) {
+			all[(*n)++] = join->slot[i];
+			join->slot[i] = NULL;
+		}
+	}
+	/* Announced to go on, and then the stream was damaged. */
+	for (size_t i = 0; i < join->n_continued; i++) {
+		if (join->continued[i].held != NULL) {
+			all[(*n)++] = join->continued[i].held;
+			join->continued[i].held = NULL;
+		}
+	}
+	join->n = 0;
+	qsort(all, *n, sizeof(struct cu_held *), compare);
+	return all;
+}
+
+/* ---- Numbers ---- */
+
+void cu_join_begin(struct cu_join *join, size_t n_files)
+{
+	/* What was announced and did not come, in a stream cut short, is held on. */
+	for (size_t i = 0; i < join->n_continued; i++) {
+		struct cu_held *held = join->continued[i].held;
+		if (held != NULL) {
+			join->continued[i].held = NULL;
+			cu_join_hold(join, held);
+		}
+	}
+	join->n_before += join->n_here - join->n_continued;
+	join->n_places += join->n_here;
+	join->n_files += join->n_files_here;
+	join->n_here = 0;
+	join->n_continued = 0;
+	join->n_files_here = n_files;
+	join->n_streams++;
+}
+
+/* How many of the continued have a lower number. */
+static size_t rank(const struct cu_join *join, uint64_t local)
+{
+	size_t low = 0, high = join->n_continued;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (join->continued[middle].local < local) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low;
+}
+
+uint64_t cu_join_number(const struct cu_join *join, uint64_t local)
+{
+	return join->n_before + local - rank(join, local);
+}
+
+uint64_t cu_join_place(struct cu_join *join, uint64_t local)
+{
+	join->n_here = local >= join->n_here ? local + 1 : join->n_here;
+	return join->n_places + local;
+}
+
+void cu_join_rename(const struct cu_join *join, struct cu_connection *connection)
+{
+	connection->stream = cu_join_number(join, connection->stream);
+	connection->first_file = (uint16_t)(connection->first_file + join->n_files);
+	connection->last_file = (uint16_t)(connection->last_file + join->n_files);
+}
+
+/* ---- Continuations ---- */
+
+static bool in_time(const struct cu_held *held, const struct cu_connection *next)
+{
+	int64_t silence_ns = (int64_t)((uint64_t)next->start_ns - (uint64_t)held->connection.end_ns);
+	return silence_ns >= -OVERLAP_NS && silence_ns <= CU_IDLE_TIMEOUT_NS;
+}
+
+bool cu_join_is_turned(const struct cu_held *held, const struct cu_connection *next)
+{
+	const struct cu_connection *first = &held->connection;
+	return first->client_port != next->client_port ||
+	       memcmp(first->client.bytes, next->client.bytes, sizeof(first->client.bytes)) != 0;
+}
+
+/* A SYN that was sent again: flowify's rule, see is_reuse in track.c. */
+static bool is_same_syn(const struct cu_held *held, const struct cu_connection *next)
+{
+	unsigned dir = cu_join_is_turned(held, next) ? CU_S2C : CU_C2S;
+	const struct cu_connection_side *side = &held->connection.side[dir];
+	return side->has_syn && side->isn == next->side[CU_C2S].isn;
+}
+
+int cu_join_note(struct cu_join *join, const struct cu_connection *begun)
+{
+	struct cu_held *held = look(join, begun);
+	if (held == NULL || !in_time(held, begun)) {
+		return 0;
+	}
+	if (!cu_grow((void **)&join->continued, &join->continued_cap, join->n_continued, sizeof(join->continued[0]))) {
+		return CU_ERR_NOMEM;
+	}
+	take_out(join, held);
+	size_t at = rank(join, begun->stream);
+	memmove(&join->continued[at + 1], &join->continued[at], (join->n_continued - at) * sizeof(join->continued[0]));
+	join->continued[at] = (struct cu_continued){.local = begun->stream, .held = held};
+	join->n_continued++;
+	return 1;
+}
+
+struct cu_held *cu_join_take(struct cu_join *join, const struct cu_connection *connection, struct cu_held **over)
+{
+	*over = NULL;
+	size_t at = rank(join, connection->stream);
+	if (at < join->n_continued && join->continued[at].local == connection->stream) {
+		struct cu_held *held = join->continued[at].held;
+		join->continued[at].held = NULL;
+		return held;
+	}
+	struct cu_held *held = look(join, connection);
+	if (held == NULL) {
+		return NULL;
+	}
+	take_out(join, held);
+	bool same = connection->side[CU_C2S].has_syn && is_same_syn(held, connection) && in_time(held, connection);
+	if (!same) {
+		*over = held;
+		int64_t silence_ns = connection->start_ns - held->connection.end_ns;
+		if (held->connection.end == CU_END_OPEN) {
+			held->connection.end = silence_ns > CU_IDLE_TIMEOUT_NS ? CU_END_IDLE : CU_END_REUSED;
+		}
+	}
+	return same ? held : NULL;
+}
+
+static void merge_side(struct cu_connection_side *side, const struct cu_connection_side *next)
+{
+	if (side->n_segments == 0) {
+		side->ttl = next->ttl;
+	}
+	if (side->n_segments == 0 || (next->has_syn && !side->has_syn)) {
+		side->isn = next->isn;
+		side->has_syn = next->has_syn;
+		side->syn = next->syn;
+	}
+	side->n_segments += next->n_segments;
+	side->n_bytes += next->n_bytes;
+}
+
+void cu_join_merge(struct cu_held *held, const struct cu_connection *next, bool turned)
+{
+	struct cu_connection *whole = &held->connection;
+	merge_side(&whole->side[CU_C2S], &next->side[turned ? CU_S2C : CU_C2S]);
+	merge_side(&whole->side[CU_S2C], &next->side[turned ? CU_C2S : CU_S2C]);
+	if (!turned && next->role > whole->role && whole->role == CU_ROLE_GUESSED) {
+		whole->role = next->role;
+	}
+	if (whole->end != CU_END_RESET && next->end == CU_END_RESET) {
+		whole->end = CU_END_RESET;
+	} else if (whole->end == CU_END_OPEN || whole->end == CU_END_IDLE || whole->end == CU_END_EVICTED) {
+		whole->end = held->fin[CU_C2S] && held->fin[CU_S2C] ? (uint8_t)CU_END_CLOSED : next->end;
+	}
+	whole->followed = next->followed;
+	whole->end_ns = next->end_ns;
+	whole->last_frame = next->last_frame;
+	whole->last_file = next->last_file;
+	whole->n_fragments += next->n_fragments;
+}
+
+void cu_join_turn(struct cu_held *held)
+{
+	struct cu_connection *whole = &held->connection;
+	const struct cu_connection was = *whole;
+	whole->client = was.server;
+	whole->server = was.client;
+	whole->client_port = was.server_port;
+	whole->server_port = was.client_port;
+	whole->side[CU_C2S] = was.side[CU_S2C];
+	whole->side[CU_S2C] = was.side[CU_C2S];
+}
+
+int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, bool fin[2],
+                  struct cu_buf *buf)
+{
+	struct cu_timeline_state from = {.start = chunk->start}, to = {0};
+	struct cu_cursor cur = chunk->segments;
+	struct cu_chunk copy = {.stream = stream};
+	struct cu_buf segments = {0};
+	struct cu_segment segment = {0};
+	int got;
+	while ((got = cu_timeline_decode(&from, &cur, &segment)) > 0) {
+		uint8_t bytes[CU_SEGMENT_ENCODED_CAP];
+		segment.file = (uint16_t)(segment.file + n_files);
+		segment.dir ^= turned;
+		fin[segment.dir] = fin[segment.dir] || (!segment.icmp && (segment.flags & CU_TCP_FIN) != 0);
+		cu_buf_add(&segments, bytes, cu_timeline_encode(&to, &segment, bytes));
+		copy.n_segments++;
+	}
+	copy.start = to.start;
+	copy.segments = cu_cursor_make(segments.data, segments.len);
+	cu_chunk_encode(&copy, buf);
+	bool failed = segments.failed || buf->failed;
+	cu_buf_release(&segments);
+	return failed ? CU_ERR_NOMEM : got;
+}

@@ -1,0 +1,99 @@
+/*
+ * Several streams of flow records as one: connections that go on in the next
+ * stream are joined, and stream numbers and files are numbered on.
+ *
+ * A connection that its capture followed to its end is held until one of a
+ * later stream continues it, which is what flowify would have taken for the
+ * same connection had it read the captures at once: the same ends and ids, not
+ * begun by another SYN, and not silent for longer than CU_IDLE_TIMEOUT_NS.
+ *
+ * Memory: at the end of each stream, what has been silent for that long is let
+ * go; the rest, at most the connections in flowify's table within one idle
+ * timeout, is held with its timelines.
+ */
+#ifndef CU_BLAME_JOIN_H
+#define CU_BLAME_JOIN_H
+
+#include "lib/base/hash.h"
+#include "lib/flow/key.h"
+#include "lib/record/record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A connection that may go on. */
+struct cu_held {
+	struct cu_key key;
+	struct cu_connection connection; /* its stream and files are those of the union */
+	uint64_t place;                  /* of its chunks in the store */
+	bool joined;                     /* a stream continued it */
+	bool fin[2];                     /* then: whether each direction had one */
+};
+
+/* A stream's connection that was said to continue a held one. */
+struct cu_continued {
+	uint64_t local; /* number in its own stream */
+	struct cu_held *held;
+};
+
+/* {0} is empty, before the first stream. */
+struct cu_join {
+	struct cu_hash_seed seed;
+	struct cu_held **slot; /* open addressing, a power of two, at most half full */
+	size_t n, cap;
+	struct cu_continued *continued; /* of this stream, by local number */
+	size_t n_continued, continued_cap;
+	uint64_t n_streams;  /* streams begun */
+	uint64_t n_before;   /* connections of the streams before, as joined: where this one's numbers begin */
+	uint64_t n_places;   /* and as they came: where its places begin */
+	uint64_t n_here;     /* highest number of this stream, and one */
+	size_t n_files;      /* of the streams before */
+	size_t n_files_here; /* of this one */
+};
+
+void cu_join_init(struct cu_join *join);
+void cu_join_release(struct cu_join *join);
+
+/* A stream of n_files files begins. */
+void cu_join_begin(struct cu_join *join, size_t n_files);
+
+/* The union's number of a connection of this stream, and where its chunks are stored. */
+uint64_t cu_join_number(const struct cu_join *join, uint64_t local);
+uint64_t cu_join_place(struct cu_join *join, uint64_t local);
+
+/* Gives a connection of this stream the union's number and files. */
+void cu_join_rename(const struct cu_join *join, struct cu_connection *connection);
+
+/* Takes note that a connection began in mid-life. 1 when it continues a held one, 0 when not, CU_ERR_NOMEM. */
+int cu_join_note(struct cu_join *join, const struct cu_connection *begun);
+
+/*
+ * The held connection that this one continues, taken out: the caller frees it
+ * or puts it back; NULL when there is none. *over is one that has the same ends
+ * and is not continued, taken out too, or NULL. The connection is as it came.
+ */
+struct cu_held *cu_join_take(struct cu_join *join, const struct cu_connection *connection, struct cu_held **over);
+
+/* Holds a connection, with the numbers of the union. The join owns held, which is freed when memory runs out. */
+int cu_join_hold(struct cu_join *join, struct cu_held *held);
+
+/* All that is held, in order of stream; the join is empty then. NULL when memory ran out. The caller frees both. */
+struct cu_held **cu_join_drain(struct cu_join *join, size_t *n);
+
+/* Whether the two take opposite ends for the client; turn makes the other end the held one's client. */
+bool cu_join_is_turned(const struct cu_held *held, const struct cu_connection *next);
+void cu_join_turn(struct cu_held *held);
+
+/* Adds what the second record, of the union too, says to the first. */
+void cu_join_merge(struct cu_held *held, const struct cu_connection *next, bool turned);
+
+/*
+ * Appends a copy of a chunk record to buf, with another stream number, file
+ * numbers raised by n_files and directions turned around; fin is set for each
+ * direction that has one. CU_ERR_FORMAT, CU_ERR_NOMEM.
+ */
+int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, bool fin[2],
+                  struct cu_buf *buf);
+
+#endif
