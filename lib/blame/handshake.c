@@ -84,8 +84,10 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	struct syn_copies syn =
 		find_syn(account, CU_C2S, answer.seen ? &trace->segment[answer.first_seg] : end, path->server_rtt_ns);
 
-	if (!syn.seen || end_ns < syn.first_ns || (answer.seen && answer.first_ns < syn.first_ns)) {
-		return false; /* or the capture's clock stepped back */
+	bool steps_back = end_ns < syn.first_ns ||
+	                  (answer.seen && (answer.first_ns < syn.first_ns || answer.used_ns < answer.first_ns));
+	if (!syn.seen || steps_back) {
+		return false; /* the capture's clock may have been set meanwhile */
 	}
 	transaction->start_ns = syn.first_ns - transaction->client_distance_ns;
 	transaction->request.first_frame = cu_account_frame(account, syn.first_seg);
@@ -115,7 +117,7 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	transaction->total_ns = answer.used_ns - syn.first_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = transaction->total_ns;
 	transaction->ack_delay_ns = cu_max_ns(0, answer.first_ns - syn.used_ns);
-	int64_t used_ns = cu_min_ns(syn.used_ns, answer.first_ns);
+	int64_t used_ns = cu_max_ns(syn.first_ns, cu_min_ns(syn.used_ns, answer.first_ns));
 	cu_charge_client_distance(account, syn.first_seg, answer.used_seg);
 	/* A SYN seen next to its server arrived: what did not answer is a full backlog. */
 	enum cu_cause unanswered = path->vantage == CU_VANTAGE_SERVER ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
