@@ -428,7 +428,7 @@ static int complete(struct analyzer *analyzer, const uint8_t *record, size_t rec
 		return err;
 	}
 	if (held == NULL && !is_first_stream(analyzer)) {
-		bool fin[2];
+		bool fin[2] = {false, false}; /* not asked for */
 		err = move_chunks(analyzer, place, place, ours.stream, analyzer->join.n_files, false, fin);
 	} else if (held != NULL) {
 		err = join(analyzer, held, &ours, place);
@@ -477,7 +477,7 @@ static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
 static int store_timeline(struct analyzer *analyzer, struct cu_connection *connection, uint64_t place)
 {
 	struct cu_chunk within;
-	bool fin[2];
+	bool fin[2] = {false, false}; /* not asked for */
 	cu_chunk_within(connection, &within);
 	cu_buf_clear(&analyzer->buf);
 	int err = cu_join_chunk(&within, connection->stream, 0, false, fin, &analyzer->buf);
