@@ -124,7 +124,11 @@ $(fuzzers): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(li
 endif
 $(lab_programs) $(bench_programs): $(B)/%: $(B)/%.o $(library)
 	$(call say,LD   $@)
-	$(CC) $(all_ldflags) -o $@ $^ $(libs)
+	$(CC) $(all_ldflags) -o $@ $^ $(libs) $(libs_$(*F))
+# lwIP comes without a pkg-config file; without its headers the program only says so.
+lwip_headers = $(firstword $(wildcard /usr/include/lwip /usr/local/include/lwip))
+cppflags_lwip = $(lwip_headers:%=-isystem %)
+libs_lwip = $(if $(lwip_headers),-llwip -pthread)
 
 demo: all ## show a verdict on the reference capture
 	echo 'A client waits 108 seconds for an answer. Is it the client, the network or the server?'
@@ -171,7 +175,7 @@ bench-guard: all $(B)/tests/bench/generate ## compare instructions a packet of e
 check-memory: all $(bench_programs) ## show that memory is flat over 1 and 5 GB of capture (SMALL= LARGE=)
 	BUILD_DIR=$(B) sh tests/bench/memory
 
-lab: all $(lab_programs) ## make captures with known culprits and score the verdicts (root); SEEDS=1 ONLY= OUT=
+lab: all $(lab_programs) ## make captures with known culprits and score the verdicts (root); SEEDS=1 ONLY= STACK= OUT=
 	BUILD_DIR=$(B) sh tests/lab/run
 
 compdb: ## write compile_commands.json for editors

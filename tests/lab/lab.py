@@ -59,10 +59,16 @@ class Namespace:
 
     def __init__(self):
         self.name = f"lab{os.getpid()}.{next(self.numbers)}"
+        self.lwip_address = None
         run("ip", "netns", "add", self.name)
 
-    def configure(self, address, address6, mtu, sysctls, congestion):
-        """Once the wire has made the device. The route says which congestion control connections get."""
+    def configure(self, address, address6, mtu, sysctls, congestion, lwip=False):
+        """Once the wire has made the device. The route says which congestion control connections get. lwip: the address is
+        that of the program, not the kernel's."""
+        self.lwip_address = address if lwip else None
+        if lwip:
+            run("ip", "-n", self.name, "link", "set", "lab0", "mtu", str(mtu), "up")
+            return
         settings = "".join(f"{name}={value}\n" for name, value in {**SYSCTLS, **sysctls}.items())
         run(*self.inside("sysctl", "-q", "-p", "-"), text=settings)
         run("ip", "-n", self.name, "-batch", "-",
@@ -73,6 +79,11 @@ class Namespace:
     def inside(self, *command):
         return ("nsenter", f"--net=/run/netns/{self.name}", *command)
 
+    def peer(self, programs, *arguments):
+        """The command of a scripted end, on the kernel's TCP or on lwIP's."""
+        program = ("lwip", self.lwip_address) if self.lwip_address else ("peer",)
+        return self.inside(os.path.join(programs, program[0]), *program[1:], *arguments)
+
     def remove(self):
         subprocess.run(("ip", "netns", "del", self.name), capture_output=True, timeout=READY_TIMEOUT_S, check=False)
 
@@ -82,8 +93,8 @@ class Processes:
     running = set()
     interrupted = False
 
-    def __init__(self, folder, peer):
-        self.folder, self.peer = folder, peer
+    def __init__(self, folder, programs):
+        self.folder, self.programs = folder, programs
         self.started = []
         self.running.add(self)
 
@@ -154,7 +165,7 @@ def converse(scenario, processes, client, server):
         elif connection.server_steps and connection.behind is None:
             steps = itertools.chain.from_iterable(c.server_steps for c in accepted_in_turn(scenario, connection))
             servers.append(processes.start(
-                server.inside(processes.peer, "server", address, str(connection.server_port), *steps),
+                server.peer(processes.programs, "server", address, str(connection.server_port), *steps),
                 log=f"server.{number}.jsonl", ready_on="stderr"))
     began = time.monotonic()
     for number, connection in sorted(enumerate(scenario.connections), key=lambda item: item[1].start_s):
@@ -163,7 +174,7 @@ def converse(scenario, processes, client, server):
             clients.append(connection.program.start_client(processes, client, address, connection.client_port))
         else:
             clients.append(processes.start(
-                client.inside(processes.peer, "client", address, str(connection.server_port), *connection.client_steps),
+                client.peer(processes.programs, "client", address, str(connection.server_port), *connection.client_steps),
                 log=f"client.{number}.jsonl"))
     deadline = began + scenario.timeout_s
     wait_for(clients, deadline)
@@ -189,19 +200,22 @@ def read_logs(scenario, folder, packets):
 
 def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
     """One scenario, one seed: three captures and their truth in the folder out."""
-    wire, peer = (os.path.join(os.path.abspath(build), program) for program in ("wire", "peer"))
+    programs = os.path.abspath(build)
     folder = tempfile.mkdtemp(prefix="lab.")
-    processes = Processes(folder, peer)
+    processes = Processes(folder, programs)
     namespaces = []
     try:
         for _ in ("client", "server"):
             namespaces.append(Namespace())
         client, server = namespaces
-        the_wire = processes.start((wire, "--client", client.name, "--server", server.name, "--out", "run",
-                                    "--seed", str(scenario.seed), *scenario.wire_options(), *scenario.wire_settings()),
+        the_wire = processes.start((os.path.join(programs, "wire"), "--client", client.name, "--server", server.name,
+                                    "--out", "run", "--seed", str(scenario.seed), *scenario.wire_options(),
+                                    *scenario.wire_settings()),
                                    ready_on="stdout")
-        client.configure(CLIENT_ADDRESS, CLIENT_ADDRESS6, scenario.mtu, scenario.client_sysctls, scenario.congestion)
-        server.configure(SERVER_ADDRESS, SERVER_ADDRESS6, scenario.mtu, scenario.server_sysctls, scenario.congestion)
+        client.configure(CLIENT_ADDRESS, CLIENT_ADDRESS6, scenario.mtu, scenario.client_sysctls, scenario.congestion,
+                         "client" in scenario.lwip)
+        server.configure(SERVER_ADDRESS, SERVER_ADDRESS6, scenario.mtu, scenario.server_sysctls, scenario.congestion,
+                         "server" in scenario.lwip)
         converse(scenario, processes, client, server)
         time.sleep(0.2 + 2 * scenario.rtt_ms / 1000)  # what is still on the wire arrives
         the_wire.send_signal(signal.SIGTERM)
@@ -227,28 +241,33 @@ def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def label(name, seed, stack):
+    """What the files of a run are called."""
+    return f"{name}.{seed}" if stack == "linux" else f"{name}.{stack}.{seed}"
+
+
 def run_all(runs, args):
     """Returns the runs that failed, each with its error."""
     failed = []
     for number in range(PASSES):
         late = []
         with concurrent.futures.ThreadPoolExecutor(max(1, args.jobs >> number)) as pool:
-            futures = {pool.submit(run_once, scenarios.make(name, seed, args.snaplen), f"{name}.{seed}",
+            futures = {pool.submit(run_once, scenarios.make(name, seed, args.snaplen, stack), label(name, seed, stack),
                                    os.path.abspath(args.out), args.build, args.keep_logs,
-                                   args.late_limit): (name, seed)
-                       for name, seed in runs}
+                                   args.late_limit): (name, seed, stack)
+                       for name, seed, stack in runs}
             for future in concurrent.futures.as_completed(futures):
-                name, seed = futures[future]
+                drawn = futures[future]
                 try:
                     future.result()
                 except LateError as error:
-                    late.append((name, seed, error))
+                    late.append((*drawn, error))
                 except (LabError, truth.TruthError, OSError, subprocess.SubprocessError) as error:
-                    failed.append((f"{name}.{seed}", error))
-        runs = [(name, seed) for name, seed, _ in late]
+                    failed.append((label(*drawn), error))
+        runs = [run for *run, _ in late]
         if not runs:
             break
-    return failed + [(f"{name}.{seed}", error) for name, seed, error in late]
+    return failed + [(label(*run), error) for *run, error in late]
 
 
 def main():
@@ -258,6 +277,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=1, help="runs of each scenario (%(default)s)")
     parser.add_argument("--first-seed", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--only", action="append", help="this scenario; may be repeated")
+    parser.add_argument("--stack", action="append", choices=scenarios.STACKS,
+                        help="which ends have lwIP's TCP; may be repeated (linux: none)")
     parser.add_argument("--snaplen", type=int, help="bytes of each frame; all by default")
     parser.add_argument("--slow", action="store_true", help="also those that take minutes")
     parser.add_argument("-j", "--jobs", type=int, default=6, help="runs at once (%(default)s)")
@@ -272,6 +293,7 @@ def main():
         return 0
     if not args.out:
         parser.error("--out is missing")
+    stacks = args.stack or ["linux"]
     names = args.only or [n for n in scenarios.TABLE if args.slow or n not in scenarios.TAKES_MINUTES]
     unknown = [n for n in names if n not in scenarios.TABLE]
     if unknown:
@@ -279,7 +301,8 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, Processes.interrupt)
     os.makedirs(args.out, exist_ok=True)
-    runs = [(name, seed) for seed in range(args.first_seed, args.first_seed + args.seeds) for name in names]
+    runs = [(name, seed, stack) for seed in range(args.first_seed, args.first_seed + args.seeds) for stack in stacks
+            for name in names if scenarios.is_possible(name, stack)]
     failed = run_all(runs, args)
     print(f"{len(runs) - len(failed)} of {len(runs)} runs in {args.out}")
     for run_name, error in failed:

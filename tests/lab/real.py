@@ -69,7 +69,7 @@ class CurlAndNginx:
         for think_s, size in zip(self.thinks_s, self.sizes):
             # nginx opens a connection for each request.
             backend += ["accept", "recvhead", f"sleep:{think_s:.3f}s", f"status:{size}", f"send:{size}", "close"]
-        processes.start(namespace.inside(processes.peer, "server", "127.0.0.1", str(BACKEND_PORT), *backend),
+        processes.start(namespace.inside(os.path.join(processes.programs, "peer"), "server", "127.0.0.1", str(BACKEND_PORT), *backend),
                         log="backend.jsonl", ready_on="stderr")
         processes.start(namespace.inside("nginx", "-p", folder, "-c", os.path.join(folder, "nginx.conf")))
         wait_until_listening(namespace, self.port)

@@ -117,6 +117,7 @@ class Scenario:
         self.mtu = 1500
         self.congestion = self.rng.choice(("cubic", "cubic", "reno", "bbr"))
         self.ipv6 = False
+        self.lwip = ()            # the ends whose TCP is lwIP
         self.expect = None        # (transaction's index, cause): what it was made for
         self.slow_ms = 150
         self.timeout_s = 60
@@ -170,13 +171,34 @@ def takes_minutes(function):
     return function
 
 
-def make(name, seed, snaplen=None):
-    """The scenario that this seed draws."""
+# Which ends have lwIP's TCP.
+STACKS = {"linux": (), "lwip-client": ("client",), "lwip-server": ("server",), "lwip": ("client", "server")}
+
+
+def make(name, seed, snaplen=None, stack="linux"):
+    """The scenario that this seed draws. stack: which ends have lwIP's TCP."""
     made = Scenario(name, seed)
     TABLE[name](made)
+    if STACKS[stack]:
+        made.name = f"{name} {stack}"
+        made.lwip = STACKS[stack]
+        made.expect = None  # an option that lwIP lacks, or another timer, may make it another's fault: the logs say whose
     if snaplen and "--snaplen" not in made.options:
         made.options += ["--snaplen", str(snaplen)]
     return made
+
+
+# lwIP does without path MTU discovery, segmentation by the card and an option for how often it tries to connect.
+NOT_LWIP = ("mtu-black-hole", "mtu-black-hole-for-good", "mtu-told", "offload", "unanswered")
+
+
+def is_possible(name, stack):
+    """A process is a host here, so lwIP has one connection a scenario; where nobody listens, no host would refuse."""
+    made = make(name, 1, stack=stack)
+    if not made.lwip:
+        return True
+    return (len(made.connections) == 1 and made.connections[0].program is None and not made.ipv6 and name not in NOT_LWIP and
+            ("server" not in made.lwip or made.connections[0].server_steps != []))
 
 
 @takes_minutes
