@@ -24,6 +24,25 @@ struct wait {
 };
 
 /*
+ * Whether a sender cut its next bytes to what little window was left: not at
+ * once, but when its persist timer says so (RFC 9293 section 3.8.6.2.1). Less
+ * than half of the largest window makes no sender wait in silence for more.
+ */
+static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, const struct cu_piece *next, int64_t mss)
+{
+	enum { LOOK = 64 };
+	const struct cu_ack_step *step = &delivery->step[step_idx];
+	int64_t left = step->edge - next->start, largest = 0;
+	if (next->end != step->edge || left >= mss) {
+		return false;
+	}
+	for (size_t s = step_idx > LOOK ? step_idx - LOOK : 0; s <= step_idx; s++) {
+		largest = cu_max_ns(largest, delivery->step[s].window);
+	}
+	return left < largest / 2;
+}
+
+/*
  * How long the receiver's window held the sender, as seen at the vantage
  * point: until the ACK that made room had reached the sender and what it set
  * free had come back. Returns the end of that, wait->from when it did not.
@@ -40,6 +59,9 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 		return wait->from;
 	}
 	const struct cu_ack_step *step = &delivery->step[s - 1];
+	if (cut_to_window(delivery, s - 1, wait->next, trace->mss[wait->dir])) {
+		edge = wait->next->start + trace->mss[wait->dir];
+	}
 	bool blocked = step->edge < edge && (!trace->scale_unknown || step->window == 0);
 	if (!blocked) {
 		return wait->from;

@@ -153,6 +153,28 @@ static void test_ledger_client_window_closed(void **state)
 	talk_release(&talk);
 }
 
+/* A window with less room than a segment: what fits is sent only when the persist timer says so. */
+static void test_ledger_window_with_less_room_than_a_segment(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = 2400;
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 1000);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1001, 101, 1000);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 2001, 0)->window = 400;
+	talk_add(&talk, t + 1530000, CU_S2C, PSH, 2001, 101, 400);
+	talk_add(&talk, t + 1540000, CU_C2S, ACK, 101, 2401, 0)->window = 2400;
+	talk_add(&talk, t + 1570000, CU_S2C, PSH, 2401, 101, 600);
+	talk_add(&talk, t + 1580000, CU_C2S, ACK, 101, 3001, 0)->window = 2400;
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	assert_true(request.ledger[CU_CLIENT_WINDOW].ns >= 1450000 * US);
+	talk_release(&talk);
+}
+
 static void test_ledger_client_pauses(void **state)
 {
 	(void)state;
@@ -487,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_answer_lost_before_the_vantage_point),
 		cmocka_unit_test(test_ledger_server_pauses),
 		cmocka_unit_test(test_ledger_client_window_closed),
+		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
