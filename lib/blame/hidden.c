@@ -66,6 +66,34 @@ static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
 	       (silence_ns >= standard * doubled && silence_ns <= standard_most * doubled);
 }
 
+/*
+ * A sender whose last segment was full had more. When it went on without a
+ * new ACK or window to tell, and nothing had come from its peer, the packets
+ * missing before can only have been that: copies that were lost. So no timer
+ * has to be recognised by its time; ticks of 500 ms, and 3 s before the first
+ * measurement (RFC 1122, 4.2.3.1), are still in use.
+ */
+static bool lost_tail(const struct cu_account *account, uint32_t seg_index, int64_t silence_ns, unsigned n)
+{
+	const int64_t shortest = 190 * CU_NS_PER_MS, longest = 3 * CU_NS_PER_S + 500 * CU_NS_PER_MS;
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	int64_t doubled = (INT64_C(1) << n) - 1;
+	for (uint32_t i = seg_index; i-- > 0;) {
+		const struct cu_trace_segment *one = &trace->segment[i];
+		if (one->icmp || one->dir != seg->dir) {
+			if (cu_carries(one)) {
+				return false;
+			}
+			continue;
+		}
+		return one->len > 0 && one->len >= trace->mss[seg->dir] && one->end == seg->seq &&
+		       one->ack == seg->ack && one->window == seg->window && silence_ns >= shortest * n &&
+		       silence_ns <= longest * doubled;
+	}
+	return false;
+}
+
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
 {
 	enum { FEW = 2 }; /* lost packets that may have been lone ACKs: then the time has to look like a timer's */
@@ -77,8 +105,12 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
-	if (n > FEW ? path->vantage == at_sender : !is_timeout(silence_ns, (unsigned)n, rtt)) {
+	if (n > FEW && path->vantage == at_sender) {
 		return false; /* nor is what a capture at the sender itself missed */
+	}
+	if (n <= FEW && !is_timeout(silence_ns, (unsigned)n, rtt) &&
+	    !lost_tail(account, seg_index, silence_ns, (unsigned)n)) {
+		return false;
 	}
 	return counts_by_one(trace, seg_index);
 }

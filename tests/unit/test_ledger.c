@@ -175,6 +175,36 @@ static void test_ledger_window_with_less_room_than_a_segment(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the client: the last segment was lost on its way there, and sent again after a coarse timer. */
+static struct cu_transaction tail_after_3_s(struct talk *talk, uint32_t len_before, unsigned n_hidden)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 40000, 100);
+	uint32_t end = 1 + TALK_MSS + len_before;
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 40000, CU_S2C, ACK, 1, 101, TALK_MSS);
+	talk_add(talk, t + 40000, CU_S2C, ACK, 1 + TALK_MSS, 101, len_before);
+	talk_add(talk, t + 40100, CU_C2S, ACK, 101, end, 0);
+	talk->next_id[CU_S2C] += n_hidden;
+	talk_add(talk, t + 3040000, CU_S2C, PSH, end, 101, 300);
+	talk_add(talk, t + 3040100, CU_C2S, ACK, 101, end + 300, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_lost_tail_after_a_coarse_timer(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(tail_after_3_s(&talk, TALK_MSS, 1), CU_NETWORK_LOSS, 3000000);
+	talk_release(&talk);
+	/* Nothing was lost; and one that had said all it had to say, and then lost something else. */
+	assert_us(tail_after_3_s(&talk, TALK_MSS, 0), CU_SERVER_PAUSE, 3000000);
+	talk_release(&talk);
+	assert_us(tail_after_3_s(&talk, 200, 1), CU_SERVER_PAUSE, 3000000);
+	talk_release(&talk);
+}
+
 static void test_ledger_client_pauses(void **state)
 {
 	(void)state;
@@ -510,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_server_pauses),
 		cmocka_unit_test(test_ledger_client_window_closed),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
+		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
