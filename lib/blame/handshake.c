@@ -57,13 +57,20 @@ int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
 	return INT64_MAX;
 }
 
-/* SYN and SYN-ACK timers: 1 s, doubled (RFC 6298 section 2.1), or 3 s before that. */
+/*
+ * SYN and SYN-ACK timers: 1 s, doubled (RFC 6298 section 2.1), or 3 s before
+ * that (RFC 1122). Those of 3 s may run in ticks of 500 ms, of which the first
+ * is short (4.4BSD, lwIP).
+ */
 static bool is_syn_timeout(int64_t late_ns, int64_t rtt_ns)
 {
 	static const int64_t after_s[] = {1, 3, 7, 9, 15, 21, 31};
+	const int64_t tick_ns = 500 * CU_NS_PER_MS;
 	for (size_t i = 0; i < sizeof(after_s) / sizeof(after_s[0]); i++) {
 		int64_t expected = after_s[i] * CU_NS_PER_S;
-		if (late_ns >= expected - rtt_ns - expected / 50 && late_ns <= expected + 2 * rtt_ns + expected / 12) {
+		int64_t short_tick_ns = after_s[i] % 3 == 0 ? tick_ns : 0;
+		if (late_ns >= expected - rtt_ns - expected / 50 - short_tick_ns &&
+		    late_ns <= expected + 2 * rtt_ns + expected / 12) {
 			return true;
 		}
 	}

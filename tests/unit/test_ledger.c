@@ -205,6 +205,29 @@ static void test_ledger_lost_tail_after_a_coarse_timer(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the client: a SYN-ACK as late as its own timer makes a second one, where that runs in ticks of 500 ms. */
+static void test_ledger_lost_syn_ack_after_a_coarse_timer(void **state)
+{
+	static const struct {
+		int64_t late_us;
+		enum cu_cause cause;
+	} cases[] = {{2750000, CU_NETWORK_CONNECT}, {2000000, CU_SERVER_CONNECT}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+		int64_t t = 2000 + cases[i].late_us;
+		talk_add(&talk, t, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+		talk_add(&talk, t + 100, CU_C2S, ACK, 1, 1, 0);
+		talk_add(&talk, t + 200, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 2200, CU_S2C, PSH, 1, 101, 200);
+		talk_analyse(&talk);
+		assert_us(talk_transaction(&talk, 0), cases[i].cause, cases[i].late_us);
+		talk_release(&talk);
+	}
+}
+
 static void test_ledger_client_pauses(void **state)
 {
 	(void)state;
@@ -541,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_client_window_closed),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
+		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
