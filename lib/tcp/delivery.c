@@ -370,6 +370,50 @@ static bool sacked_before(const struct cu_delivery *delivery, const struct cu_tr
 	return false;
 }
 
+/* The ACK of a small piece that its receiver did not delay: no data with it, and nothing else to acknowledge. */
+static bool prompt_ack(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
+                       int64_t since_ns, int64_t receiver_rtt_ns)
+{
+	const int64_t host_ns = 10 * CU_NS_PER_MS;
+	size_t acked = cu_delivery_acked(delivery, piece->end);
+	size_t before = cu_delivery_steps_until(delivery, piece->first_ns);
+	if (acked == delivery->n_steps || before == 0 || delivery->step[before - 1].ack < piece->start) {
+		return false;
+	}
+	const struct cu_trace_segment *ack = &trace->segment[delivery->step[acked].seg];
+	return ack->len == 0 && !(ack->flags & (CU_TCP_SYN | CU_TCP_FIN)) &&
+	       ack->time_ns - since_ns <= receiver_rtt_ns + host_ns;
+}
+
+/*
+ * A small segment alone, sent again before the longest delay of an ACK is over
+ * (500 ms, RFC 9293 section 3.8.6.3), to a receiver that can say by neither
+ * SACK nor timestamps which copy it had. One that is known to delay its ACKs
+ * and acknowledges the second copy at once had the first.
+ */
+static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                           const struct cu_piece *piece, const struct cu_delivery_copy *copy, int64_t receiver_rtt_ns)
+{
+	enum { LOOK = 64 };
+	const int64_t ack_delay_ns = 500 * CU_NS_PER_MS;
+	int dir = trace->segment[copy->seg].dir;
+	const struct cu_connection_side *receiver = &trace->connection.side[!dir];
+	if (!receiver->has_syn || receiver->syn.sack_permitted || receiver->syn.has_timestamps ||
+	    piece->end - piece->start >= trace->mss[dir] || copy->time_ns - piece->first_ns > ack_delay_ns ||
+	    !prompt_ack(delivery, trace, piece, copy->time_ns, receiver_rtt_ns)) {
+		return false;
+	}
+	for (size_t p = 0; p < delivery->n_pieces && p < LOOK; p++) {
+		const struct cu_piece *other = &delivery->piece[p];
+		if (other != piece && other->end - other->start < trace->mss[dir] &&
+		    trace->segment[other->first_seg].len > 0 &&
+		    prompt_ack(delivery, trace, other, other->first_ns, receiver_rtt_ns)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /*
  * A range was seen again: was the copy needed? Then the earlier one was lost
  * after the vantage point.
@@ -395,6 +439,9 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 	if (ack->has_timestamps && sent->has_timestamps && (int32_t)(sent->tsval - first->tsval) > 0) {
 		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3). */
 		return (int32_t)(ack->tsecr - sent->tsval) >= 0;
+	}
+	if (had_first_copy(delivery, trace, piece, copy, receiver_rtt_ns)) {
+		return false;
 	}
 	int64_t waited = step->time_ns - copy->time_ns;
 	return receiver_rtt_ns < RTT_TELLS_NS || waited >= receiver_rtt_ns - receiver_rtt_ns / 4;

@@ -228,6 +228,36 @@ static void test_ledger_lost_syn_ack_after_a_coarse_timer(void **state)
 	}
 }
 
+/* A small answer is sent again after 204 ms; the client says by neither SACK nor timestamps which copy it had. */
+static struct cu_transaction answer_twice(struct talk *talk, bool sack, bool prompt)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 100, 10000);
+	talk->connection.side[CU_C2S].syn.sack_permitted = sack;
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 200, CU_S2C, PSH, 1, 101, 200);
+	talk_add(talk, t + 204200, CU_S2C, PSH, 1, 101, 200);
+	talk_add(talk, t + 214200, CU_C2S, ACK, 101, 201, 0);
+	talk_add(talk, t + 300000, CU_C2S, PSH, 101, 201, 100);
+	talk_add(talk, t + 300100, CU_S2C, PSH, 201, 201, 200);
+	talk_add(talk, t + (prompt ? 310100 : 450000), CU_C2S, ACK, 201, 401, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_delayed_ack_longer_than_the_senders_timer(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(answer_twice(&talk, false, false), CU_NETWORK_LOSS, 0);
+	talk_release(&talk);
+	/* One that delays no ACK, and one that would have told of a second copy, had lost the first. */
+	assert_us(answer_twice(&talk, false, true), CU_NETWORK_LOSS, 204000);
+	talk_release(&talk);
+	assert_us(answer_twice(&talk, true, false), CU_NETWORK_LOSS, 204000);
+	talk_release(&talk);
+}
+
 static void test_ledger_client_pauses(void **state)
 {
 	(void)state;
@@ -565,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
+		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
