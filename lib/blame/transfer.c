@@ -76,6 +76,24 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 	return cu_min_ns(wait->until, cu_max_ns(wait->from, delivery->step[s].time_ns + rtt));
 }
 
+/*
+ * Whether the ACK that a needless copy was sent for had been kept back, not
+ * lost: a small segment alone was out, the copy came before the longest delay
+ * of an ACK was over, and no ACK had passed. Linux sends again after 200 ms,
+ * lwIP acknowledges after 250 ms.
+ */
+static bool kept_back(const struct cu_account *account, const struct wait *wait, const struct cu_trace_segment *copy)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	const struct cu_piece *out = wait->before;
+	size_t acked = cu_delivery_acked(delivery, out->end);
+	bool passed = acked < delivery->n_steps && delivery->step[acked].time_ns <= copy->time_ns;
+	return !passed && copy->seq <= out->start && copy->time_ns - out->first_ns <= CU_ACK_DELAY_NS &&
+	       out->end - copy->seq < trace->mss[wait->dir] &&
+	       cu_delivery_acks_late(delivery, trace, out, cu_receiver_rtt(account, wait->dir));
+}
+
 /* Charges a wait that no loss explains. */
 static void charge_wait(struct cu_account *account, const struct wait *wait)
 {
@@ -113,12 +131,15 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
-	/* A timeout that sent again what had arrived: the ACKs were lost, and the sender waited for them. */
+	/* A timeout that sent again what had arrived: the sender waited for ACKs that were lost, or kept back. */
 	for (uint32_t i = first + 1; i < last; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->dir == wait->dir && cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) && seg->time_ns > from &&
 		    seg->time_ns < until) {
-			cu_charge(account, CU_NETWORK_LOSS, from, seg->time_ns, first, i);
+			cu_charge(account,
+			          kept_back(account, wait, seg) ? cu_delayed_ack_of_receiver(wait->dir)
+			                                        : CU_NETWORK_LOSS,
+			          from, seg->time_ns, first, i);
 			from = seg->time_ns;
 			first = i;
 		}

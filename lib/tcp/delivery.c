@@ -370,48 +370,67 @@ static bool sacked_before(const struct cu_delivery *delivery, const struct cu_tr
 	return false;
 }
 
-/* The ACK of a small piece that its receiver did not delay: no data with it, and nothing else to acknowledge. */
-static bool prompt_ack(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
-                       int64_t since_ns, int64_t receiver_rtt_ns)
+/* An ACK that came no later than this after its round trip was not kept back. */
+#define PROMPT_NS (10 * CU_NS_PER_MS)
+
+/*
+ * How long a receiver kept the ACK of a piece back, when it had nothing else
+ * to acknowledge and sent no data with it; negative when it did not send such
+ * an ACK. since_ns: when the piece, or the copy of it that counts, passed.
+ */
+static int64_t ack_kept_ns(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                           const struct cu_piece *piece, int64_t since_ns, int64_t receiver_rtt_ns)
 {
-	const int64_t host_ns = 10 * CU_NS_PER_MS;
 	size_t acked = cu_delivery_acked(delivery, piece->end);
 	size_t before = cu_delivery_steps_until(delivery, piece->first_ns);
 	if (acked == delivery->n_steps || before == 0 || delivery->step[before - 1].ack < piece->start) {
-		return false;
+		return -1;
 	}
 	const struct cu_trace_segment *ack = &trace->segment[delivery->step[acked].seg];
-	return ack->len == 0 && !(ack->flags & (CU_TCP_SYN | CU_TCP_FIN)) &&
-	       ack->time_ns - since_ns <= receiver_rtt_ns + host_ns;
+	if (ack->len > 0 || (ack->flags & (CU_TCP_SYN | CU_TCP_FIN))) {
+		return -1;
+	}
+	int64_t kept_ns = ack->time_ns - since_ns - receiver_rtt_ns;
+	return kept_ns > 0 ? kept_ns : 0;
+}
+
+bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                           const struct cu_piece *except, int64_t receiver_rtt_ns)
+{
+	enum { LOOK = 64 };
+	unsigned prompt = 0, late = 0;
+	for (size_t p = 0; p < delivery->n_pieces && p < LOOK; p++) {
+		const struct cu_piece *piece = &delivery->piece[p];
+		const struct cu_trace_segment *first = &trace->segment[piece->first_seg];
+		if (piece == except || piece->retransmitted || first->len == 0 ||
+		    piece->end - piece->start >= trace->mss[first->dir]) {
+			continue;
+		}
+		int64_t kept_ns = ack_kept_ns(delivery, trace, piece, piece->first_ns, receiver_rtt_ns);
+		prompt += kept_ns >= 0 && kept_ns <= PROMPT_NS;
+		late += kept_ns > PROMPT_NS;
+	}
+	/* A timer that ticks for the whole host (BSD's, lwIP's) fires soon after some. */
+	return 2 * prompt <= late;
 }
 
 /*
- * A small segment alone, sent again before the longest delay of an ACK is over
- * (500 ms, RFC 9293 section 3.8.6.3), to a receiver that can say by neither
- * SACK nor timestamps which copy it had. One that is known to delay its ACKs
- * and acknowledges the second copy at once had the first.
+ * A small segment alone, sent again before the longest delay of an ACK is over,
+ * to a receiver that can say by neither SACK nor timestamps which copy it had.
+ * One that is known to delay its ACKs and acknowledges the second copy at once
+ * had the first.
  */
 static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_trace *trace,
                            const struct cu_piece *piece, const struct cu_delivery_copy *copy, int64_t receiver_rtt_ns)
 {
-	enum { LOOK = 64 };
-	const int64_t ack_delay_ns = 500 * CU_NS_PER_MS;
 	int dir = trace->segment[copy->seg].dir;
 	const struct cu_connection_side *receiver = &trace->connection.side[!dir];
 	if (!receiver->has_syn || receiver->syn.sack_permitted || receiver->syn.has_timestamps ||
-	    piece->end - piece->start >= trace->mss[dir] || copy->time_ns - piece->first_ns > ack_delay_ns ||
-	    !prompt_ack(delivery, trace, piece, copy->time_ns, receiver_rtt_ns)) {
+	    piece->end - piece->start >= trace->mss[dir] || copy->time_ns - piece->first_ns > CU_ACK_DELAY_NS) {
 		return false;
 	}
-	for (size_t p = 0; p < delivery->n_pieces && p < LOOK; p++) {
-		const struct cu_piece *other = &delivery->piece[p];
-		if (other != piece && other->end - other->start < trace->mss[dir] &&
-		    trace->segment[other->first_seg].len > 0 &&
-		    prompt_ack(delivery, trace, other, other->first_ns, receiver_rtt_ns)) {
-			return false;
-		}
-	}
-	return true;
+	int64_t kept_ns = ack_kept_ns(delivery, trace, piece, copy->time_ns, receiver_rtt_ns);
+	return kept_ns >= 0 && kept_ns <= PROMPT_NS && cu_delivery_acks_late(delivery, trace, piece, receiver_rtt_ns);
 }
 
 /*
@@ -447,6 +466,18 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 	return receiver_rtt_ns < RTT_TELLS_NS || waited >= receiver_rtt_ns - receiver_rtt_ns / 4;
 }
 
+static void count_copy(struct cu_delivery *delivery, const struct cu_delivery_copy *copy)
+{
+	for (size_t p = cu_delivery_find(delivery, copy->start);
+	     p < delivery->n_pieces && delivery->piece[p].start < copy->end; p++) {
+		struct cu_piece *piece = &delivery->piece[p];
+		if (piece->loss != CU_LOSS_CAPTURE) {
+			piece->n_copies++;
+			piece->retransmitted = true;
+		}
+	}
+}
+
 static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_delivery_copy *copy,
                         int64_t receiver_rtt_ns)
 {
@@ -455,12 +486,7 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 	for (size_t p = cu_delivery_find(delivery, copy->start);
 	     p < delivery->n_pieces && delivery->piece[p].start < copy->end; p++) {
 		struct cu_piece *piece = &delivery->piece[p];
-		if (piece->loss == CU_LOSS_CAPTURE) {
-			continue;
-		}
-		piece->n_copies++;
-		piece->retransmitted = true;
-		if (!copy_needed(delivery, trace, piece, copy, receiver_rtt_ns)) {
+		if (piece->loss == CU_LOSS_CAPTURE || !copy_needed(delivery, trace, piece, copy, receiver_rtt_ns)) {
 			continue;
 		}
 		needed = true;
@@ -548,6 +574,9 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	sort_pieces(delivery);
 	err = add_unseen(delivery);
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
+	for (size_t c = 0; c < delivery->n_copies; c++) {
+		count_copy(delivery, &delivery->copy[c]);
+	}
 	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
 		settle_copy(delivery, trace, &delivery->copy[c], receiver_rtt_ns);
 	}

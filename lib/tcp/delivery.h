@@ -83,6 +83,17 @@ size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq);
 int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start, int64_t end, int64_t mss,
                               int64_t receiver_rtt_ns);
 
+/* The longest that a receiver may keep an ACK back (RFC 9293 section 3.8.6.3). */
+#define CU_ACK_DELAY_NS (500 * CU_NS_PER_MS)
+
+/*
+ * Whether a receiver may be one that keeps its ACKs of small segments back: it
+ * is seldom or never seen to acknowledge one at once. except: a piece that does not count
+ * (may be NULL).
+ */
+bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                           const struct cu_piece *except, int64_t receiver_rtt_ns);
+
 /* Index past the last ACK step at or before time_ns. */
 size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns);
 

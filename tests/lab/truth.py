@@ -275,6 +275,7 @@ class ConnectionFacts:
         """What follows is for a capture taken there."""
         self.vantage = vantage
         self.between = {}  # cause: (least, most), where it is a matter of words
+        self.in_other_words = []  # (cause, what else it may be called, how much of it)
         self.on_the_way = 0
         self.late_to_show = {"network.loss": 0, "network.mtu": 0}
 
@@ -317,7 +318,10 @@ class ConnectionFacts:
         on_the_way = length(subtract(pause, union(stream.all_acked())))
         if on_the_way > 0:
             self.between[f"{sender}.pause"] = (length(pause) - on_the_way, length(pause))
+            # And the receiver's, if it kept that ACK back: no capture tells when a program wrote what went with the ACK.
+            self.between[f"{receiver}.delayed_ack"] = (length(held), length(held) + on_the_way)
             self.on_the_way += on_the_way
+            self.in_other_words = [(f"{sender}.pause", f"{receiver}.delayed_ack", on_the_way)]
         return ledger, complete
 
     def request(self, transaction):
@@ -470,6 +474,9 @@ def of_transaction(facts, transaction, index, vantage):
     facts.begin(vantage)
     start, total, ledger = facts.connect() if transaction.kind == "connect" else facts.request(transaction)
     party, cause, acceptable = judge(total, ledger, scenario.slow_ms * NS_PER_MS)
+    for one, other, ns in facts.in_other_words:
+        _, told, near = judge(total, {**ledger, one: ledger[one] - ns, other: ledger[other] + ns}, scenario.slow_ms * NS_PER_MS)
+        acceptable += [told] + near
     if transaction.told:
         party, cause = transaction.told
     entry = {"kind": transaction.kind, "index": index, "client_port": facts.connection.client_port, "start_ns": start,

@@ -295,6 +295,40 @@ static void test_ledger_nagle_waits_for_a_delayed_ack(void **state)
 	talk_release(&talk);
 }
 
+/* The same with an ACK that is kept back for longer than the sender's timer waits, and one that was lost. */
+static struct cu_transaction nagle_and_a_timeout(struct talk *talk, bool ack_passes)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 10000, 0);
+	talk->connection.side[CU_S2C].syn.sack_permitted = false;
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 300);
+	if (ack_passes) {
+		talk_add(talk, t + 10000, CU_S2C, ACK, 1, 301, 0);
+	}
+	talk_add(talk, t + 210000, CU_C2S, PSH, 1, 1, 300);
+	talk_add(talk, t + 220000, CU_S2C, ACK, 1, 301, 0);
+	talk_add(talk, t + 220000, CU_C2S, PSH, 301, 1, 300);
+	talk_add(talk, t + 230000, CU_S2C, PSH, 1, 601, 100);
+	talk_add(talk, t + 230000, CU_C2S, ACK, 601, 101, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction request = nagle_and_a_timeout(&talk, false);
+	assert_us(request, CU_NETWORK_LOSS, 0);
+	assert_us(request, CU_SERVER_DELAYED_ACK, 220000);
+	talk_release(&talk);
+	/* It passed the vantage point: it was lost on its way to the sender. */
+	request = nagle_and_a_timeout(&talk, true);
+	assert_us(request, CU_NETWORK_LOSS, 210000);
+	assert_us(request, CU_SERVER_DELAYED_ACK, 0);
+	talk_release(&talk);
+}
+
 static void test_ledger_second_request_after_idle_charges_no_idle(void **state)
 {
 	(void)state;
@@ -598,6 +632,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
+		cmocka_unit_test(test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
