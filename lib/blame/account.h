@@ -29,6 +29,8 @@ struct cu_account {
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
 	struct cu_small_waits small;
+	int64_t burst_start;     /* where the message at hand went on after its last pause */
+	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
 };
 
 static inline int64_t cu_min_ns(int64_t a, int64_t b)
@@ -76,7 +78,7 @@ static inline enum cu_cause cu_delayed_ack_of_receiver(int dir)
 
 static inline void cu_account_doubt(struct cu_account *account, enum cu_doubt doubt)
 {
-	account->transaction->doubts |= (uint8_t)(1U << doubt);
+	account->transaction->doubts |= (uint16_t)(1U << doubt);
 }
 
 /* Charges [from, to), in nanoseconds, to a cause; the frames are those of the segments that bound it. */

@@ -113,8 +113,13 @@ static void add_events(struct cu_account *account, uint32_t first_seg, uint32_t 
 	}
 }
 
-/* What the connection as a whole leaves in doubt. */
-static void doubt_connection(struct cu_account *account)
+/*
+ * What is left in doubt. TCP does not say where a message ends: a server that
+ * speaks again unasked, after a few bytes that were acknowledged, may have
+ * paused or have news (a chat, a notification). HTTP gives one answer to a
+ * request.
+ */
+static void doubt(struct cu_account *account, const struct cu_hint *hint)
 {
 	const struct cu_case *known = account->known;
 	const struct cu_connection *connection = &known->trace->connection;
@@ -126,10 +131,12 @@ static void doubt_connection(struct cu_account *account)
 		[CU_DOUBT_ROLES] = connection->role == CU_ROLE_GUESSED,
 		[CU_DOUBT_CAPTURE_LACKS] = known->capture_lacks,
 		[CU_DOUBT_LACKS_HERE] = transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10,
+		[CU_DOUBT_OWN_MESSAGE] = account->whole_before_ns > transaction->total_ns / 2 &&
+	                                 (hint == NULL || hint->kind != CU_HINT_HTTP_REQUEST),
 	};
-	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
-		if (doubts[doubt]) {
-			cu_account_doubt(account, doubt);
+	for (unsigned i = 0; i < CU_N_DOUBTS; i++) {
+		if (doubts[i]) {
+			cu_account_doubt(account, i);
 		}
 	}
 }
@@ -140,7 +147,7 @@ static uint8_t certainty_of(unsigned doubts)
 	static const int8_t weight[CU_N_DOUBTS] = {
 		[CU_DOUBT_NO_HANDSHAKE] = 15,  [CU_DOUBT_NO_SERVER_RTT] = 30, [CU_DOUBT_NO_CLIENT_RTT] = 15,
 		[CU_DOUBT_ROLES] = 10,         [CU_DOUBT_UNSEEN_LOSS] = 25,   [CU_DOUBT_LIKE_A_TIMER] = 60,
-		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,
+		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,    [CU_DOUBT_OWN_MESSAGE] = 25,
 	};
 	int certainty = 100;
 	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
@@ -402,7 +409,7 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	if (hint != NULL && hint->text_len > 0) {
 		transaction->name = (struct cu_text){.data = hint->text, .len = hint->text_len};
 	}
-	doubt_connection(&account);
+	doubt(&account, hint);
 	transaction->certainty = certainty_of(transaction->doubts);
 	return true;
 }

@@ -189,6 +189,10 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		          last);
 		return;
 	}
+	if (acked_now >= sent_before && sent_before - account->burst_start < mss) {
+		account->whole_before_ns += until - from;
+	}
+	account->burst_start = wait->next->start;
 	cu_charge(account, cu_pause_of(wait->dir), from, until, first, last);
 }
 
@@ -267,6 +271,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
 	account->small = (struct cu_small_waits){0};
+	account->burst_start = start;
 
 	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end;
 	     p++) {

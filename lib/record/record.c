@@ -197,7 +197,7 @@
 	OP(TEXT, 18, name)                                                        \
 	OP(U64, 19, n_events)                                                     \
 	OP(LIST_AT, 20, events, n_kept, CU_EVENT_CAP, event, request.first_frame) \
-	OP(U8, 21, doubts, (1 << CU_N_DOUBTS) - 1)
+	OP(U16, 21, doubts)
 
 #define VERDICT_FIELDS(OP)                        \
 	OP(U64, 1, stream)                        \

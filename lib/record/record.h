@@ -331,6 +331,7 @@ enum cu_doubt {
 	CU_DOUBT_LIKE_A_TIMER, /* thinking, as long as a retransmission timer: an answer lost out of sight looks the same */
 	CU_DOUBT_CAPTURE_LACKS, /* packets of the connection were acknowledged and never seen */
 	CU_DOUBT_LACKS_HERE,    /* and took a tenth of the transaction's time, or more */
+	CU_DOUBT_OWN_MESSAGE,   /* what came after a pause may be no part of the message before it */
 	CU_N_DOUBTS
 };
 const char *cu_doubt_name(unsigned doubt);
@@ -351,7 +352,7 @@ struct cu_transaction {
 	int64_t server_distance_ns;
 	uint8_t loss_side;
 	uint8_t certainty;                          /* 0..100: how far the ledger can be relied on */
-	uint8_t doubts;                             /* 1 << enum cu_doubt: why not altogether */
+	uint16_t doubts;                            /* 1 << enum cu_doubt: why not altogether */
 	struct cu_ledger_entry ledger[CU_N_CAUSES]; /* by enum cu_cause; sums to total_ns */
 	struct cu_text name;                        /* "GET /path", TLS server name; empty unknown */
 	uint64_t n_events;                          /* all, kept or not */

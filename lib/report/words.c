@@ -106,6 +106,7 @@ const char *cu_doubt_words(unsigned doubt)
 		[CU_DOUBT_LIKE_A_TIMER] = "an answer lost out of sight and sent again would look the same",
 		[CU_DOUBT_CAPTURE_LACKS] = "the capture misses packets of this connection",
 		[CU_DOUBT_LACKS_HERE] = "much of the time falls where it misses them",
+		[CU_DOUBT_OWN_MESSAGE] = "what came after the pause may be a message of its own",
 	};
 	return doubt < CU_N_DOUBTS ? words[doubt] : "";
 }
