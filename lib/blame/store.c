@@ -21,7 +21,9 @@ void cu_store_release(struct cu_store *store)
 
 static size_t home_of(const struct cu_store *store, uint64_t stream)
 {
-	return (size_t)cu_hash_mix(stream ^ store->seed.k[0], store->seed.k[1] | 1) & (store->cap - 1);
+	/* Twice: one multiplication spreads numbers that follow each other evenly, or in heaps, as the seed has it. */
+	uint64_t once = cu_hash_mix(stream ^ store->seed.k[0], store->seed.k[1]);
+	return (size_t)cu_hash_mix(once, UINT64_C(0x9E3779B97F4A7C15)) & (store->cap - 1);
 }
 
 static struct cu_store_entry *find(const struct cu_store *store, uint64_t stream)

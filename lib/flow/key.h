@@ -75,7 +75,8 @@ static inline uint64_t cu_key_hash(struct cu_hash_seed seed, const struct cu_key
 		h = cu_hash_mix(h ^ key->rest[2], key->rest[3] ^ seed.k[0]);
 		h = cu_hash_mix(h ^ key->rest[4], seed.k[1]);
 	}
-	return h;
+	/* Once more: after one multiplication, ports that follow each other can lie in heaps. */
+	return cu_hash_mix(h, UINT64_C(0x9E3779B97F4A7C15));
 }
 
 #endif
