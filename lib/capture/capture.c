@@ -334,6 +334,12 @@ void cu_capture_interface(const struct cu_capture *capture, const struct cu_pack
 	}
 }
 
+void cu_capture_origin(const struct cu_capture *capture, const struct cu_packet *packet, struct cu_origin *origin)
+{
+	origin->packet_id = cu_capture_packet_id(capture, packet);
+	cu_capture_interface(capture, packet, &origin->interface);
+}
+
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n)
 {
 	for (size_t i = 0; i < capture->n_slots; i++) {

@@ -91,6 +91,14 @@ uint32_t cu_capture_interface_number(const struct cu_capture *capture, const str
 void cu_capture_interface(const struct cu_capture *capture, const struct cu_packet *packet,
                           struct cu_interface *interface);
 
+/* Both at once, for a packet that is kept; its interface's name is in there. */
+struct cu_origin {
+	uint64_t packet_id;
+	struct cu_interface interface;
+};
+
+void cu_capture_origin(const struct cu_capture *capture, const struct cu_packet *packet, struct cu_origin *origin);
+
 /* The n-th fault met in any input (each names its input and place), or NULL past the last. */
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n);
 

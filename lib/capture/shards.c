@@ -344,9 +344,9 @@ int cu_shards_add(struct cu_shards *s, int64_t time_ns, const char *key, uint32_
 
 /* The shard's number for the packet's interface, which may begin with it; < 0 no memory. */
 static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture,
-                        const struct cu_packet *packet)
+                        const struct cu_packet *packet, const struct cu_origin *origin)
 {
-	uint32_t number = cu_capture_interface_number(capture, packet);
+	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture, packet);
 	for (size_t i = 0; i < shard->n_interfaces; i++) {
 		if (shard->interfaces[i].interface.number == number && shard->interfaces[i].file == packet->file) {
 			return (int64_t)i;
@@ -364,7 +364,11 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 		shard->interfaces_cap = cap;
 	}
 	struct local_interface *local = &shard->interfaces[shard->n_interfaces];
-	cu_capture_interface(capture, packet, &local->interface);
+	if (origin != NULL) {
+		local->interface = origin->interface;
+	} else {
+		cu_capture_interface(capture, packet, &local->interface);
+	}
 	local->file = packet->file;
 	if (s->config.is_pcap && shard->n_interfaces == 0) {
 		shard->is_micro = local->interface.resolution <= RESOLUTION_MICRO;
@@ -379,7 +383,7 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 }
 
 int cu_shards_put(struct cu_shards *s, uint32_t number, const struct cu_capture *capture,
-                  const struct cu_packet *packet, struct cu_fault *fault)
+                  const struct cu_packet *packet, const struct cu_origin *origin, struct cu_fault *fault)
 {
 	struct shard *shard = s->all[number];
 	int rc = use(s, shard, fault);
@@ -387,13 +391,14 @@ int cu_shards_put(struct cu_shards *s, uint32_t number, const struct cu_capture 
 		return rc;
 	}
 	size_t before = shard->buf.len;
-	int64_t id = local_id(s, shard, capture, packet);
+	int64_t id = local_id(s, shard, capture, packet, origin);
 	if (id < 0) {
 		return cu_fault_set(fault, CU_ERR_NOMEM, "no memory for the interfaces of a shard");
 	}
 	const struct cu_interface *interface = &shard->interfaces[id].interface;
 	if (!s->config.is_pcap) {
-		cu_dump_packet(&shard->buf, (uint32_t)id, interface, packet, cu_capture_packet_id(capture, packet));
+		uint64_t packet_id = origin != NULL ? origin->packet_id : cu_capture_packet_id(capture, packet);
+		cu_dump_packet(&shard->buf, (uint32_t)id, interface, packet, packet_id);
 	} else if (packet->linktype == shard->interfaces[0].interface.linktype) {
 		cu_dump_pcap_packet(&shard->buf, packet, shard->is_micro);
 	} else {

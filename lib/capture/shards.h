@@ -47,9 +47,13 @@ bool cu_shards_pattern_has(const char *pattern, char letter);
  */
 int cu_shards_add(struct cu_shards *shards, int64_t time_ns, const char *key, uint32_t *number, struct cu_fault *fault);
 
-/* Adds the packet that capture delivered last to a shard. 0, or CU_ERR_IO or CU_ERR_NOMEM with its sentence. */
+/*
+ * Adds a packet to a shard: the one that capture delivered last, with origin
+ * NULL, or one that was kept, with the origin it had. 0, or CU_ERR_IO or
+ * CU_ERR_NOMEM with its sentence.
+ */
 int cu_shards_put(struct cu_shards *shards, uint32_t number, const struct cu_capture *capture,
-                  const struct cu_packet *packet, struct cu_fault *fault);
+                  const struct cu_packet *packet, const struct cu_origin *origin, struct cu_fault *fault);
 
 /* Bytes put into a shard so far, before compression. */
 uint64_t cu_shards_bytes(const struct cu_shards *shards, uint32_t number);

@@ -73,7 +73,7 @@ static void fill_icmp(const struct cu_icmp_error *icmp, struct cu_segment *segme
 /* Decodes a packet to a sighting; false when it concerns no connection. */
 static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_sighting *sighting)
 {
-	union cu_packet_content content;
+	struct cu_packet_content content;
 	enum cu_packet_kind kind =
 		cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
 	f->n_kinds[kind]++;
@@ -89,13 +89,18 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 	} else if (kind == CU_PACKET_ICMP_ERROR) {
 		fill_icmp(&content.icmp, &sighting->segment);
 		key = &content.icmp.key;
-	} else if (kind != CU_PACKET_FRAGMENT) {
+	} else if (content.datagram == 0) {
 		return false;
 	}
+	sighting->datagram = content.datagram;
 	sighting->kind = (uint8_t)kind;
 	sighting->segment.time_ns = packet->time_ns;
 	sighting->segment.frame = packet->frame;
 	sighting->segment.file = packet->file;
+	if (kind != CU_PACKET_TCP && kind != CU_PACKET_ICMP_ERROR) {
+		sighting->tag = 0;
+		return true;
+	}
 	sighting->from_lower = cu_key_make(key, f->config->ignore_vlan, &sighting->key);
 	sighting->tag = cu_table_tag(&f->track.table, &sighting->key);
 	cu_table_prefetch(&f->track.table, sighting->tag);

@@ -1,5 +1,7 @@
 #include "lib/flow/split.h"
 
+#include "lib/flow/datagrams.h"
+#include "lib/flow/early.h"
 #include "lib/flow/key.h"
 #include "lib/flow/places.h"
 
@@ -9,7 +11,6 @@
 
 enum {
 	PROGRESS_PACKETS = 65536,
-	FRAGMENTED_CAP = 4096, /* datagrams whose fragments are looked for */
 	CONNECTIONS_CAP = 1 << 20,
 	SERVERS_CAP = 1 << 20,
 	MEMBERS_CAP = 1 << 22, /* connections whose server is remembered */
@@ -19,24 +20,19 @@ enum {
 /* Shards must not depend on the run. */
 static const struct cu_hash_seed fixed_seed = {{0x8f1bbcdc5a827999, 0xca62c1d66ed9eba1}};
 
-/* A datagram's first fragment, or the last one between two hosts, and where it went. */
-struct fragmented {
-	uint64_t hash;
-	uint32_t shard;
-};
-
 struct split {
 	struct cu_capture *capture;
 	struct cu_shards *shards;
 	const struct cu_split_config *config;
 	struct cu_split_totals *totals;
 	struct cu_fault *fault;
-	struct cu_places connections; /* key of a connection -> shard */
-	struct cu_places servers;     /* key of a server -> shard */
-	uint32_t other;               /* shard of what belongs to no connection; NOWHERE: none yet */
-	uint32_t current;             /* TIME and SIZE; NOWHERE before the first packet */
-	int64_t period;               /* TIME: that of current */
-	struct fragmented fragmented[FRAGMENTED_CAP];
+	struct cu_places connections;  /* key of a connection -> shard */
+	struct cu_places servers;      /* key of a server -> shard */
+	uint32_t other;                /* shard of what belongs to no connection; NOWHERE: none yet */
+	uint32_t current;              /* TIME and SIZE; NOWHERE before the first packet */
+	int64_t period;                /* TIME: that of current */
+	struct cu_datagrams datagrams; /* owner: shard */
+	struct cu_early early;         /* fragments that came before the first one */
 };
 
 static int no_memory(struct split *s)
@@ -88,31 +84,26 @@ struct sighting {
 	enum cu_packet_kind kind;
 	struct cu_key key; /* of a fragment: without ports */
 	bool from_lower;
-	uint16_t flags; /* of a TCP segment, else 0 */
-	uint16_t ip_id;
-	bool is_first_fragment;
+	uint16_t flags;    /* of a TCP segment, else 0 */
+	uint64_t datagram; /* of a fragment: see packet.h */
 };
 
-/* False when the packet belongs to no connection. */
+/* False when the packet belongs to no connection; kind and datagram are set. */
 static bool sight(const struct split *s, const struct cu_packet *packet, struct sighting *sighting)
 {
-	union cu_packet_content content;
+	struct cu_packet_content content;
 	sighting->kind = cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
 	const struct cu_flow_key *key = &content.tcp.key;
 	sighting->flags = 0;
-	sighting->ip_id = 0;
-	sighting->is_first_fragment = false;
+	sighting->datagram = content.datagram;
 	switch (sighting->kind) {
 	case CU_PACKET_TCP:
 		sighting->flags = content.tcp.flags;
-		sighting->ip_id = content.tcp.ip_id;
-		sighting->is_first_fragment = content.tcp.first_fragment;
 		break;
 	case CU_PACKET_ICMP_ERROR:
 		key = &content.icmp.key;
 		break;
 	case CU_PACKET_FRAGMENT:
-		sighting->ip_id = content.tcp.ip_id;
 		break;
 	default:
 		return false;
@@ -211,45 +202,6 @@ static int find_connection(struct split *s, const struct sighting *sighting, int
 	return cu_places_add(&s->connections, hash, *shard) < 0 ? no_memory(s) : 0;
 }
 
-/* --------------------------------------------------------------- fragments */
-
-static struct fragmented *fragmented_place(struct split *s, uint64_t hash)
-{
-	return &s->fragmented[hash % FRAGMENTED_CAP];
-}
-
-/* Of a datagram between two hosts, and of the last such datagram. */
-static void hash_datagram(const struct sighting *sighting, uint64_t hash[2])
-{
-	struct cu_key hosts = without_ports(&sighting->key);
-	hash[1] = cu_key_hash(fixed_seed, &hosts);
-	hash[0] = cu_hash_mix(hash[1] ^ sighting->from_lower, fixed_seed.k[0] ^ sighting->ip_id);
-}
-
-static void remember_fragments(struct split *s, const struct sighting *sighting, uint32_t shard)
-{
-	uint64_t hash[2];
-	hash_datagram(sighting, hash);
-	for (int i = 0; i < 2; i++) {
-		*fragmented_place(s, hash[i]) = (struct fragmented){.hash = hash[i], .shard = shard};
-	}
-}
-
-/* Where the first fragment went: of the same datagram, or else of the last one between the two hosts. */
-static bool find_fragment(struct split *s, const struct sighting *sighting, uint32_t *shard)
-{
-	uint64_t hash[2];
-	hash_datagram(sighting, hash);
-	for (int i = 0; i < 2; i++) {
-		const struct fragmented *entry = fragmented_place(s, hash[i]);
-		if (entry->hash == hash[i]) {
-			*shard = entry->shard;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* ------------------------------------------------------------------ dealing */
 
 /* The shard for what belongs to no connection. */
@@ -268,18 +220,74 @@ static int find_other(struct split *s, int64_t time_ns, uint32_t *shard)
 	return rc;
 }
 
+/* The first fragment of a datagram went to a shard: those that came before it follow. */
+static int own_datagram(struct split *s, uint64_t hash, int64_t time_ns, uint32_t shard)
+{
+	struct cu_datagram *datagram = cu_datagrams_get(&s->datagrams, hash, time_ns);
+	const struct cu_early_packet *early;
+	int rc = 0;
+	datagram->owner = shard;
+	while (rc == 0 && s->early.n > 0 && (early = cu_early_take(&s->early, hash)) != NULL) {
+		rc = cu_shards_put(s->shards, shard, s->capture, &early->packet, &early->origin, s->fault);
+	}
+	return rc;
+}
+
+/* A fragment whose first one is not known: where the others between the two hosts are, or with what belongs nowhere. */
+static int find_orphan(struct split *s, const struct sighting *sighting, int64_t time_ns, uint32_t *shard)
+{
+	if (s->config->way == CU_SPLIT_HASH && !s->config->spread) {
+		return find_connection(s, sighting, time_ns, shard);
+	}
+	return find_other(s, time_ns, shard);
+}
+
+/* Fragments that waited for the first one in vain; with all, those that still wait. */
+static int let_go(struct split *s, int64_t time_ns, bool all)
+{
+	const struct cu_early_packet *early;
+	while ((early = cu_early_expire(&s->early, time_ns, all)) != NULL) {
+		struct sighting sighting;
+		uint32_t shard;
+		sight(s, &early->packet, &sighting);
+		int rc = find_orphan(s, &sighting, early->packet.time_ns, &shard);
+		if (rc == 0) {
+			rc = cu_shards_put(s->shards, shard, s->capture, &early->packet, &early->origin, s->fault);
+		}
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* A later fragment goes where the first one went, or waits for it: *shard is NOWHERE then. */
+static int deal_fragment(struct split *s, const struct cu_packet *packet, const struct sighting *sighting,
+                         uint32_t *shard)
+{
+	struct cu_datagram *datagram = cu_datagrams_get(&s->datagrams, sighting->datagram, packet->time_ns);
+	*shard = NOWHERE;
+	if (datagram->owner != CU_DATAGRAM_UNKNOWN) {
+		*shard = (uint32_t)datagram->owner;
+		return 0;
+	}
+	if (cu_early_add(&s->early, sighting->datagram, s->capture, packet)) {
+		return 0;
+	}
+	return find_orphan(s, sighting, packet->time_ns, shard);
+}
+
 static int deal_by_connection(struct split *s, const struct cu_packet *packet, uint32_t *shard)
 {
 	struct sighting sighting;
-	if (!sight(s, packet, &sighting)) {
-		return find_other(s, packet->time_ns, shard);
+	bool is_of_connection = sight(s, packet, &sighting);
+	if (is_of_connection && sighting.kind == CU_PACKET_FRAGMENT) {
+		return deal_fragment(s, packet, &sighting, shard);
 	}
-	if (sighting.kind == CU_PACKET_FRAGMENT && (s->config->spread || s->config->way != CU_SPLIT_HASH)) {
-		return find_fragment(s, &sighting, shard) ? 0 : find_other(s, packet->time_ns, shard);
-	}
-	int rc = find_connection(s, &sighting, packet->time_ns, shard);
-	if (rc == 0 && sighting.is_first_fragment) {
-		remember_fragments(s, &sighting, *shard);
+	int rc = is_of_connection ? find_connection(s, &sighting, packet->time_ns, shard)
+	                          : find_other(s, packet->time_ns, shard);
+	if (rc == 0 && sighting.datagram != 0) {
+		rc = own_datagram(s, sighting.datagram, packet->time_ns, *shard);
 	}
 	return rc;
 }
@@ -350,9 +358,12 @@ static int run(struct split *s, cu_progress_fn *progress, void *arg)
 	while ((rc = cu_capture_next(s->capture, &packet)) > 0) {
 		s->totals->n_packets++;
 		uint32_t shard = NOWHERE;
-		rc = deal(s, &packet, &shard);
+		rc = s->early.n > 0 ? let_go(s, packet.time_ns, false) : 0;
 		if (rc == 0) {
-			rc = cu_shards_put(s->shards, shard, s->capture, &packet, s->fault);
+			rc = deal(s, &packet, &shard);
+		}
+		if (rc == 0 && shard != NOWHERE) {
+			rc = cu_shards_put(s->shards, shard, s->capture, &packet, NULL, s->fault);
 		}
 		if (rc < 0) {
 			return rc;
@@ -364,7 +375,8 @@ static int run(struct split *s, cu_progress_fn *progress, void *arg)
 	if (rc < 0) {
 		return cu_fault_set(s->fault, (enum cu_error)rc, "no memory to read on");
 	}
-	return cu_shards_finish_all(s->shards, s->capture, s->fault);
+	rc = let_go(s, 0, true);
+	return rc < 0 ? rc : cu_shards_finish_all(s->shards, s->capture, s->fault);
 }
 
 int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct cu_split_config *config,
@@ -389,6 +401,7 @@ int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct 
 	totals->n_left_out = cu_shards_n_left_out(shards);
 	cu_places_release(&s->connections);
 	cu_places_release(&s->servers);
+	cu_early_release(&s->early);
 	free(s);
 	return rc;
 }

@@ -637,11 +637,18 @@ static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sightin
 	return (segment->flags & CU_TCP_RST) != 0;
 }
 
-static void remember_fragmented(struct cu_track *track, const struct cu_key *key, const struct cu_flow *flow)
+/* The first fragment of a datagram: of a connection, or NULL. Those that came before it are counted now. */
+static void own_datagram(struct cu_track *track, const struct cu_sighting *sighting, struct cu_flow *flow)
 {
-	struct cu_fragmented entry = {.key = *key, .stream = flow->stream, .ref = flow->ref};
-	entry.key.head[0] &= UINT32_MAX; /* the ports are in the upper half */
-	track->fragmented[cu_key_hash(fixed_seed, &entry.key) % CU_FRAGMENTED_CAP] = entry;
+	struct cu_datagram *datagram =
+		cu_datagrams_get(&track->datagrams, sighting->datagram, sighting->segment.time_ns);
+	datagram->owner = CU_DATAGRAM_OTHER;
+	if (flow != NULL) {
+		flow->n_fragments += datagram->n_early;
+		datagram->owner = flow->stream;
+		datagram->at = flow->ref;
+	}
+	datagram->n_early = 0;
 }
 
 static struct cu_flow *find(const struct cu_track *track, const struct cu_sighting *sighting)
@@ -694,8 +701,8 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 		revive(track, flow, segment);
 	}
 	bool is_over = note_segment(flow, sighting);
-	if (sighting->first_fragment) {
-		remember_fragmented(track, &sighting->key, flow);
+	if (sighting->datagram != 0) {
+		own_datagram(track, sighting, flow);
 	}
 	rc = append(track, flow, segment);
 	if (rc == 0 && is_over && flow->list == CU_LIST_OPEN) {
@@ -707,6 +714,9 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 static int put_icmp(struct cu_track *track, struct cu_sighting *sighting)
 {
 	struct cu_flow *flow = find(track, sighting);
+	if (sighting->datagram != 0) {
+		own_datagram(track, sighting, flow);
+	}
 	if (flow == NULL) {
 		return 0;
 	}
@@ -716,13 +726,17 @@ static int put_icmp(struct cu_track *track, struct cu_sighting *sighting)
 
 static void put_fragment(struct cu_track *track, const struct cu_sighting *sighting)
 {
-	uint64_t hash = cu_key_hash(fixed_seed, &sighting->key);
-	const struct cu_fragmented *entry = &track->fragmented[hash % CU_FRAGMENTED_CAP];
-	if (entry->ref == 0 || memcmp(&entry->key, &sighting->key, sizeof(entry->key)) != 0) {
+	struct cu_datagram *datagram =
+		cu_datagrams_get(&track->datagrams, sighting->datagram, sighting->segment.time_ns);
+	if (datagram->owner == CU_DATAGRAM_UNKNOWN) {
+		datagram->n_early++;
 		return;
 	}
-	struct cu_flow *flow = cu_table_at(&track->table, entry->ref);
-	if (flow->key_head[0] != 0 && flow->stream == entry->stream) {
+	if (datagram->owner == CU_DATAGRAM_OTHER) {
+		return;
+	}
+	struct cu_flow *flow = cu_table_at(&track->table, datagram->at);
+	if (flow->key_head[0] != 0 && flow->stream == datagram->owner) {
 		flow->n_fragments++;
 	}
 }
@@ -734,8 +748,11 @@ static int put(struct cu_track *track, struct cu_sighting *sighting)
 		return put_tcp(track, sighting);
 	case CU_PACKET_ICMP_ERROR:
 		return put_icmp(track, sighting);
-	default:
+	case CU_PACKET_FRAGMENT:
 		put_fragment(track, sighting);
+		return 0;
+	default:
+		own_datagram(track, sighting, NULL);
 		return 0;
 	}
 }

@@ -10,30 +10,25 @@
 #ifndef CU_FLOW_TRACK_H
 #define CU_FLOW_TRACK_H
 
+#include "lib/flow/datagrams.h"
 #include "lib/flow/flowify.h"
 #include "lib/flow/table.h"
 
 /* A decoded packet on its way into the table. */
 struct cu_sighting {
 	struct cu_segment segment; /* whole but for dir; its hint is that of the payload, wanted or not */
-	struct cu_key key;         /* of a fragment: without ports */
+	struct cu_key key;         /* not of a fragment */
+	uint64_t datagram;         /* of a fragment, first or later: see packet.h; else 0 */
 	struct cu_flow *guess;     /* of cu_table_guess */
 	uint32_t tag;
 	struct cu_syn_options syn; /* when SYN is set */
-	uint8_t kind;              /* enum cu_packet_kind: TCP, ICMP_ERROR or FRAGMENT */
+	uint8_t kind;              /* enum cu_packet_kind: TCP, ICMP_ERROR, FRAGMENT, or another's first fragment */
 	bool from_lower;           /* which end of the key sent it */
 	bool first_fragment;
 };
 
 enum {
-	CU_LEFT_CAP = 4096,     /* connections remembered that left in mid-life */
-	CU_FRAGMENTED_CAP = 64, /* pairs of addresses whose fragments are counted */
-};
-
-struct cu_fragmented {
-	struct cu_key key; /* without ports */
-	uint64_t stream;
-	uint32_t ref;
+	CU_LEFT_CAP = 4096, /* connections remembered that left in mid-life */
 };
 
 struct cu_track {
@@ -46,8 +41,8 @@ struct cu_track {
 	uint64_t spare_bytes; /* that all spools may have beyond a small one for each connection */
 	uint64_t n_streams;
 	uint64_t n_evicted;
-	uint64_t left[CU_LEFT_CAP]; /* hashes of their keys */
-	struct cu_fragmented fragmented[CU_FRAGMENTED_CAP];
+	uint64_t left[CU_LEFT_CAP];    /* hashes of their keys */
+	struct cu_datagrams datagrams; /* owner: stream; at: its ref */
 };
 
 /* 0 or CU_ERR_NOMEM; release after either. The writer is borrowed. */

@@ -41,7 +41,7 @@ struct decode {
 	enum cu_packet_kind kind;
 	uint32_t ids[CU_VLAN_CAP];
 	struct cu_addr src, dst;
-	union cu_packet_content *content;
+	struct cu_packet_content *content;
 };
 
 /* Kinds of ids: the high byte of an id in a key, so that a VLAN is never a tunnel. */

@@ -1,5 +1,7 @@
 #include "lib/packet/decode.h"
 
+#include "lib/base/hash.h"
+
 #include <string.h>
 
 enum {
@@ -45,6 +47,23 @@ static void fill_key(const struct decode *d, struct cu_flow_key *key)
 	memcpy(key->ids, d->ids, d->n_ids * sizeof(d->ids[0]));
 }
 
+/* Notes which datagram this is a fragment of, unless a layer above is one. */
+static void note_datagram(struct decode *d, uint32_t protocol, uint32_t id)
+{
+	if (d->content->datagram != 0 || d->quoted) {
+		return;
+	}
+	const uint8_t *src = d->src.bytes, *dst = d->dst.bytes;
+	uint64_t hash = (uint64_t)d->src.family << 40 | (uint64_t)protocol << 32 | id;
+	hash = cu_hash_mix(hash ^ 0xa0761d6478bd642f, cu_get_be64(src) ^ 0xe7037ed1a0b428db);
+	hash = cu_hash_mix(hash ^ cu_get_be64(src + 8), cu_get_be64(dst) ^ 0x8ebc6af09c88c6e3);
+	hash = cu_hash_mix(hash ^ cu_get_be64(dst + 8), 0x589965cc75374cc3);
+	for (unsigned i = 0; i < d->n_ids; i++) {
+		hash = cu_hash_mix(hash ^ d->ids[i], 0x1d8e4e27c47d124f);
+	}
+	d->content->datagram = hash != 0 ? hash : 1;
+}
+
 /* A later fragment, with payload_len bytes of the packet. */
 static enum layer fragment(struct decode *d, uint32_t payload_len)
 {
@@ -85,6 +104,9 @@ static enum layer ipv4(struct decode *d)
 	uint32_t fragment_word = cu_get_be16(p + 6);
 	d->first_fragment = (fragment_word & 0x2000) != 0;
 	uint32_t protocol = p[9];
+	if ((fragment_word & 0x3fff) != 0) {
+		note_datagram(d, protocol, d->ip_id);
+	}
 	if ((fragment_word & 0x1fff) != 0) {
 		return fragment(d, total - header);
 	}
@@ -148,6 +170,10 @@ static enum layer fragment_header(struct decode *d)
 {
 	uint32_t word = cu_get_be16(d->pos + 2); /* RFC 8200 section 4.5 */
 	d->first_fragment = (word & 1) != 0;
+	if ((word & 0xfff9) != 0) {
+		/* without protocol: behind the first fragment it may be another (RFC 8200 section 4.5) */
+		note_datagram(d, 0, cu_get_be32(d->pos + 4));
+	}
 	if ((word & 0xfff8) != 0) {
 		return fragment(d, d->wire > 8 ? d->wire - 8 : 0);
 	}

@@ -79,9 +79,10 @@ static enum layer decode_layer(struct decode *d, enum layer layer)
 }
 
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
-                                     union cu_packet_content *content)
+                                     struct cu_packet_content *content)
 {
 	enum cu_packet_kind kind;
+	content->datagram = 0;
 	if (linktype == LINKTYPE_ETHERNET && decode_fast(data, caplen, &content->tcp, &kind)) {
 		return kind;
 	}

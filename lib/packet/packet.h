@@ -90,19 +90,28 @@ struct cu_icmp_error {
 	uint8_t type, code;
 };
 
-union cu_packet_content {
-	struct cu_tcp tcp;
-	struct cu_icmp_error icmp;
+struct cu_packet_content {
+	/*
+	 * Of an IP fragment: a hash of source, destination, protocol and
+	 * identification (RFC 791 section 3.2; RFC 8200 section 4.5, where the
+	 * protocol is left out), which all fragments of a datagram share. Where
+	 * fragments are nested, of the outermost. 0: no fragment.
+	 */
+	uint64_t datagram;
+	union {
+		struct cu_tcp tcp;
+		struct cu_icmp_error icmp;
+	};
 };
 
 /*
  * Decodes one frame of len bytes on the wire, caplen of them at data, with
  * the given LINKTYPE_ number. content is filled in for CU_PACKET_TCP and
- * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only tcp.key's addresses and
- * ids, tcp.ip_id and tcp.payload_len are.
+ * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only datagram, tcp.key's
+ * addresses and ids, tcp.ip_id and tcp.payload_len are, for others datagram.
  */
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
-                                     union cu_packet_content *content);
+                                     struct cu_packet_content *content);
 
 /* Words for a kind, for counters: "not TCP". */
 const char *cu_packet_kind_text(enum cu_packet_kind kind);

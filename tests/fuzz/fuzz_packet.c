@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t *frame = malloc(caplen > 0 ? caplen : 1);
 	assert(frame != NULL);
 	memcpy(frame, data + HEAD, caplen);
-	union cu_packet_content content;
+	struct cu_packet_content content;
 	cu_packet_decode(linktype, frame, caplen, caplen + (uint32_t)(data[2] | data[3] << 8), &content);
 	free(frame);
 	return 0;

@@ -904,6 +904,68 @@ static void test_flowify_fragments(void **state)
 	release(&result);
 }
 
+/* A fragment of a datagram with this identification, between 10.0.0.1 and 10.0.0.2 or their IPv6 likes. */
+static void put_fragment_of(FILE *pcap, int64_t ms, uint8_t family, uint32_t id, uint16_t port, unsigned offset,
+                            uint8_t protocol)
+{
+	const struct frame head = C2S(0, ACK | PSH, 101, 501, 44);
+	uint8_t data[160];
+	size_t at = put_ethernet(data, 0);
+	uint16_t more = offset == 0;
+	if (family == 4) {
+		put_ipv4(data + at, 1, 2, protocol, 64);
+		put16(data + at + 4, id);
+		put16(data + at + 6, (uint32_t)(more << 13) | offset);
+		at += 20;
+	} else {
+		memset(data + at, 0, 48);
+		put16(data + at - 2, 0x86dd);
+		data[at] = 0x60;
+		put16(data + at + 4, 8 + 64);
+		data[at + 6] = 44;
+		data[at + 8 + 15] = 1;
+		data[at + 24 + 15] = 2;
+		data[at + 40] = offset == 0 ? protocol : 60; /* what it says behind the first one does not count */
+		put16(data + at + 42, offset << 3 | more);
+		put32(data + at + 44, id);
+		at += 48;
+	}
+	put_tcp_head(data + at, &head);
+	put16(data + at, port);
+	memset(data + at + 20, 'x', 44);
+	at += 64;
+	put_packet(pcap, ms, data, (uint32_t)at, (uint32_t)at);
+}
+
+/* Two connections of the same hosts whose fragments come in between, and before the first ones. */
+static void test_flowify_fragments_by_identification(void **state)
+{
+	(void)state;
+	for (uint8_t family = 4; family <= 6; family += 2) {
+		FILE *pcap = new_pcap();
+		const uint32_t high = family == 6 ? 0x10000 : 0;  /* only there does it count */
+		put_fragment_of(pcap, 0, family, 9, 40000, 8, 6); /* before the first one */
+		put_fragment_of(pcap, 0, family, 7, 40000, 0, 6);
+		put_fragment_of(pcap, 1, family, 7 + high, 40001, 0, family == 6 ? 6 : 17); /* UDP has no connection */
+		put_fragment_of(pcap, 1, family, 8, 40001, 0, 6);
+		put_fragment_of(pcap, 2, family, 9, 40000, 0, 6);
+		put_fragment_of(pcap, 3, family, 7, 40000, 8, 6);
+		put_fragment_of(pcap, 3, family, 7, 40000, 16, 6);
+		put_fragment_of(pcap, 4, family, 8, 40001, 8, 6);
+		put_fragment_of(pcap, 5, family, 5, 40001, 8, 6);     /* whose first one never comes */
+		put_fragment_of(pcap, 40000, family, 5, 40001, 0, 6); /* another datagram: this is too late */
+		put_fragment_of(pcap, 40001, family, 7, 40000, 8, 6);
+		if (family == 4) {
+			put_fragment_of(pcap, 40001, family, 8, 40001, 8, 17);
+		}
+		struct result result = run(pcap, &defaults, 12);
+		assert_int_equal(result.n_connections, 2);
+		assert_int_equal(result.connections[0].n_fragments, 3);
+		assert_int_equal(result.connections[1].n_fragments, 1);
+		release(&result);
+	}
+}
+
 /* ---- Hints ---- */
 
 static struct frame with_payload(struct frame frame, const char *payload)
@@ -1083,6 +1145,7 @@ int main(void)
 		cmocka_unit_test(test_flowify_leave_after_wrong_time),
 		cmocka_unit_test(test_flowify_icmp),
 		cmocka_unit_test(test_flowify_fragments),
+		cmocka_unit_test(test_flowify_fragments_by_identification),
 		cmocka_unit_test(test_flowify_hints_first_of_turn),
 		cmocka_unit_test(test_flowify_deterministic),
 		cmocka_unit_test(test_flowify_empty_capture),

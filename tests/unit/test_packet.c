@@ -142,7 +142,7 @@ static void build(struct frame *f, const char *const layers[LAYERS_CAP])
 
 /* Decodes from memory of exactly caplen bytes, so that a sanitizer sees every byte read beyond. */
 static enum cu_packet_kind decode(uint16_t linktype, const uint8_t *data, size_t caplen, size_t len,
-                                  union cu_packet_content *content)
+                                  struct cu_packet_content *content)
 {
 	uint8_t *copy = malloc(caplen > 0 ? caplen : 1);
 	assert_non_null(copy);
@@ -366,7 +366,7 @@ static void test_decode_finds_the_segment_in_every_encapsulation(void **state)
 	for (size_t i = 0; i < sizeof(encapsulations) / sizeof(encapsulations[0]); i++) {
 		const struct encapsulation *e = &encapsulations[i];
 		struct frame f;
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		build(&f, e->layers);
 		enum cu_packet_kind kind =
 			decode(e->linktype, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
@@ -384,7 +384,7 @@ static void test_decode_uses_headers_cut_by_the_snap_length(void **state)
 	for (size_t i = 0; i < sizeof(encapsulations) / sizeof(encapsulations[0]); i++) {
 		const struct encapsulation *e = &encapsulations[i];
 		struct frame f;
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		build(&f, e->layers);
 		size_t len = frame_len(&f);
 		for (size_t caplen = 0; caplen < len; caplen++) {
@@ -475,7 +475,7 @@ static void test_decode_tells_other_frames_apart(void **state)
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct frame f;
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		build(&f, cases[i].layers);
 		enum cu_packet_kind kind =
 			decode(cases[i].linktype, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
@@ -489,7 +489,7 @@ static void test_decode_keeps_the_addresses_of_a_fragment(void **state)
 {
 	(void)state;
 	struct frame f;
-	union cu_packet_content content;
+	struct cu_packet_content content;
 	build(&f, (const char *const[LAYERS_CAP]){"eth 8100", "0064 0800",
 	                                          "4500 0019 0007 0002 4006 0000 0a000001 0a000002 68656c6c6f"});
 	assert_int_equal(decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_FRAGMENT);
@@ -583,7 +583,7 @@ static void test_decode_takes_the_payload_length_from_ip(void **state)
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct frame f;
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		build(&f, cases[i].layers);
 		uint8_t bytes[FRAME_CAP] = {0};
 		size_t caplen = frame_len(&f) + cases[i].n_trailer;
@@ -601,7 +601,7 @@ static void test_decode_takes_the_payload_length_from_ip(void **state)
 static void decode_options(const char *flags, const char *options, struct cu_tcp *tcp)
 {
 	struct frame f = {.start = FRAME_CAP};
-	union cu_packet_content content;
+	struct cu_packet_content content;
 	push_hex(&f, options);
 	size_t header = 20 + frame_len(&f);
 	assert_true(header % 4 == 0 && header <= 60);
@@ -685,7 +685,7 @@ static void test_decode_keeps_nine_flags(void **state)
 {
 	(void)state;
 	struct frame f;
-	union cu_packet_content content;
+	struct cu_packet_content content;
 	build(&f, (const char *const[LAYERS_CAP]){"ip4 6", "03e8 0050 00000000 00000000 5fff 0000 0000 0000"});
 	assert_int_equal(decode(101, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_TCP);
 	assert_int_equal(content.tcp.flags, 0x1ff);
@@ -749,7 +749,7 @@ static void test_decode_finds_the_segment_an_icmp_error_quotes(void **state)
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct frame f;
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		build(&f, cases[i].layers);
 		enum cu_packet_kind kind = decode(101, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
 		if (kind != (cases[i].is_error ? CU_PACKET_ICMP_ERROR : CU_PACKET_OTHER)) {
@@ -780,7 +780,7 @@ static void test_decode_survives_damage(void **state)
 	uint64_t random = 88172645463325252U;
 	for (size_t i = 0; i < sizeof(encapsulations) / sizeof(encapsulations[0]); i++) {
 		struct frame f;
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		build(&f, encapsulations[i].layers);
 		for (size_t at = f.start; at < FRAME_CAP; at++) {
 			uint8_t saved = f.bytes[at];
@@ -805,7 +805,7 @@ static void test_linktype_known_agrees_with_decode(void **state)
 	static const uint8_t zeros[64];
 	size_t n_known = 0;
 	for (uint16_t linktype = 0; linktype < 400; linktype++) {
-		union cu_packet_content content;
+		struct cu_packet_content content;
 		enum cu_packet_kind kind = cu_packet_decode(linktype, zeros, sizeof(zeros), sizeof(zeros), &content);
 		assert_int_equal(cu_linktype_known(linktype), kind != CU_PACKET_UNKNOWN_LINK);
 		n_known += cu_linktype_known(linktype) ? 1 : 0;
