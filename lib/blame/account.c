@@ -12,6 +12,8 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 		account->longest[cause] = to - from;
 		entry->first_frame = cu_account_frame(account, first_seg);
 		entry->last_frame = cu_account_frame(account, last_seg);
+		entry->first_file = cu_account_file(account, first_seg);
+		entry->last_file = cu_account_file(account, last_seg);
 	}
 }
 

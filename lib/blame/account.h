@@ -48,6 +48,28 @@ static inline uint64_t cu_account_frame(const struct cu_account *account, uint32
 	return account->known->trace->segment[seg].frame;
 }
 
+/* The file of that frame, as the transaction's parts have it. */
+static inline uint16_t cu_account_file(const struct cu_account *account, uint32_t seg)
+{
+	return (uint16_t)(account->known->trace->segment[seg].file - account->transaction->file);
+}
+
+/* What a message cites. */
+static inline void cu_account_cite(const struct cu_account *account, struct cu_message *message, uint32_t first_seg,
+                                   uint32_t last_seg)
+{
+	message->first_frame = cu_account_frame(account, first_seg);
+	message->first_file = cu_account_file(account, first_seg);
+	message->last_frame = cu_account_frame(account, last_seg);
+	message->last_file = cu_account_file(account, last_seg);
+}
+
+static inline void cu_account_cite_ack(const struct cu_account *account, uint32_t seg)
+{
+	account->transaction->acked_frame = cu_account_frame(account, seg);
+	account->transaction->acked_file = cu_account_file(account, seg);
+}
+
 /* From the vantage point to a direction's sender and back, and to its receiver. */
 static inline int64_t cu_sender_rtt(const struct cu_account *account, int dir)
 {

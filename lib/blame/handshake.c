@@ -97,16 +97,14 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 		return false; /* the capture's clock may have been set meanwhile */
 	}
 	transaction->start_ns = syn.first_ns - transaction->client_distance_ns;
-	transaction->request.first_frame = cu_account_frame(account, syn.first_seg);
-	transaction->request.last_frame = cu_account_frame(account, syn.used_seg);
+	cu_account_cite(account, &transaction->request, syn.first_seg, syn.used_seg);
 	if (!answer.seen || exchange->outcome == CU_OUTCOME_REFUSED) {
 		/* Refused: by a RST or an ICMP error; else nobody answered. */
 		bool refused = exchange->outcome == CU_OUTCOME_REFUSED;
 		transaction->total_ns = end_ns - syn.first_ns;
 		if (refused) {
 			transaction->total_ns += 2 * transaction->client_distance_ns;
-			transaction->response.first_frame = transaction->response.last_frame =
-				cu_account_frame(account, exchange->end_seg);
+			cu_account_cite(account, &transaction->response, exchange->end_seg, exchange->end_seg);
 			int64_t used_ns = cu_max_ns(syn.used_ns, syn.first_ns);
 			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, cu_min_ns(used_ns, end_ns), syn.first_seg,
 			          syn.used_seg);
@@ -118,9 +116,8 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 		}
 		return true;
 	}
-	transaction->response.first_frame = cu_account_frame(account, answer.first_seg);
-	transaction->response.last_frame = cu_account_frame(account, answer.used_seg);
-	transaction->acked_frame = transaction->response.first_frame;
+	cu_account_cite(account, &transaction->response, answer.first_seg, answer.used_seg);
+	cu_account_cite_ack(account, answer.first_seg);
 	transaction->total_ns = answer.used_ns - syn.first_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = transaction->total_ns;
 	transaction->ack_delay_ns = cu_max_ns(0, answer.first_ns - syn.used_ns);

@@ -10,11 +10,12 @@ struct passage {
 	bool whole; /* every byte of it was delivered, or at least seen */
 };
 
-static bool find_passage(const struct cu_delivery *delivery, int64_t start, int64_t end, struct passage *passage,
-                         struct cu_message *message, const struct cu_trace *trace)
+static bool find_passage(const struct cu_account *account, int dir, int64_t start, int64_t end, struct passage *passage,
+                         struct cu_message *message)
 {
+	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	*passage = (struct passage){.first_ns = INT64_MAX, .arrived_ns = INT64_MIN, .whole = true};
-	uint64_t first_frame = UINT64_MAX, last_frame = 0;
+	uint32_t first_seg = UINT32_MAX, last_seg = 0; /* that were captured */
 	int64_t at = start;
 	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end;
 	     p++) {
@@ -35,18 +36,17 @@ static bool find_passage(const struct cu_delivery *delivery, int64_t start, int6
 		if (piece->loss == CU_LOSS_CAPTURE) {
 			continue;
 		}
-		uint64_t frame = trace->segment[piece->first_seg].frame;
-		first_frame = frame < first_frame ? frame : first_frame;
-		frame = trace->segment[piece->arrive_seg].frame;
-		last_frame = frame > last_frame ? frame : last_frame;
+		first_seg = piece->first_seg < first_seg ? piece->first_seg : first_seg;
+		last_seg = piece->arrive_seg > last_seg ? piece->arrive_seg : last_seg;
 		message->n_retransmitted += piece->retransmitted ? piece->n_copies - (piece->n_copies > 1) : 0;
 	}
 	if (at < end) {
 		passage->whole = false;
 	}
 	message->n_bytes = (uint64_t)(end - start);
-	message->first_frame = last_frame != 0 ? first_frame : 0;
-	message->last_frame = last_frame;
+	if (first_seg != UINT32_MAX) {
+		cu_account_cite(account, message, first_seg, last_seg);
+	}
 	return passage->first_ns != INT64_MAX;
 }
 
@@ -107,6 +107,7 @@ static void add_events(struct cu_account *account, uint32_t first_seg, uint32_t 
 				(struct cu_event){.kind = kind,
 			                          .dir = seg->dir,
 			                          .count = 1,
+			                          .file = (uint16_t)(seg->file - transaction->file),
 			                          .frame = seg->frame,
 			                          .time_ns = seg->time_ns - origin_ns};
 		}
@@ -162,7 +163,7 @@ static void find_acked(struct cu_account *account, const struct cu_exchange *exc
 	const struct cu_delivery *delivery = &account->known->delivery[CU_C2S];
 	size_t s = cu_delivery_acked(delivery, exchange->request_end);
 	if (s < delivery->n_steps) {
-		account->transaction->acked_frame = cu_account_frame(account, delivery->step[s].seg);
+		cu_account_cite_ack(account, delivery->step[s].seg);
 		account->transaction->ack_delay_ns = cu_max_ns(0, delivery->step[s].time_ns - complete_ns);
 	}
 }
@@ -272,13 +273,13 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 	struct cu_transaction *transaction = account->transaction;
 	struct passage request, response;
 
-	if (!find_passage(&known->delivery[CU_C2S], exchange->request_start, exchange->request_end, &request,
-	                  &transaction->request, trace)) {
+	if (!find_passage(account, CU_C2S, exchange->request_start, exchange->request_end, &request,
+	                  &transaction->request)) {
 		return false;
 	}
 	bool has_answer = exchange->response_end > exchange->response_start &&
-	                  find_passage(&known->delivery[CU_S2C], exchange->response_start, exchange->response_end,
-	                               &response, &transaction->response, trace);
+	                  find_passage(account, CU_S2C, exchange->response_start, exchange->response_end, &response,
+	                               &transaction->response);
 	int64_t end_ns = has_answer ? response.arrived_ns : trace->segment[exchange->end_seg].time_ns;
 	if (end_ns < request.first_ns) {
 		return false;
@@ -328,8 +329,8 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	uint32_t done_seg = 0;
 	int64_t done_ns = cu_handshake_done(trace, &done_seg);
 
-	if (done_ns == INT64_MAX || !find_passage(&known->delivery[CU_S2C], exchange->response_start,
-	                                          exchange->response_end, &greeting, &transaction->response, trace)) {
+	if (done_ns == INT64_MAX || !find_passage(account, CU_S2C, exchange->response_start, exchange->response_end,
+	                                          &greeting, &transaction->response)) {
 		return false;
 	}
 	/* The client's wait begins when its handshake is done: half its round trip before that passed here. */
@@ -337,7 +338,7 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	transaction->start_ns = done_ns - transaction->client_distance_ns;
 	transaction->total_ns = greeting.arrived_ns - done_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = greeting.first_ns - done_ns + 2 * transaction->client_distance_ns;
-	transaction->request.first_frame = transaction->request.last_frame = cu_account_frame(account, done_seg);
+	cu_account_cite(account, &transaction->request, done_seg, done_seg);
 	cu_charge_client_distance(account, done_seg, greeting.last_seg);
 	cu_charge_turnaround(account, CU_SERVER_THINK, done_ns, greeting.first_ns, 2 * transaction->server_distance_ns,
 	                     done_seg, greeting.first_seg);
@@ -356,8 +357,7 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	const struct cu_delivery *delivery = &known->delivery[dir];
 	struct passage fin;
 
-	if (!find_passage(delivery, exchange->request_start, exchange->request_end, &fin, &transaction->request,
-	                  trace)) {
+	if (!find_passage(account, dir, exchange->request_start, exchange->request_end, &fin, &transaction->request)) {
 		return false;
 	}
 	size_t s = cu_delivery_acked(delivery, exchange->request_end);
@@ -370,7 +370,7 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	int64_t arrived_ns = cu_min_ns(fin.arrived_ns, step->time_ns);
 	transaction->start_ns = fin.first_ns - near_ns;
 	transaction->total_ns = cu_max_ns(0, step->time_ns - fin.first_ns) + 2 * near_ns;
-	transaction->acked_frame = cu_account_frame(account, step->seg);
+	cu_account_cite_ack(account, step->seg);
 	transaction->outcome = CU_OUTCOME_ANSWERED;
 	transaction->request.n_bytes = 0; /* a FIN is no byte of anybody's */
 	cu_charge(account, CU_NETWORK_RTT, 0, 2 * near_ns, fin.first_seg, step->seg);

@@ -259,6 +259,8 @@ static void settle_small_waits(struct cu_account *account, int dir)
 	if (pause->first_frame == 0) {
 		pause->first_frame = ledger[CU_NETWORK_TRANSFER].first_frame;
 		pause->last_frame = ledger[CU_NETWORK_TRANSFER].last_frame;
+		pause->first_file = ledger[CU_NETWORK_TRANSFER].first_file;
+		pause->last_file = ledger[CU_NETWORK_TRANSFER].last_file;
 	}
 	pause->ns += small->transfer_ns + small->delayed_ns;
 	ledger[CU_NETWORK_TRANSFER].ns -= small->transfer_ns;

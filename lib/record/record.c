@@ -135,7 +135,9 @@
 	OP(U8, 17, reset_hops, 255)                  \
 	OP(U8, 18, usual_hops, 255)                  \
 	OP(U64, 19, reset_frame)                     \
-	OP(I64, 20, reset_quiet_ns)
+	OP(I64, 20, reset_quiet_ns)                  \
+	OP(U16, 21, close_file)                      \
+	OP(U16, 22, reset_file)
 
 #define GAP_FIELDS(OP)                         \
 	OP(U64, 1, stream)                     \
@@ -156,25 +158,36 @@
 	OP(SINCE, 16, sack_right, rel_seq)     \
 	OP(U64, 17, n_fills)                   \
 	OP(SINCE, 18, first_fill_frame, frame) \
-	OP(I64, 19, first_fill_ns)
+	OP(I64, 19, first_fill_ns)             \
+	OP(U16, 20, file)                      \
+	OP(U16, 21, fill_file)                 \
+	OP(U16, 22, first_dup_file)            \
+	OP(U16, 23, last_dup_file)             \
+	OP(U16, 24, sack_file)                 \
+	OP(U16, 25, first_fill_file)
 
 #define MESSAGE_FIELDS(OP)                    \
 	OP(U64, 1, n_bytes)                   \
 	OP(FRAME, 2, first_frame)             \
 	OP(SINCE, 3, last_frame, first_frame) \
-	OP(U64, 4, n_retransmitted)
+	OP(U64, 4, n_retransmitted)           \
+	OP(U16, 5, first_file)                \
+	OP(U16, 6, last_file)
 
-#define LEDGER_ENTRY_FIELDS(OP)   \
-	OP(I64, 1, ns)            \
-	OP(FRAME, 2, first_frame) \
-	OP(SINCE, 3, last_frame, first_frame)
+#define LEDGER_ENTRY_FIELDS(OP)               \
+	OP(I64, 1, ns)                        \
+	OP(FRAME, 2, first_frame)             \
+	OP(SINCE, 3, last_frame, first_frame) \
+	OP(U16, 4, first_file)                \
+	OP(U16, 5, last_file)
 
 #define EVENT_FIELDS(OP)                 \
 	OP(U8, 1, kind, CU_N_EVENTS - 1) \
 	OP(U8, 2, dir, 1)                \
 	OP(U16, 3, count)                \
 	OP(FRAME, 4, frame)              \
-	OP(I64, 5, time_ns)
+	OP(I64, 5, time_ns)              \
+	OP(U16, 6, file)
 
 #define TRANSACTION_FIELDS(OP)                                                    \
 	OP(U64, 1, stream)                                                        \
@@ -197,7 +210,8 @@
 	OP(TEXT, 18, name)                                                        \
 	OP(U64, 19, n_events)                                                     \
 	OP(LIST_AT, 20, events, n_kept, CU_EVENT_CAP, event, request.first_frame) \
-	OP(U16, 21, doubts)
+	OP(U16, 21, doubts)                                                       \
+	OP(U16, 22, acked_file)
 
 #define VERDICT_FIELDS(OP)                        \
 	OP(U64, 1, stream)                        \
@@ -235,7 +249,9 @@
 	OP(TEXT, 11, rule)                        \
 	OP(TEXT, 12, why)                         \
 	OP(TEXT, 13, advice)                      \
-	OP(PART, 14, scan, scan)
+	OP(PART, 14, scan, scan)                  \
+	OP(U16, 15, first_file)                   \
+	OP(U16, 16, last_file)
 
 #define TOTALS_FIELDS(OP)            \
 	OP(U64, 1, n_packets)        \

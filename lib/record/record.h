@@ -116,6 +116,17 @@ struct cu_connection {
 	struct cu_text timeline;           /* its segments, when they are not in chunks: see cu_chunk_within */
 };
 
+/*
+ * Of several captures each numbers its frames from 1, and a connection may
+ * begin in one and end in another. The files of its analysis and gaps are
+ * counted on from its first, modulo 65536, so that they are zero where it has
+ * but one. Returns the index among the stream's files.
+ */
+static inline uint16_t cu_connection_file(const struct cu_connection *connection, uint16_t part_file)
+{
+	return (uint16_t)(connection->first_file + part_file);
+}
+
 /* Where the capture was taken. */
 enum cu_vantage { CU_VANTAGE_UNKNOWN = 0, CU_VANTAGE_CLIENT, CU_VANTAGE_MIDDLE, CU_VANTAGE_SERVER };
 const char *cu_vantage_name(unsigned vantage);
@@ -233,6 +244,7 @@ struct cu_analysis {
 	uint8_t usual_hops;     /* the same of that end's other segments */
 	uint64_t reset_frame;   /* the first RST */
 	int64_t reset_quiet_ns; /* silence of both ends before it */
+	uint16_t close_file, reset_file; /* of those frames: see cu_connection_file */
 };
 
 /* A missing range of one direction. */
@@ -253,6 +265,8 @@ struct cu_gap {
 	uint64_t sack_left, sack_right;     /* edges of that block, relative; right: the highest while it was open */
 	uint64_t n_fills, first_fill_frame; /* segments that filled it */
 	int64_t first_fill_ns;              /* duration from start_ns to the first */
+	/* Of those frames, see cu_connection_file. */
+	uint16_t file, fill_file, first_dup_file, last_dup_file, sack_file, first_fill_file;
 };
 
 enum cu_txn_kind {
@@ -303,6 +317,7 @@ struct cu_event {
 	uint8_t kind;   /* enum cu_event_kind */
 	uint8_t dir;    /* of the segment */
 	uint16_t count; /* this many alike, from frame on */
+	uint16_t file;  /* of frame: see cu_transaction_file */
 	uint64_t frame;
 	int64_t time_ns; /* since the transaction's start */
 };
@@ -311,6 +326,7 @@ struct cu_event {
 struct cu_ledger_entry {
 	int64_t ns;
 	uint64_t first_frame, last_frame; /* 0 none */
+	uint16_t first_file, last_file;   /* see cu_transaction_file */
 };
 
 enum { CU_EVENT_CAP = 16 }; /* events kept of a transaction; more are counted */
@@ -318,6 +334,7 @@ enum { CU_EVENT_CAP = 16 }; /* events kept of a transaction; more are counted */
 struct cu_message { /* request or response */
 	uint64_t n_bytes;
 	uint64_t first_frame, last_frame; /* 0: none seen */
+	uint16_t first_file, last_file;   /* see cu_transaction_file */
 	uint64_t n_retransmitted;         /* segments */
 };
 
@@ -341,11 +358,12 @@ struct cu_transaction {
 	uint64_t number;  /* within its connection, from 0 */
 	uint8_t kind;     /* enum cu_txn_kind */
 	uint8_t outcome;  /* enum cu_outcome */
-	uint16_t file;    /* of its frames */
+	uint16_t file;    /* of its first segment: see cu_transaction_file */
 	int64_t start_ns; /* when the client sent its first byte, in the client's time */
 	int64_t total_ns;
 	struct cu_message request, response;
 	uint64_t acked_frame;       /* acknowledged the whole request; 0 never */
+	uint16_t acked_file;        /* see cu_transaction_file */
 	int64_t ack_delay_ns;       /* request complete at the vantage point, to that ACK there */
 	int64_t first_byte_ns;      /* start to the first byte of the answer at the client; 0 none */
 	int64_t client_distance_ns; /* one way, vantage point to client, as used */
@@ -359,6 +377,12 @@ struct cu_transaction {
 	uint8_t n_kept;                             /* in events */
 	struct cu_event events[CU_EVENT_CAP];
 };
+
+/* As cu_connection_file: the files of a transaction's parts are counted on from its own. */
+static inline uint16_t cu_transaction_file(const struct cu_transaction *transaction, uint16_t part_file)
+{
+	return (uint16_t)(transaction->file + part_file);
+}
 
 enum cu_confidence { CU_CONFIDENCE_NONE = 0, CU_CONFIDENCE_LOW, CU_CONFIDENCE_MEDIUM, CU_CONFIDENCE_HIGH };
 const char *cu_confidence_name(unsigned confidence);
@@ -393,6 +417,7 @@ struct cu_finding {
 	uint8_t confidence;
 	uint64_t count;
 	uint64_t first_frame, last_frame;
+	uint16_t first_file, last_file;
 	int64_t start_ns, end_ns;
 	struct cu_text rule, why, advice;
 	struct cu_scan scan; /* of a scan */

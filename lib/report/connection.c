@@ -212,7 +212,19 @@ static void put_loss(struct cu_page *page, const struct cu_loss_runs *loss, int 
 	put_line(page, "loss");
 }
 
-static void put_gap(struct cu_page *page, const struct cu_gap *gap)
+/* "frames 4-5", with their files where there are several; last 0: one frame. */
+static void say_frames(struct cu_page *page, const struct cu_report_connection *item, uint16_t first_file,
+                       uint64_t first, uint16_t last_file, uint64_t last)
+{
+	const char *names[] = {cu_piece_file(item, first_file), cu_piece_file(item, last_file)};
+	struct cu_text file[2] = {{0}, {0}};
+	for (int i = 0; i < 2 && names[i] != NULL; i++) {
+		file[i] = (struct cu_text){.data = names[i], .len = (uint32_t)strlen(names[i])};
+	}
+	cu_page_say_the_ends(page, file[0], first, file[1], last);
+}
+
+static void put_gap(struct cu_page *page, const struct cu_report_connection *item, const struct cu_gap *gap)
 {
 	static const char *const sides[] = {
 		[CU_LOSS_NONE] = "never seen, never acknowledged",
@@ -221,7 +233,7 @@ static void put_gap(struct cu_page *page, const struct cu_gap *gap)
 		[CU_LOSS_BOTH] = "lost before the vantage point, and again behind it",
 		[CU_LOSS_CAPTURE] = "acknowledged: missing from the capture only",
 	};
-	cu_page_say_the_frames(page, (struct cu_text){0}, gap->frame, 0);
+	say_frames(page, item, gap->file, gap->frame, 0, 0);
 	cu_page_say(page, ": ");
 	say_counted(page, gap->n_bytes, "byte");
 	cu_page_say(page, " from the ");
@@ -236,7 +248,8 @@ static void put_gap(struct cu_page *page, const struct cu_gap *gap)
 		cu_page_say(page, "; ");
 		say_counted(page, gap->n_dup_acks, "duplicate ACK");
 		cu_page_say(page, " in ");
-		cu_page_say_the_frames(page, (struct cu_text){0}, gap->first_dup_frame, gap->last_dup_frame);
+		say_frames(page, item, gap->first_dup_file, gap->first_dup_frame, gap->last_dup_file,
+		           gap->last_dup_frame);
 	}
 	if (gap->sack_frame != 0) {
 		cu_page_say(page, "; SACK from ");
@@ -244,13 +257,13 @@ static void put_gap(struct cu_page *page, const struct cu_gap *gap)
 		cu_page_say(page, " to ");
 		say_count(page, gap->sack_right);
 		cu_page_say(page, " since ");
-		cu_page_say_the_frames(page, (struct cu_text){0}, gap->sack_frame, 0);
+		say_frames(page, item, gap->sack_file, gap->sack_frame, 0, 0);
 	}
 	if (gap->n_fills > 0) {
 		cu_page_say(page, "; filled by ");
 		say_counted(page, gap->n_fills, "segment");
 		cu_page_say(page, ", ");
-		cu_page_say_the_frames(page, (struct cu_text){0}, gap->first_fill_frame, gap->fill_frame);
+		say_frames(page, item, gap->first_fill_file, gap->first_fill_frame, gap->fill_file, gap->fill_frame);
 		cu_page_say(page, ", after ");
 		say_duration(page, gap->filled_ns);
 	}
@@ -261,7 +274,7 @@ static void put_gaps(struct cu_page *page, const struct cu_report_connection *it
 {
 	size_t shown = item->n_gaps < GAPS_SHOWN ? item->n_gaps : GAPS_SHOWN;
 	for (size_t i = 0; i < shown; i++) {
-		put_gap(page, &item->gaps[i]);
+		put_gap(page, item, &item->gaps[i]);
 		put_line(page, i == 0 ? "gaps" : "");
 	}
 	uint64_t more = item->n_gaps - shown + item->n_more_gaps;
@@ -271,8 +284,9 @@ static void put_gaps(struct cu_page *page, const struct cu_report_connection *it
 	}
 }
 
-static void put_close(struct cu_page *page, const struct cu_analysis *analysis)
+static void put_close(struct cu_page *page, const struct cu_report_connection *item)
 {
+	const struct cu_analysis *analysis = item->analysis;
 	static const char *const words[] = {
 		[CU_CLOSE_NONE] = "not in the capture",
 		[CU_CLOSE_CLEAN] = "cleanly, by FIN",
@@ -296,11 +310,11 @@ static void put_close(struct cu_page *page, const struct cu_analysis *analysis)
 		cu_page_say(page, ", the ");
 		cu_page_say(page, cu_party_name(analysis->closed_by));
 		cu_page_say(page, " first, ");
-		cu_page_say_the_frames(page, (struct cu_text){0}, analysis->close_frame, 0);
+		say_frames(page, item, analysis->close_file, analysis->close_frame, 0, 0);
 	}
 	if (analysis->reset_frame != 0 && analysis->close != CU_CLOSE_CLEAN) {
 		cu_page_say(page, ". The RST in ");
-		cu_page_say_the_frames(page, (struct cu_text){0}, analysis->reset_frame, 0);
+		say_frames(page, item, analysis->reset_file, analysis->reset_frame, 0, 0);
 		cu_page_say(page, ": ");
 		cu_page_say(page, resets[analysis->reset <= CU_RESET_ABORT ? analysis->reset : CU_RESET_NONE]);
 		if (analysis->reset == CU_RESET_IDLE) {
@@ -334,6 +348,6 @@ void cu_connection_put(struct cu_page *page, const struct cu_report_connection *
 		put_loss(page, &analysis->side[dir].loss, dir);
 	}
 	put_gaps(page, item);
-	put_close(page, analysis);
+	put_close(page, item);
 	cu_page_newline(page);
 }

@@ -29,7 +29,8 @@ static void put_header(struct cu_buf *out)
 	}
 	CU_PUT(out, ",request_bytes,request_first_frame,request_last_frame,request_acked_frame,request_ack_delay_ns,"
 	            "request_retransmitted,response_bytes,response_first_frame,response_last_frame,"
-	            "response_first_byte_ns,response_retransmitted,n_events,why,advice\n");
+	            "response_first_byte_ns,response_retransmitted,n_events,why,advice,"
+	            "request_first_file,request_last_file,request_acked_file,response_first_file,response_last_file\n");
 }
 
 static int csv_open(void **state, const struct cu_report_config *config, struct cu_sink *sink)
@@ -143,6 +144,13 @@ static void put_verdict(struct cu_buf *out, const struct cu_verdict *verdict)
 	put_text(out, verdict->rule);
 }
 
+/* The file of a frame, where it is another than the transaction's. */
+static void put_part_file(struct cu_buf *out, const struct cu_report_transaction *item, uint16_t part_file)
+{
+	const char *file = part_file != 0 ? cu_part_file(item, part_file) : NULL;
+	put_cell(out, file, file != NULL ? strlen(file) : 0);
+}
+
 static int csv_transaction(void *state, const struct cu_report_transaction *item)
 {
 	struct csv *csv = state;
@@ -192,6 +200,11 @@ static int csv_transaction(void *state, const struct cu_report_transaction *item
 	put_number(out, (int64_t)transaction->n_events);
 	put_text(out, verdict != NULL ? verdict->why : none);
 	put_text(out, verdict != NULL ? verdict->advice : none);
+	put_part_file(out, item, transaction->request.first_file);
+	put_part_file(out, item, transaction->request.last_file);
+	put_part_file(out, item, transaction->acked_file);
+	put_part_file(out, item, transaction->response.first_file);
+	put_part_file(out, item, transaction->response.last_file);
 	CU_PUT(out, "\n");
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include "lib/report/entry.h"
 
+#include "lib/report/frames.h"
 #include "lib/report/words.h"
 
 #include <stdio.h>
@@ -7,6 +8,47 @@
 
 /* Frames listed of one kind of event. */
 enum { EVENT_FRAMES = 6 };
+
+/* The names of the files that parts of the transaction are in, but its own; NULL buf only measures. */
+static uint32_t put_other_files(struct cu_buf *buf, const struct cu_report_transaction *item)
+{
+	uint16_t file[CU_FRAME_FILES_CAP];
+	size_t n =
+		cu_frame_files_of(item->transaction, item->verdict != NULL ? cu_shown_cause(item->verdict) : 0U, file);
+	uint32_t size = 0;
+	for (size_t i = 1; i < n; i++) {
+		const char *name = cu_part_file(item, file[i]);
+		uint32_t len = name != NULL ? (uint32_t)strlen(name) : 0;
+		size += (uint32_t)(sizeof(file[i]) + sizeof(len)) + len;
+		if (buf != NULL) {
+			cu_buf_add(buf, &file[i], sizeof(file[i]));
+			cu_buf_add(buf, &len, sizeof(len));
+			cu_put(buf, name, len);
+		}
+	}
+	return size;
+}
+
+/* The name of the file of a part. */
+static struct cu_text file_of(const struct cu_entry *entry, uint16_t part_file)
+{
+	struct cu_cursor cur = cu_cursor_make(entry->other_files.data, entry->other_files.len);
+	while (part_file != 0 && cu_cursor_left(&cur) > 0) {
+		uint16_t file = 0;
+		uint32_t len = 0;
+		const uint8_t *head = cu_cursor_bytes(&cur, sizeof(file) + sizeof(len));
+		if (head == NULL) {
+			break;
+		}
+		memcpy(&file, head, sizeof(file));
+		memcpy(&len, head + sizeof(file), sizeof(len));
+		const uint8_t *name = cu_cursor_bytes(&cur, len);
+		if (file == part_file && name != NULL) {
+			return (struct cu_text){.data = (const char *)name, .len = len};
+		}
+	}
+	return entry->file;
+}
 
 int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item)
 {
@@ -21,6 +63,7 @@ int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item)
 		.verdict_len = item->verdict_bytes.len,
 		.server_name_len = item->server_name.len,
 		.file_len = item->file != NULL ? (uint32_t)strlen(item->file) : 0,
+		.other_files_len = put_other_files(NULL, item),
 	};
 	if (item->connection != NULL) {
 		head.has_connection = true;
@@ -38,6 +81,7 @@ int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item)
 	cu_put(blob, item->verdict_bytes.data, head.verdict_len);
 	cu_put(blob, item->server_name.data, head.server_name_len);
 	cu_put(blob, item->file, head.file_len);
+	put_other_files(blob, item);
 	return blob->failed ? CU_ERR_NOMEM : 0;
 }
 
@@ -260,6 +304,19 @@ static void say_size(struct cu_page *page, const struct cu_message *message)
 	cu_page_say(page, ")");
 }
 
+static void say_message(struct cu_page *page, const struct cu_entry *entry, const struct cu_message *message)
+{
+	cu_page_say_the_ends(page, file_of(entry, message->first_file), message->first_frame,
+	                     file_of(entry, message->last_file), message->last_frame);
+}
+
+void cu_entry_say_frames(struct cu_page *page, const struct cu_entry *entry)
+{
+	const struct cu_transaction *transaction = &entry->transaction;
+	cu_page_say_the_ends(page, file_of(entry, transaction->request.first_file), transaction->request.first_frame,
+	                     file_of(entry, transaction->response.last_file), transaction->response.last_frame);
+}
+
 static void put_request(struct cu_page *page, const struct cu_entry *entry)
 {
 	const struct cu_transaction *transaction = &entry->transaction;
@@ -267,13 +324,13 @@ static void put_request(struct cu_page *page, const struct cu_entry *entry)
 	if (request->first_frame == 0) {
 		return;
 	}
-	cu_page_say_the_frames(page, entry->file, request->first_frame, request->last_frame);
+	say_message(page, entry, request);
 	say_size(page, request);
 	if (transaction->kind == CU_TXN_CONNECT) {
 		/* The answer is the acknowledgement. */
 	} else if (transaction->acked_frame != 0) {
 		cu_page_say(page, ", acknowledged in ");
-		cu_page_say_the_frames(page, entry->file, transaction->acked_frame, 0);
+		cu_page_say_the_frames(page, file_of(entry, transaction->acked_file), transaction->acked_frame, 0);
 		cu_page_say(page, " after ");
 		cu_term_duration(&page->line, transaction->ack_delay_ns);
 	} else {
@@ -295,10 +352,11 @@ static void put_answer(struct cu_page *page, const struct cu_entry *entry)
 	const struct cu_message *response = &transaction->response;
 	const char *outcome = cu_outcome_words(transaction->outcome);
 	if (response->first_frame != 0) {
-		cu_page_say_the_frames(page, entry->file, response->first_frame, response->last_frame);
+		say_message(page, entry, response);
 		say_size(page, response);
 		if (transaction->first_byte_ns > 0) {
-			bool several = response->last_frame > response->first_frame;
+			bool several = response->last_frame != response->first_frame ||
+			               response->last_file != response->first_file;
 			cu_page_say(page, several ? ", first byte after " : " after ");
 			cu_term_duration(&page->line, transaction->first_byte_ns);
 			if (several && transaction->outcome == CU_OUTCOME_ANSWERED &&
@@ -325,15 +383,16 @@ static void put_stretch(struct cu_page *page, const struct cu_entry *entry)
 		return;
 	}
 	const struct cu_ledger_entry *ledger = &entry->transaction.ledger[cause];
-	if (ledger->first_frame == 0 || ledger->last_frame <= ledger->first_frame) {
+	if (ledger->first_frame == 0 ||
+	    (ledger->first_file == ledger->last_file && ledger->last_frame <= ledger->first_frame)) {
 		return;
 	}
 	cu_page_say(page, "the longest stretch of ");
 	cu_page_say(page, cu_cause_name(cause));
 	cu_page_say(page, " is from ");
-	cu_page_say_the_frames(page, entry->file, ledger->first_frame, 0);
+	cu_page_say_the_frames(page, file_of(entry, ledger->first_file), ledger->first_frame, 0);
 	cu_page_say(page, " to ");
-	cu_page_say_frames(page, entry->file, ledger->last_frame, 0);
+	cu_page_say_frames(page, file_of(entry, ledger->last_file), ledger->last_frame, 0);
 	cu_page_put(page, "where", CU_PAGE_GUTTER);
 }
 
@@ -342,17 +401,19 @@ static uint64_t times(const struct cu_event *event)
 	return event->count > 1 ? event->count : 1;
 }
 
-/* "frame 7 at 45.0 s", "9 at 90.0 s", "30 from 920 at 900 ms". */
-static void say_event(struct cu_page *page, const struct cu_entry *entry, const struct cu_event *event, bool first)
+/* "frame 7 at 45.0 s", "9 at 90.0 s", "30 from 920 at 900 ms"; before is the last one said, or NULL. */
+static void say_event(struct cu_page *page, const struct cu_entry *entry, const struct cu_event *event,
+                      const struct cu_event *before)
 {
+	struct cu_text file = file_of(entry, event->file);
 	if (event->count > 1) {
 		cu_term_count(&page->line, event->count);
 		cu_term_nobreak(&page->line, " from ");
 	}
-	if (first) {
-		cu_page_say_the_frames(page, entry->file, event->frame, 0);
+	if (before == NULL) {
+		cu_page_say_the_frames(page, file, event->frame, 0);
 	} else {
-		cu_page_say_frames(page, (struct cu_text){0}, event->frame, 0);
+		cu_page_say_frames(page, event->file != before->file ? file : (struct cu_text){0}, event->frame, 0);
 	}
 	cu_term_nobreak(&page->line, " at ");
 	cu_term_duration(&page->line, event->time_ns);
@@ -365,6 +426,7 @@ static uint64_t say_alike(struct cu_page *page, const struct cu_entry *entry, un
 	const struct cu_event *like = &transaction->events[n];
 	uint64_t n_said = 0, n_more = 0;
 	unsigned n_listed = 0;
+	const struct cu_event *before = NULL;
 	cu_term_nobreak(&page->line, cu_event_words(like->kind));
 	cu_page_say(page, " from the ");
 	cu_page_say(page, cu_party_name(like->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER));
@@ -381,7 +443,8 @@ static uint64_t say_alike(struct cu_page *page, const struct cu_entry *entry, un
 			continue;
 		}
 		cu_page_say(page, n_listed > 0 ? ", " : "");
-		say_event(page, entry, event, n_listed == 0);
+		say_event(page, entry, event, before);
+		before = event;
 		n_listed++;
 	}
 	if (n_more > 0) {
@@ -462,6 +525,8 @@ int cu_entry_read(const struct cu_buf *blob, struct cu_entry *entry)
 	entry->server_name =
 		(struct cu_text){(const char *)cu_cursor_bytes(&cur, head->server_name_len), head->server_name_len};
 	entry->file = (struct cu_text){(const char *)cu_cursor_bytes(&cur, head->file_len), head->file_len};
+	entry->other_files =
+		(struct cu_text){(const char *)cu_cursor_bytes(&cur, head->other_files_len), head->other_files_len};
 	if (cur.failed) {
 		return CU_ERR_NOMEM;
 	}

@@ -16,7 +16,7 @@ struct cu_entry_head {
 	uint8_t vantage;
 	bool has_connection, has_verdict;
 	int64_t rtt_ns;
-	uint32_t transaction_len, verdict_len, server_name_len, file_len;
+	uint32_t transaction_len, verdict_len, server_name_len, file_len, other_files_len;
 };
 
 /* A kept transaction, read back; its texts are borrowed from the blob. */
@@ -25,6 +25,7 @@ struct cu_entry {
 	struct cu_transaction transaction;
 	struct cu_verdict verdict;
 	struct cu_text server_name, file;
+	struct cu_text other_files; /* of the transaction's parts: number (2 bytes), length (4), name */
 };
 
 /* Offers a transaction by its duration. 0 or CU_ERR_NOMEM. */
@@ -35,6 +36,9 @@ int cu_entry_read(const struct cu_buf *blob, struct cu_entry *entry);
 
 /* Writes it: who is to blame, what it was, where the time went, the evidence, why. */
 void cu_entry_put(struct cu_page *page, const struct cu_entry *entry);
+
+/* Says where it begins and ends. */
+void cu_entry_say_frames(struct cu_page *page, const struct cu_entry *entry);
 
 /* Says what it was: "GET /path", "TLS handshake with example.org", the latter with an article if wanted. */
 void cu_entry_say_what(struct cu_page *page, const struct cu_entry *entry, bool article);

@@ -34,26 +34,68 @@ static size_t add(struct cu_frame_range *range, size_t n, uint64_t first, uint64
 	return n;
 }
 
-size_t cu_frames_of(const struct cu_transaction *transaction, unsigned cause,
+/* Adds those of two frames that are in the file, with what lies between when both are. */
+static size_t add_ends(struct cu_frame_range *range, size_t n, uint16_t file, const struct cu_message *message)
+{
+	if (message->first_file == file && message->last_file == file) {
+		return add(range, n, message->first_frame, message->last_frame);
+	}
+	n = add(range, n, message->first_file == file ? message->first_frame : 0, 0);
+	return add(range, n, message->last_file == file ? message->last_frame : 0, 0);
+}
+
+size_t cu_frames_of(const struct cu_transaction *transaction, unsigned cause, uint16_t file,
                     struct cu_frame_range range[static CU_FRAME_RANGES_CAP])
 {
-	size_t n = add(range, 0, transaction->request.first_frame, transaction->request.last_frame);
-	n = add(range, n, transaction->response.first_frame, transaction->response.last_frame);
-	n = add(range, n, transaction->acked_frame, 0);
+	size_t n = add_ends(range, 0, file, &transaction->request);
+	n = add_ends(range, n, file, &transaction->response);
+	n = add(range, n, transaction->acked_file == file ? transaction->acked_frame : 0, 0);
 	if (cause != CU_CAUSE_NONE && cause < CU_N_CAUSES) {
-		n = add(range, n, transaction->ledger[cause].first_frame, 0);
-		n = add(range, n, transaction->ledger[cause].last_frame, 0);
+		const struct cu_ledger_entry *entry = &transaction->ledger[cause];
+		n = add(range, n, entry->first_file == file ? entry->first_frame : 0, 0);
+		n = add(range, n, entry->last_file == file ? entry->last_frame : 0, 0);
 	}
 	for (unsigned i = 0; i < transaction->n_kept && i < CU_EVENT_CAP; i++) {
-		n = add(range, n, transaction->events[i].frame, 0);
+		n = add(range, n, transaction->events[i].file == file ? transaction->events[i].frame : 0, 0);
 	}
 	return n;
 }
 
-void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, bool several, struct cu_buf *out)
+static size_t add_file(uint16_t *file, size_t n, uint16_t one)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (file[i] == one) {
+			return n;
+		}
+	}
+	file[n] = one;
+	return n + 1;
+}
+
+size_t cu_frame_files_of(const struct cu_transaction *transaction, unsigned cause,
+                         uint16_t file[static CU_FRAME_FILES_CAP])
+{
+	size_t n = add_file(file, 0, 0);
+	n = add_file(file, n, transaction->request.first_file);
+	n = add_file(file, n, transaction->request.last_file);
+	n = add_file(file, n, transaction->response.first_file);
+	n = add_file(file, n, transaction->response.last_file);
+	n = add_file(file, n, transaction->acked_file);
+	if (cause != CU_CAUSE_NONE && cause < CU_N_CAUSES) {
+		n = add_file(file, n, transaction->ledger[cause].first_file);
+		n = add_file(file, n, transaction->ledger[cause].last_file);
+	}
+	for (unsigned i = 0; i < transaction->n_kept && i < CU_EVENT_CAP; i++) {
+		n = add_file(file, n, transaction->events[i].file);
+	}
+	return n;
+}
+
+void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, uint16_t file, bool several,
+                      struct cu_buf *out)
 {
 	struct cu_frame_range range[CU_FRAME_RANGES_CAP];
-	size_t n = cu_frames_of(transaction, cause, range);
+	size_t n = cu_frames_of(transaction, cause, file, range);
 	if (!several) {
 		CU_PUT(out, "tcp.stream == ");
 		cu_buf_add_u64(out, transaction->stream);

@@ -12,21 +12,33 @@ struct cu_frame_range {
 	uint64_t first, last;
 };
 
-/* Two messages, the acknowledgement, a ledger entry's two ends, and the events. */
-enum { CU_FRAME_RANGES_CAP = 5 + CU_EVENT_CAP };
+/* Two messages' two ends, the acknowledgement, a ledger entry's two ends, and the events. */
+enum { CU_FRAME_RANGES_CAP = 7 + CU_EVENT_CAP };
+
+/* Each of them may be in a file of its own. */
+enum { CU_FRAME_FILES_CAP = 8 + CU_EVENT_CAP };
 
 /*
- * The frames of request and answer, of the acknowledgement, of the events, and
- * those around cause's longest stretch (CU_CAUSE_NONE for none): sorted, none
- * twice. How many ranges.
+ * The files of those frames, as the transaction's parts have them (see
+ * cu_transaction_file): its own first, none twice. How many; 1 at least.
  */
-size_t cu_frames_of(const struct cu_transaction *transaction, unsigned cause,
+size_t cu_frame_files_of(const struct cu_transaction *transaction, unsigned cause,
+                         uint16_t file[static CU_FRAME_FILES_CAP]);
+
+/*
+ * Of those of one file: the frames of request and answer, of the
+ * acknowledgement, of the events, and those around cause's longest stretch
+ * (CU_CAUSE_NONE for none): sorted, none twice. How many ranges.
+ */
+size_t cu_frames_of(const struct cu_transaction *transaction, unsigned cause, uint16_t file,
                     struct cu_frame_range range[static CU_FRAME_RANGES_CAP]);
 
 /*
  * Appends "tcp.stream == 0 && frame.number in {4,5,6,11}". Wireshark numbers
- * streams and frames within one file: with several, the stream is left out.
+ * streams and frames within one file: with several, the stream is left out,
+ * and there is a filter for each file.
  */
-void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, bool several, struct cu_buf *out);
+void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, uint16_t file, bool several,
+                      struct cu_buf *out);
 
 #endif

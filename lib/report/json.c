@@ -43,6 +43,17 @@ static void put_file(struct cu_buf *out, const char *file)
 	}
 }
 
+/* The file of a transaction's part, where it is another than the transaction's. */
+static void put_part_file(struct cu_buf *out, const struct cu_report_transaction *item, const char *key,
+                          uint16_t part_file)
+{
+	const char *file = part_file != 0 ? cu_part_file(item, part_file) : NULL;
+	if (file != NULL) {
+		cu_puts(out, key);
+		cu_json_string(out, file, strlen(file));
+	}
+}
+
 static void put_doubts(struct cu_buf *out, unsigned doubts)
 {
 	bool first = true;
@@ -58,8 +69,33 @@ static void put_doubts(struct cu_buf *out, unsigned doubts)
 	CU_PUT(out, "]");
 }
 
-static void put_ledger(struct cu_buf *out, const struct cu_ledger_entry *ledger)
+/* Of the frames of a ledger, for those that are not both in the transaction's file. */
+static void put_ledger_files(struct cu_buf *out, const struct cu_report_transaction *item)
 {
+	const char *before = ",\"ledger_files\":{";
+	bool any = false;
+	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
+		const struct cu_ledger_entry *entry = &item->transaction->ledger[cause];
+		const char *first = cu_part_file(item, entry->first_file), *last = cu_part_file(item, entry->last_file);
+		if ((entry->first_file | entry->last_file) == 0 || first == NULL || last == NULL) {
+			continue;
+		}
+		cu_puts(out, before);
+		CU_JSON_WORD(out, "", cu_cause_name(cause));
+		CU_PUT(out, ":[");
+		cu_json_string(out, first, strlen(first));
+		CU_PUT(out, ",");
+		cu_json_string(out, last, strlen(last));
+		CU_PUT(out, "]");
+		before = ",";
+		any = true;
+	}
+	cu_puts(out, any ? "}" : "");
+}
+
+static void put_ledger(struct cu_buf *out, const struct cu_report_transaction *item)
+{
+	const struct cu_ledger_entry *ledger = item->transaction->ledger;
 	const char *before = "";
 	CU_PUT(out, ",\"ledger\":{");
 	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
@@ -83,23 +119,27 @@ static void put_ledger(struct cu_buf *out, const struct cu_ledger_entry *ledger)
 		}
 	}
 	CU_PUT(out, "}");
+	put_ledger_files(out, item);
 }
 
 /* The members that request and response share. */
-static void put_message(struct cu_buf *out, const struct cu_message *message)
+static void put_message(struct cu_buf *out, const struct cu_report_transaction *item, const struct cu_message *message)
 {
 	CU_JSON_U64(out, "\"bytes\":", message->n_bytes);
 	CU_PUT(out, ",\"first_frame\":");
 	cu_put_u64_or_null(out, message->first_frame);
 	CU_PUT(out, ",\"last_frame\":");
 	cu_put_u64_or_null(out, message->last_frame);
+	put_part_file(out, item, ",\"first_file\":", message->first_file);
+	put_part_file(out, item, ",\"last_file\":", message->last_file);
 	if (message->n_retransmitted > 0) {
 		CU_JSON_U64(out, ",\"retransmitted\":", message->n_retransmitted);
 	}
 }
 
-static void put_events(struct cu_buf *out, const struct cu_transaction *transaction)
+static void put_events(struct cu_buf *out, const struct cu_report_transaction *item)
 {
+	const struct cu_transaction *transaction = item->transaction;
 	const char *before = "";
 	unsigned n = transaction->n_kept < CU_EVENT_CAP ? transaction->n_kept : CU_EVENT_CAP;
 	uint64_t n_shown = 0;
@@ -111,6 +151,7 @@ static void put_events(struct cu_buf *out, const struct cu_transaction *transact
 		CU_JSON_WORD(out,
 		             ",\"from\":", cu_party_name(event->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER));
 		CU_JSON_U64(out, ",\"frame\":", event->frame);
+		put_part_file(out, item, ",\"file\":", event->file);
 		CU_JSON_I64(out, ",\"time_ns\":", event->time_ns);
 		if (event->count > 1) {
 			CU_JSON_U64(out, ",\"count\":", event->count);
@@ -185,21 +226,22 @@ static int json_transaction(void *state, const struct cu_report_transaction *ite
 	if (transaction->doubts != 0) {
 		put_doubts(out, transaction->doubts);
 	}
-	put_ledger(out, transaction->ledger);
+	put_ledger(out, item);
 	CU_PUT(out, ",\"request\":{");
-	put_message(out, &transaction->request);
+	put_message(out, item, &transaction->request);
 	CU_PUT(out, ",\"acked_frame\":");
 	cu_put_u64_or_null(out, transaction->acked_frame);
 	if (transaction->acked_frame != 0) {
+		put_part_file(out, item, ",\"acked_file\":", transaction->acked_file);
 		CU_JSON_I64(out, ",\"ack_delay_ns\":", transaction->ack_delay_ns);
 	}
 	CU_PUT(out, "},\"response\":{");
-	put_message(out, &transaction->response);
+	put_message(out, item, &transaction->response);
 	if (transaction->first_byte_ns != 0) {
 		CU_JSON_I64(out, ",\"first_byte_ns\":", transaction->first_byte_ns);
 	}
 	CU_PUT(out, "}");
-	put_events(out, transaction);
+	put_events(out, item);
 	if (verdict != NULL) {
 		CU_PUT(out, ",\"why\":");
 		cu_put_text_or_null(out, verdict->why);
@@ -328,8 +370,20 @@ static void put_side(struct cu_buf *out, const struct cu_connection_side *side, 
 	CU_PUT(out, "}");
 }
 
-static void put_analysis(struct cu_buf *out, const struct cu_analysis *analysis)
+/* The file of a connection's part, where it is another than the connection's first. */
+static void put_piece_file(struct cu_buf *out, const struct cu_report_connection *item, const char *key,
+                           uint16_t part_file)
 {
+	const char *file = part_file != 0 ? cu_piece_file(item, part_file) : NULL;
+	if (file != NULL) {
+		cu_puts(out, key);
+		cu_json_string(out, file, strlen(file));
+	}
+}
+
+static void put_analysis(struct cu_buf *out, const struct cu_report_connection *item)
+{
+	const struct cu_analysis *analysis = item->analysis;
 	CU_JSON_U64(out, ",\"completeness\":", analysis->completeness);
 	CU_JSON_WORD(out, ",\"vantage\":", cu_vantage_name(analysis->vantage));
 	CU_PUT(out, ",\"rtt_ns\":");
@@ -350,11 +404,13 @@ static void put_analysis(struct cu_buf *out, const struct cu_analysis *analysis)
 	CU_JSON_WORD(out, ",\"closed_by\":", cu_party_name(analysis->closed_by));
 	CU_PUT(out, ",\"close_frame\":");
 	cu_put_u64_or_null(out, analysis->close_frame);
+	put_piece_file(out, item, ",\"close_file\":", analysis->close_file);
 	CU_JSON_WORD(out, ",\"loss_side\":", cu_loss_side_name(analysis->loss_side));
 	if (analysis->reset_frame != 0) {
 		CU_JSON_WORD(out, ",\"reset\":{\"kind\":", cu_reset_name(analysis->reset));
 		CU_JSON_WORD(out, ",\"by\":", cu_party_name(analysis->reset_by));
 		CU_JSON_U64(out, ",\"frame\":", analysis->reset_frame);
+		put_piece_file(out, item, ",\"file\":", analysis->reset_file);
 		CU_JSON_I64(out, ",\"quiet_ns\":", analysis->reset_quiet_ns);
 		if (analysis->reset_by == CU_PARTY_NETWORK) {
 			CU_JSON_U64(out, ",\"hops\":", analysis->reset_hops);
@@ -381,8 +437,10 @@ static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item
 		cu_json_time(out, gap->start_ns);
 		CU_PUT(out, ",\"frame\":");
 		cu_put_u64_or_null(out, gap->frame);
+		put_piece_file(out, item, ",\"file\":", gap->file);
 		CU_PUT(out, ",\"fill_frame\":");
 		cu_put_u64_or_null(out, gap->fill_frame);
+		put_piece_file(out, item, ",\"fill_file\":", gap->fill_file);
 		CU_PUT(out, ",\"filled_ns\":");
 		cu_put_ns_or_null(out, gap->filled_ns);
 		CU_JSON_U64(out, ",\"duplicate_acks\":", gap->n_dup_acks);
@@ -390,9 +448,12 @@ static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item
 			CU_JSON_U64(out, ",\"duplicate_ack_frames\":[", gap->first_dup_frame);
 			CU_JSON_U64(out, ",", gap->last_dup_frame);
 			CU_PUT(out, "]");
+			put_piece_file(out, item, ",\"first_duplicate_ack_file\":", gap->first_dup_file);
+			put_piece_file(out, item, ",\"last_duplicate_ack_file\":", gap->last_dup_file);
 		}
 		if (gap->sack_frame != 0) {
 			CU_JSON_U64(out, ",\"sack\":{\"frame\":", gap->sack_frame);
+			put_piece_file(out, item, ",\"file\":", gap->sack_file);
 			CU_JSON_U64(out, ",\"left\":", gap->sack_left);
 			CU_JSON_U64(out, ",\"right\":", gap->sack_right);
 			CU_PUT(out, "}");
@@ -400,6 +461,7 @@ static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item
 		if (gap->n_fills > 0) {
 			CU_JSON_U64(out, ",\"fills\":", gap->n_fills);
 			CU_JSON_U64(out, ",\"first_fill_frame\":", gap->first_fill_frame);
+			put_piece_file(out, item, ",\"first_fill_file\":", gap->first_fill_file);
 			CU_JSON_I64(out, ",\"first_fill_ns\":", gap->first_fill_ns);
 		}
 		CU_PUT(out, "}");
@@ -422,6 +484,10 @@ static int json_connection(void *state, const struct cu_report_connection *item)
 	CU_JSON_I64(out, ",\"duration_ns\":", connection->end_ns - connection->start_ns);
 	CU_JSON_U64(out, ",\"first_frame\":", connection->first_frame);
 	CU_JSON_U64(out, ",\"last_frame\":", connection->last_frame);
+	if (connection->last_file != connection->first_file && item->last_file != NULL) {
+		CU_PUT(out, ",\"last_file\":");
+		cu_json_string(out, item->last_file, strlen(item->last_file));
+	}
 	CU_JSON_WORD(out, ",\"role\":", cu_role_name(connection->role));
 	CU_JSON_WORD(out, ",\"end\":", cu_connection_end_name(connection->end));
 	CU_PUT(out, ",\"continued\":");
@@ -438,7 +504,7 @@ static int json_connection(void *state, const struct cu_report_connection *item)
 	}
 	PUT_SOME(out, ",\"fragments\":", connection->n_fragments);
 	if (analysis != NULL) {
-		put_analysis(out, analysis);
+		put_analysis(out, item);
 	}
 	CU_PUT(out, ",\"c2s\":");
 	put_side(out, &connection->side[CU_C2S], analysis != NULL ? &analysis->side[CU_C2S] : NULL);
@@ -466,8 +532,9 @@ static void put_scan(struct cu_buf *out, const struct cu_scan *scan)
 	CU_PUT(out, "}");
 }
 
-static int json_finding(void *state, const struct cu_finding *finding)
+static int json_finding(void *state, const struct cu_report_finding *item)
 {
+	const struct cu_finding *finding = item->finding;
 	struct cu_buf *out = &((struct cu_sink *)state)->buf;
 	char text[CU_TEXT_CAP];
 	CU_PUT(out, "{\"record\":\"finding\",\"schema\":1,\"kind\":");
@@ -482,6 +549,12 @@ static int json_finding(void *state, const struct cu_finding *finding)
 	cu_put_u64_or_null(out, finding->first_frame);
 	CU_PUT(out, ",\"last_frame\":");
 	cu_put_u64_or_null(out, finding->last_frame);
+	if (finding->first_frame != 0 && item->first_file != NULL && item->last_file != NULL) {
+		CU_PUT(out, ",\"first_file\":");
+		cu_json_string(out, item->first_file, strlen(item->first_file));
+		CU_PUT(out, ",\"last_file\":");
+		cu_json_string(out, item->last_file, strlen(item->last_file));
+	}
 	CU_PUT(out, ",\"start\":");
 	cu_json_time(out, finding->start_ns);
 	CU_JSON_I64(out, ",\"duration_ns\":", finding->end_ns - finding->start_ns);

@@ -132,6 +132,21 @@ void cu_page_say_the_frames(struct cu_page *page, struct cu_text file, uint64_t 
 	cu_page_say_frames(page, file, first, last);
 }
 
+void cu_page_say_the_ends(struct cu_page *page, struct cu_text first_file, uint64_t first, struct cu_text last_file,
+                          uint64_t last)
+{
+	bool same_file = first_file.len == last_file.len &&
+	                 (first_file.len == 0 || memcmp(first_file.data, last_file.data, first_file.len) == 0);
+	if (same_file || last == 0) {
+		cu_page_say_the_frames(page, first_file, first, last);
+		return;
+	}
+	cu_term_nobreak(&page->line, "frames ");
+	cu_page_say_frames(page, first_file, first, 0);
+	cu_page_say(page, " to ");
+	cu_page_say_frames(page, last_file, last, 0);
+}
+
 void cu_page_say_time(struct cu_page *page, int64_t time_ns, bool fraction)
 {
 	char words[CU_TEXT_CAP];

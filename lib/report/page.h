@@ -43,6 +43,9 @@ void cu_page_say_arrow(struct cu_page *page);
 void cu_page_say_frames(struct cu_page *page, struct cu_text file, uint64_t first, uint64_t last);
 /* "frame 4", "frames 4-5". */
 void cu_page_say_the_frames(struct cu_page *page, struct cu_text file, uint64_t first, uint64_t last);
+/* The same for two ends that may be in different files: "frames 13h.pcap:4 to 14h.pcap:5". */
+void cu_page_say_the_ends(struct cu_page *page, struct cu_text first_file, uint64_t first, struct cu_text last_file,
+                          uint64_t last);
 
 /* "2024-02-16 13:32:03 UTC", with milliseconds if wanted. */
 void cu_page_say_time(struct cu_page *page, int64_t time_ns, bool fraction);

@@ -196,6 +196,7 @@ static int show_connection(struct cu_report *report)
 		.n_gaps = report->n_gaps,
 		.n_more_gaps = report->n_more_gaps,
 		.file = file_name(report, report->connection.first_file),
+		.last_file = file_name(report, report->connection.last_file),
 		.trace = report->has_trace ? &report->trace : NULL,
 		.header = report->several ? report->header : NULL,
 	};
@@ -230,6 +231,7 @@ static int show_transaction(struct cu_report *report, const struct cu_verdict *v
 		.transaction = transaction,
 		.verdict = verdict,
 		.file = file_name(report, transaction->file),
+		.header = report->several ? report->header : NULL,
 		.trace = ours && report->has_trace ? &report->trace : NULL,
 		.transaction_bytes = {.data = (const char *)report->transaction_bytes.data,
 	                              .len = (uint32_t)report->transaction_bytes.len},
@@ -444,7 +446,12 @@ static int add_finding(struct cu_report *report, const struct cu_record *record)
 		return 0;
 	}
 	report->counts.n_findings++;
-	return report->format->finding == NULL ? 0 : answered(report, report->format->finding(report->state, &finding));
+	const struct cu_report_finding item = {
+		.finding = &finding,
+		.first_file = file_name(report, finding.first_file),
+		.last_file = file_name(report, finding.last_file),
+	};
+	return report->format->finding == NULL ? 0 : answered(report, report->format->finding(report->state, &item));
 }
 
 static int add_totals(struct cu_report *report, const struct cu_record *record)

@@ -110,13 +110,18 @@ static int text_connection(void *state, const struct cu_report_connection *item)
 	return blob->failed ? CU_ERR_NOMEM : 0;
 }
 
-static int text_finding(void *state, const struct cu_finding *finding)
+/* The names of its files with their zeros stand in front of a kept finding. */
+static int text_finding(void *state, const struct cu_report_finding *item)
 {
 	struct text *text = state;
 	bool nomem = false;
-	struct cu_buf *blob = cu_top_offer(&text->findings, (int64_t)(finding->count & INT64_MAX), &nomem);
+	struct cu_buf *blob = cu_top_offer(&text->findings, (int64_t)(item->finding->count & INT64_MAX), &nomem);
 	if (blob != NULL) {
-		cu_finding_encode(finding, blob);
+		const char *names[] = {item->first_file, item->last_file};
+		for (int i = 0; i < 2; i++) {
+			cu_buf_add(blob, names[i] != NULL ? names[i] : "", names[i] != NULL ? strlen(names[i]) + 1 : 1);
+		}
+		cu_finding_encode(item->finding, blob);
 	}
 	return nomem || (blob != NULL && blob->failed) ? CU_ERR_NOMEM : 0;
 }
@@ -230,10 +235,9 @@ static int head_quick(struct text *text, const struct cu_report_counts *counts)
 		cu_page_say(page, " to ");
 		cu_page_say_end(page, &entry.head.server, entry.head.server_port);
 	}
-	uint64_t first = slowest->request.first_frame, last = slowest->response.last_frame;
-	if (first != 0 && last >= first) {
+	if (slowest->request.first_frame != 0 && slowest->response.last_frame != 0) {
 		cu_page_say(page, ", ");
-		cu_page_say_the_frames(page, entry.file, first, last);
+		cu_entry_say_frames(page, &entry);
 	}
 	cu_page_say(page, " of");
 	cu_term_nobreak(&page->line, " stream ");
@@ -394,7 +398,14 @@ static int put_connections(struct cu_page *page, struct cu_top *top)
 static int put_finding(struct cu_page *page, const struct cu_buf *blob)
 {
 	struct cu_finding finding;
-	int error = cu_finding_decode(blob->data, blob->len, &finding);
+	struct cu_text file[2];
+	size_t at = 0;
+	for (int i = 0; i < 2; i++) {
+		const char *name = (const char *)blob->data + at;
+		file[i] = (struct cu_text){.data = name, .len = (uint32_t)strlen(name)};
+		at += file[i].len + 1;
+	}
+	int error = cu_finding_decode(blob->data + at, blob->len - at, &finding);
 	if (error != 0) {
 		return error;
 	}
@@ -409,7 +420,7 @@ static int put_finding(struct cu_page *page, const struct cu_buf *blob)
 	}
 	if (finding.first_frame != 0) {
 		cu_page_dot(page);
-		cu_page_say_the_frames(page, (struct cu_text){0}, finding.first_frame, finding.last_frame);
+		cu_page_say_the_ends(page, file[0], finding.first_frame, file[1], finding.last_frame);
 	}
 	if (finding.blame != CU_PARTY_NONE) {
 		cu_page_dot(page);

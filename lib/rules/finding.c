@@ -14,6 +14,7 @@ enum { SKETCH_BITS = 1024, FIRST_SLOTS = 256 };
 struct span {
 	uint64_t n;
 	uint64_t first_frame, last_frame;
+	uint16_t first_file, last_file;
 	int64_t start_ns, end_ns;
 };
 
@@ -190,10 +191,12 @@ static void count(struct span *span, const struct cu_connection *connection)
 	if (span->n == 0 || connection->start_ns < span->start_ns) {
 		span->start_ns = connection->start_ns;
 		span->first_frame = connection->first_frame;
+		span->first_file = connection->first_file;
 	}
 	if (span->n == 0 || connection->end_ns > span->end_ns) {
 		span->end_ns = connection->end_ns;
 		span->last_frame = connection->last_frame;
+		span->last_file = connection->last_file;
 	}
 	span->n++;
 }
@@ -464,6 +467,8 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 	                             .count = candidate->count,
 	                             .first_frame = span->first_frame,
 	                             .last_frame = span->last_frame,
+	                             .first_file = span->first_file,
+	                             .last_file = span->last_file,
 	                             .start_ns = span->start_ns,
 	                             .end_ns = span->end_ns};
 	const char *kind = candidate->kind == N_BAD ? "scan" : limits[candidate->kind].kind;

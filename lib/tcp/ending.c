@@ -109,6 +109,7 @@ static void find_reset(const struct cu_trace *trace, const struct cu_path *path,
 	const struct cu_trace_segment *rst = &trace->segment[before.rst];
 	bool known = before.n[0] + before.n[1] > 0;
 	analysis->reset_frame = rst->frame;
+	analysis->reset_file = cu_trace_file(trace, rst);
 	analysis->reset_by = sender_of(&before, rst, analysis);
 	analysis->reset_quiet_ns = known && rst->time_ns > before.last_ns ? rst->time_ns - before.last_ns : 0;
 	analysis->reset = known ? kind_of(&before, rst, path->client_rtt_ns + path->server_rtt_ns) : CU_RESET_ABORT;
@@ -128,6 +129,7 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 		if (analysis->close_frame == 0) {
 			analysis->closed_by = seg->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;
 			analysis->close_frame = seg->frame;
+			analysis->close_file = cu_trace_file(trace, seg);
 		}
 		if (reset) {
 			if (!(fin[CU_C2S] && fin[CU_S2C])) {

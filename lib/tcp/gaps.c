@@ -31,9 +31,12 @@ static void find_dup_acks(const struct cu_trace *trace, const struct cu_delivery
 	for (size_t s = cu_delivery_acked(delivery, start); s < end; s++) {
 		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s].seg];
 		if (ack->ack == start && cu_is(ack, CU_EVENT_DUPLICATE_ACK)) {
-			gap->first_dup_frame = gap->n_dup_acks == 0 ? ack->frame : gap->first_dup_frame;
 			gap->last_dup_frame = ack->frame;
-			gap->n_dup_acks++;
+			gap->last_dup_file = cu_trace_file(trace, ack);
+			if (gap->n_dup_acks++ == 0) {
+				gap->first_dup_frame = gap->last_dup_frame;
+				gap->first_dup_file = gap->last_dup_file;
+			}
 		}
 	}
 }
@@ -60,6 +63,7 @@ static void find_sack(const struct cu_trace *trace, const struct cu_delivery *de
 			}
 			if (gap->sack_frame == 0) {
 				gap->sack_frame = ack->frame;
+				gap->sack_file = cu_trace_file(trace, ack);
 				gap->sack_left = not_below_zero(block->left);
 			}
 			uint64_t left = not_below_zero(block->left), right = not_below_zero(block->right);
@@ -77,15 +81,18 @@ static void find_fills(const struct cu_trace *trace, const struct cu_piece *firs
 	int64_t first_ns = INT64_MAX, last_ns = INT64_MIN;
 	const struct cu_piece *before = NULL;
 	for (const struct cu_piece *piece = first; piece < end; piece++) {
+		const struct cu_trace_segment *seg = &trace->segment[piece->arrive_seg];
 		gap->n_fills += before == NULL || before->arrive_seg != piece->arrive_seg;
 		before = piece;
 		if (piece->arrive_ns < first_ns) {
 			first_ns = piece->arrive_ns;
-			gap->first_fill_frame = trace->segment[piece->arrive_seg].frame;
+			gap->first_fill_frame = seg->frame;
+			gap->first_fill_file = cu_trace_file(trace, seg);
 		}
 		if (piece->arrive_ns >= last_ns) {
 			last_ns = piece->arrive_ns;
-			gap->fill_frame = trace->segment[piece->arrive_seg].frame;
+			gap->fill_frame = seg->frame;
+			gap->fill_file = cu_trace_file(trace, seg);
 		}
 	}
 	gap->first_fill_ns = first_ns > gap->start_ns ? first_ns - gap->start_ns : 0;
@@ -114,6 +121,12 @@ static struct cu_gap *add_gap(struct cu_gaps *gaps, const struct cu_trace *trace
 	return gap;
 }
 
+static void cite_shown(struct cu_gap *gap, const struct cu_trace *trace, uint32_t seg)
+{
+	gap->frame = trace->segment[seg].frame;
+	gap->file = cu_trace_file(trace, &trace->segment[seg]);
+}
+
 /* The hole that start lies in, as it showed; *h goes up with start. */
 static const struct cu_hole *hole_of(const struct cu_delivery *delivery, size_t *h, int64_t start)
 {
@@ -134,7 +147,7 @@ static int add_unfilled(struct cu_gaps *gaps, const struct cu_trace *trace, cons
 	if (gap == NULL) {
 		return CU_ERR_NOMEM;
 	}
-	gap->frame = trace->segment[hole->shown_seg].frame;
+	cite_shown(gap, trace, hole->shown_seg);
 	return 0;
 }
 
@@ -148,7 +161,7 @@ static int add_lost(struct cu_gaps *gaps, const struct cu_trace *trace, const st
 		return CU_ERR_NOMEM;
 	}
 	gap->side = first->loss;
-	gap->frame = trace->segment[hole != NULL ? hole->shown_seg : first->first_seg].frame;
+	cite_shown(gap, trace, hole != NULL ? hole->shown_seg : first->first_seg);
 	if (first->loss != CU_LOSS_CAPTURE) {
 		find_fills(trace, first, end, gap);
 	}

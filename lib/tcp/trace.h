@@ -81,6 +81,12 @@ struct cu_trace {
 	bool has_base[2];
 };
 
+/* The file of a segment's frame, as an analysis and gaps have it. */
+static inline uint16_t cu_trace_file(const struct cu_trace *trace, const struct cu_trace_segment *seg)
+{
+	return (uint16_t)(seg->file - trace->connection.first_file);
+}
+
 /* {0} is an empty trace. */
 void cu_trace_release(struct cu_trace *trace);
 

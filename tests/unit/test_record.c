@@ -42,6 +42,26 @@ static struct cu_addr any_addr(void)
 	return addr;
 }
 
+static struct cu_message any_message(void)
+{
+	return (struct cu_message){.n_bytes = any(),
+	                           .first_frame = any(),
+	                           .last_frame = any(),
+	                           .first_file = (uint16_t)any(),
+	                           .last_file = (uint16_t)any(),
+	                           .n_retransmitted = any()};
+}
+
+static void assert_message_equal(const struct cu_message *a, const struct cu_message *b)
+{
+	assert_int_equal(a->n_bytes, b->n_bytes);
+	assert_int_equal(a->first_frame, b->first_frame);
+	assert_int_equal(a->last_frame, b->last_frame);
+	assert_int_equal(a->first_file, b->first_file);
+	assert_int_equal(a->last_file, b->last_file);
+	assert_int_equal(a->n_retransmitted, b->n_retransmitted);
+}
+
 static void fill_transaction(struct cu_transaction *t)
 {
 	memset(t, 0, sizeof(*t));
@@ -52,14 +72,15 @@ static void fill_transaction(struct cu_transaction *t)
 	t->file = (uint16_t)any();
 	t->start_ns = any_time();
 	t->total_ns = any_time();
-	t->request = (struct cu_message){any(), any(), any(), any()};
-	t->response = (struct cu_message){any(), any(), any(), any()};
+	t->request = any_message();
+	t->response = any_message();
 	t->acked_frame = any();
+	t->acked_file = (uint16_t)any();
 	t->ack_delay_ns = any_time();
 	t->loss_side = (uint8_t)(next_random() % (CU_LOSS_CAPTURE + 1));
 	t->certainty = (uint8_t)(next_random() % 101);
 	for (int cause = 0; cause < CU_N_CAUSES; cause++) {
-		t->ledger[cause] = (struct cu_ledger_entry){any_time(), any(), any()};
+		t->ledger[cause] = (struct cu_ledger_entry){any_time(), any(), any(), (uint16_t)any(), (uint16_t)any()};
 	}
 	t->name = (struct cu_text){.data = "GET /a", .len = (uint32_t)(next_random() % 7)};
 	t->n_events = any();
@@ -68,6 +89,7 @@ static void fill_transaction(struct cu_transaction *t)
 		t->events[e] = (struct cu_event){.kind = (uint8_t)(next_random() % CU_N_EVENTS),
 		                                 .dir = (uint8_t)(next_random() % 2),
 		                                 .count = (uint16_t)any(),
+		                                 .file = (uint16_t)any(),
 		                                 .frame = any(),
 		                                 .time_ns = any_time()};
 	}
@@ -87,12 +109,21 @@ static void test_transaction_round_trip(void **state)
 		assert_memory_equal(out.name.data ? out.name.data : "", in.name.data, in.name.len);
 		out.name = in.name;
 		assert_int_equal(in.total_ns, out.total_ns);
-		assert_memory_equal(in.ledger, out.ledger, sizeof(in.ledger));
-		assert_memory_equal(&in.request, &out.request, sizeof(in.request));
-		assert_memory_equal(&in.response, &out.response, sizeof(in.response));
+		for (int cause = 0; cause < CU_N_CAUSES; cause++) {
+			const struct cu_ledger_entry *a = &in.ledger[cause], *b = &out.ledger[cause];
+			assert_int_equal(a->ns, b->ns);
+			assert_int_equal(a->first_frame, b->first_frame);
+			assert_int_equal(a->last_frame, b->last_frame);
+			assert_int_equal(a->first_file, b->first_file);
+			assert_int_equal(a->last_file, b->last_file);
+		}
+		assert_message_equal(&in.request, &out.request);
+		assert_message_equal(&in.response, &out.response);
+		assert_int_equal(in.acked_file, out.acked_file);
 		assert_int_equal(in.n_kept, out.n_kept);
 		for (int e = 0; e < in.n_kept; e++) {
 			assert_int_equal(in.events[e].frame, out.events[e].frame);
+			assert_int_equal(in.events[e].file, out.events[e].file);
 			assert_int_equal(in.events[e].time_ns, out.events[e].time_ns);
 			assert_int_equal(in.events[e].count, out.events[e].count);
 		}
@@ -243,7 +274,11 @@ static void test_gap_and_scan_round_trip(void **state)
 	(void)state;
 	struct cu_buf buf = {0};
 	for (int round = 0; round < ROUNDS; round++) {
-		struct cu_gap in = {.rel_seq = any(), .frame = any(), .n_dup_acks = any()}, out;
+		struct cu_gap in = {.rel_seq = any(),
+		                    .frame = any(),
+		                    .n_dup_acks = any(),
+		                    .sack_file = (uint16_t)any()},
+			      out;
 		in.first_dup_frame = any();
 		in.last_dup_frame = any();
 		in.sack_frame = any();
@@ -258,6 +293,7 @@ static void test_gap_and_scan_round_trip(void **state)
 		assert_int_equal(in.first_dup_frame, out.first_dup_frame);
 		assert_int_equal(in.last_dup_frame, out.last_dup_frame);
 		assert_int_equal(in.sack_frame, out.sack_frame);
+		assert_int_equal(in.sack_file, out.sack_file);
 		assert_int_equal(in.sack_left, out.sack_left);
 		assert_int_equal(in.sack_right, out.sack_right);
 		assert_int_equal(in.n_fills, out.n_fills);

@@ -429,7 +429,7 @@ static void test_frames_filter_table(void **state)
 		struct cu_buf buf = {0};
 		transaction.response.last_frame = rows[i].answer_last;
 		transaction.n_kept = rows[i].n_kept;
-		cu_frames_filter(&transaction, CU_CAUSE_NONE, rows[i].several, &buf);
+		cu_frames_filter(&transaction, CU_CAUSE_NONE, 0, rows[i].several, &buf);
 		assert_string_equal(cu_buf_cstr(&buf), rows[i].want);
 		cu_buf_release(&buf);
 	}
@@ -445,13 +445,25 @@ static void test_frames_of_joins_what_overlaps(void **state)
 	struct cu_frame_range range[CU_FRAME_RANGES_CAP];
 	(void)state;
 	transaction.ledger[CU_SERVER_THINK] = (struct cu_ledger_entry){.ns = 1, .first_frame = 2, .last_frame = 50};
-	assert_int_equal(cu_frames_of(&transaction, CU_SERVER_THINK, range), 3);
+	assert_int_equal(cu_frames_of(&transaction, CU_SERVER_THINK, 0, range), 3);
 	assert_int_equal(range[0].first, 2);
 	assert_int_equal(range[1].first, 4);
 	assert_int_equal(range[1].last, 40);
 	assert_int_equal(range[2].first, 50);
 	struct cu_transaction empty = {0};
-	assert_int_equal(cu_frames_of(&empty, CU_CAUSE_NONE, range), 0);
+	assert_int_equal(cu_frames_of(&empty, CU_CAUSE_NONE, 0, range), 0);
+	/* The answer is in the next file, whose frames are counted anew. */
+	transaction.response.first_file = transaction.response.last_file = 1;
+	transaction.ledger[CU_SERVER_THINK].last_file = 1;
+	uint16_t file[CU_FRAME_FILES_CAP];
+	assert_int_equal(cu_frame_files_of(&transaction, CU_SERVER_THINK, file), 2);
+	assert_int_equal(file[1], 1);
+	assert_int_equal(cu_frames_of(&transaction, CU_SERVER_THINK, 0, range), 3);
+	assert_int_equal(range[1].last, 20);
+	assert_int_equal(range[2].first, 30);
+	assert_int_equal(cu_frames_of(&transaction, CU_SERVER_THINK, 1, range), 2);
+	assert_int_equal(range[0].first, 18);
+	assert_int_equal(range[1].first, 50);
 }
 
 static void test_words_are_there_for_every_value(void **state)
