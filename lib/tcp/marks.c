@@ -90,14 +90,83 @@ static bool was_sent(const struct cu_trace *trace, size_t i)
 	return false;
 }
 
+static bool is_same_packet(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
+{
+	return a->dir == b->dir && !a->icmp && a->ip_id == b->ip_id && a->seq == b->seq && a->end == b->end &&
+	       a->ack == b->ack && a->flags == b->flags && a->window == b->window && a->n_sack == b->n_sack &&
+	       a->tsval == b->tsval && a->tsecr == b->tsecr;
+}
+
+/*
+ * Whether it was captured more than once: its segments come from one file and
+ * another in turn. Those of rotated files come from one and then the next.
+ */
+static bool comes_from_mirrors(const struct cu_trace *trace)
+{
+	uint64_t seen = 0; /* of file numbers, their lowest six bits */
+	int n_files = 0, n_changes = -1;
+	for (size_t i = 0; i < trace->n; i++) {
+		uint16_t file = trace->segment[i].file;
+		if (i > 0 && file == trace->segment[i - 1].file) {
+			continue;
+		}
+		n_changes++;
+		n_files += (seen >> file % 64 & 1) == 0;
+		seen |= UINT64_C(1) << file % 64;
+	}
+	return n_changes >= n_files;
+}
+
+/* Copies among the segments before one: of its own file, and of another, the one with the most. */
+struct copies {
+	unsigned n_own, n_other;
+};
+
+static struct copies count_copies(const struct cu_trace *trace, size_t i, size_t look_back, int64_t within_ns)
+{
+	enum { FILES_CAP = 8 }; /* mirror ports of one connection */
+	const struct cu_trace_segment *seg = &trace->segment[i];
+	struct copies copies = {0, 0};
+	uint16_t file[FILES_CAP];
+	unsigned n[FILES_CAP], n_files = 0;
+	for (size_t back = 1; back <= i && back <= look_back; back++) {
+		const struct cu_trace_segment *old = &trace->segment[i - back];
+		if (seg->time_ns - old->time_ns >= within_ns) {
+			break;
+		}
+		if (!is_same_packet(old, seg)) {
+			continue;
+		}
+		if (old->file == seg->file) {
+			copies.n_own++;
+			continue;
+		}
+		unsigned f = 0;
+		while (f < n_files && file[f] != old->file) {
+			f++;
+		}
+		if (f == n_files && n_files < FILES_CAP) {
+			file[n_files] = old->file;
+			n[n_files++] = 0;
+		}
+		if (f < n_files && ++n[f] > copies.n_other) {
+			copies.n_other = n[f];
+		}
+	}
+	return copies;
+}
+
 /*
  * Whether a frame is an earlier one captured or delivered again, by a mirror
  * port or a network that duplicates: the same packet down to its
- * identification, which a second transmission would not have.
+ * identification, which a second transmission would not have. Where captures
+ * of several ports are merged (mirrored), a packet is in each of them as often as it
+ * passed: the n-th of one capture is the n-th of another, with identification
+ * or without.
  */
-static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct sender *from)
+static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct sender *from, bool mirrored)
 {
-	enum { LOOK_BACK = 32 };
+	enum { LOOK_BACK = 32, LOOK_BACK_FILES = 256 };
 	const int64_t within_ns = CU_NS_PER_S / 5;
 	const struct cu_trace_segment *seg = &trace->segment[i];
 	/* Nearly all: no earlier one of this direction went as far. */
@@ -107,21 +176,13 @@ static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct se
 	if (is_news) {
 		return false;
 	}
-	/* Without identification only data with its own timestamp can be told from what was sent again. */
-	if (seg->ip_id == 0 && (!seg->has_timestamps || seg->len == 0)) {
+	/* In one capture without identification only data with its own timestamp is told from what was sent again. */
+	bool has_mark = seg->ip_id != 0 || (seg->has_timestamps && seg->len > 0);
+	if (!has_mark && !mirrored) {
 		return false;
 	}
-	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
-		const struct cu_trace_segment *old = &trace->segment[i - back];
-		bool same = old->dir == seg->dir && !old->icmp && old->ip_id == seg->ip_id && old->seq == seg->seq &&
-		            old->end == seg->end && old->ack == seg->ack && old->flags == seg->flags &&
-		            old->window == seg->window && old->n_sack == seg->n_sack && old->tsval == seg->tsval &&
-		            old->tsecr == seg->tsecr;
-		if (same && seg->time_ns - old->time_ns < within_ns) {
-			return true;
-		}
-	}
-	return false;
+	struct copies copies = count_copies(trace, i, mirrored ? LOOK_BACK_FILES : LOOK_BACK, within_ns);
+	return (has_mark && copies.n_own > 0) || copies.n_other > copies.n_own;
 }
 
 /* An ACK beyond what was captured without a hole; told once, until the other direction's ACKs move. */
@@ -206,6 +267,7 @@ void cu_trace_mark(struct cu_trace *trace)
 		side[dir] = (struct sender){.last_ack = -1, .end_max = INT64_MIN, .ack_max = INT64_MIN};
 	}
 	int64_t syn_time = 0, first_rtt_ns = 0;
+	bool mirrored = comes_from_mirrors(trace);
 
 	for (int dir = 0; dir < 2; dir++) {
 		trace->mss[dir] = 0;
@@ -219,7 +281,7 @@ void cu_trace_mark(struct cu_trace *trace)
 			continue;
 		}
 		struct sender *fwd = &side[seg->dir], *rev = &side[!seg->dir];
-		if (is_duplicate_frame(trace, i, fwd)) {
+		if (is_duplicate_frame(trace, i, fwd, mirrored)) {
 			mark(seg, CU_EVENT_DUPLICATE_FRAME);
 			cu_settle(seg, seg->ip_id != 0 ? CU_SETTLED_IP_ID : CU_SETTLED_TIMESTAMPS);
 			continue;
