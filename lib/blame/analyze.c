@@ -389,6 +389,18 @@ static int move_chunks(struct analyzer *analyzer, uint64_t from, uint64_t to, ui
 	return err;
 }
 
+/* Takes the timeline out of a connection's record, whose numbers will not be those it is written with. */
+static int store_timeline(struct analyzer *analyzer, struct cu_connection *connection, uint64_t place)
+{
+	struct cu_chunk within;
+	bool fin[2] = {false, false}; /* not asked for */
+	cu_chunk_within(connection, &within);
+	cu_buf_clear(&analyzer->buf);
+	int err = cu_join_chunk(&within, connection->stream, 0, false, fin, &analyzer->buf);
+	connection->timeline = (struct cu_text){0};
+	return err != 0 ? err : cu_store_add(&analyzer->store, place, analyzer->buf.data, analyzer->buf.len);
+}
+
 /* Puts a connection behind the held one that it continues. Both are of the union but for the chunks of the later. */
 static int join(struct analyzer *analyzer, struct cu_held *held, const struct cu_connection *next, uint64_t place)
 {
@@ -396,8 +408,8 @@ static int join(struct analyzer *analyzer, struct cu_held *held, const struct cu
 	bool turned = cu_join_is_turned(held, next);
 	/* Who knows which end is the client is right. */
 	bool turn_first = turned && whole->role == CU_ROLE_GUESSED && next->role != CU_ROLE_GUESSED;
-	int err = 0;
-	if (turn_first || !held->joined) {
+	int err = whole->timeline.len > 0 ? store_timeline(analyzer, whole, held->place) : 0;
+	if (err == 0 && (turn_first || !held->joined)) {
 		err = move_chunks(analyzer, held->place, held->place, whole->stream, 0, turn_first, held->fin);
 		held->joined = true;
 	}
@@ -431,7 +443,8 @@ static int complete(struct analyzer *analyzer, const uint8_t *record, size_t rec
 		bool fin[2] = {false, false}; /* not asked for */
 		err = move_chunks(analyzer, place, place, ours.stream, analyzer->join.n_files, false, fin);
 	} else if (held != NULL) {
-		err = join(analyzer, held, &ours, place);
+		err = ours.timeline.len > 0 ? store_timeline(analyzer, &ours, place) : 0;
+		err = err != 0 ? err : join(analyzer, held, &ours, place);
 	}
 	if (err != 0) {
 		free(held);
@@ -442,12 +455,10 @@ static int complete(struct analyzer *analyzer, const uint8_t *record, size_t rec
 		                                 : finish_joined(analyzer, &ours, place);
 	}
 	if (held == NULL) {
-		held = calloc(1, sizeof(*held));
+		held = cu_held_new(&ours, place);
 		if (held == NULL) {
 			return CU_ERR_NOMEM;
 		}
-		held->connection = ours;
-		held->place = place;
 	}
 	return held->connection.followed ? cu_join_hold(&analyzer->join, held) : finish_one(analyzer, held);
 }
@@ -473,18 +484,6 @@ static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
 	return reject_timeline(err, reader);
 }
 
-/* Takes the timeline out of a connection's record, whose numbers will not be those it is written with. */
-static int store_timeline(struct analyzer *analyzer, struct cu_connection *connection, uint64_t place)
-{
-	struct cu_chunk within;
-	bool fin[2] = {false, false}; /* not asked for */
-	cu_chunk_within(connection, &within);
-	cu_buf_clear(&analyzer->buf);
-	int err = cu_join_chunk(&within, connection->stream, 0, false, fin, &analyzer->buf);
-	connection->timeline = (struct cu_text){0};
-	return err != 0 ? err : cu_store_add(&analyzer->store, place, analyzer->buf.data, analyzer->buf.len);
-}
-
 static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
 {
 	struct cu_connection connection;
@@ -493,8 +492,7 @@ static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, 
 	}
 	analyzer->keep = false;
 	uint64_t place = cu_join_place(&analyzer->join, connection.stream);
-	bool renumbered = connection.followed || !is_first_stream(analyzer);
-	if (connection.timeline.len > 0 && renumbered) {
+	if (connection.timeline.len > 0 && !is_first_stream(analyzer)) {
 		int err = store_timeline(analyzer, &connection, place);
 		if (err != 0) {
 			return reject_timeline(err, reader);

@@ -79,6 +79,22 @@ static bool grow(struct cu_join *join)
 	return true;
 }
 
+struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t place)
+{
+	struct cu_held *held = malloc(sizeof(*held) + connection->timeline.len);
+	if (held == NULL) {
+		return NULL;
+	}
+	held->connection = *connection;
+	held->place = place;
+	held->joined = held->fin[CU_C2S] = held->fin[CU_S2C] = false;
+	if (connection->timeline.len > 0) {
+		memcpy(held->timeline, connection->timeline.data, connection->timeline.len);
+		held->connection.timeline.data = (const char *)held->timeline;
+	}
+	return held;
+}
+
 int cu_join_hold(struct cu_join *join, struct cu_held *held)
 {
 	make_key(&held->connection, &held->key);

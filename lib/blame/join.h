@@ -29,6 +29,7 @@ struct cu_held {
 	uint64_t place;                  /* of its chunks in the store */
 	bool joined;                     /* a stream continued it */
 	bool fin[2];                     /* then: whether each direction had one */
+	uint8_t timeline[];              /* the connection's own, until it is joined */
 };
 
 /* A stream's connection that was said to continue a held one. */
@@ -74,6 +75,9 @@ int cu_join_note(struct cu_join *join, const struct cu_connection *begun);
  * and is not continued, taken out too, or NULL. The connection is as it came.
  */
 struct cu_held *cu_join_take(struct cu_join *join, const struct cu_connection *connection, struct cu_held **over);
+
+/* A connection to hold, with a copy of its timeline, if it has that within; NULL when memory runs out. */
+struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t place);
 
 /* Holds a connection, with the numbers of the union. The join owns held, which is freed when memory runs out. */
 int cu_join_hold(struct cu_join *join, struct cu_held *held);
