@@ -58,7 +58,7 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 		side->n_data_segments += seg->len > 0;
 		if (seg->flags & CU_TCP_SYN) {
 			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
-		} else if (seg->flags & CU_TCP_ACK && !(seg->flags & (CU_TCP_RST | CU_TCP_FIN))) {
+		} else if (seg->flags & CU_TCP_ACK && seg->len == 0) {
 			analysis->completeness |= CU_SEEN_ACK;
 		}
 		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) |

@@ -232,7 +232,7 @@ struct cu_analysis {
 	int64_t rtt_ns;           /* whole path: client side and server side minimum; 0 unknown */
 	int64_t client_rtt_ns;    /* vantage point to client and back */
 	int64_t server_rtt_ns;    /* vantage point to server and back */
-	int64_t handshake_rtt_ns; /* tshark's initial RTT: SYN to the ACK that ends the handshake; 0 not seen */
+	int64_t handshake_rtt_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen */
 	uint32_t mss;             /* bytes the sender of data keeps to; 0 unknown */
 	uint8_t loss_side;        /* enum cu_loss_side */
 	bool window_scaled;       /* both SYNs carried a window scale */

@@ -178,6 +178,7 @@ static int show_connection(struct cu_report *report)
 		} else {
 			cu_trace_resent(&report->trace);
 		}
+		cu_trace_mark_forward(&report->trace);
 		report->counts.n_segments += report->trace.n;
 	}
 	if (!in_time(report, report->connection.start_ns, report->connection.end_ns)) {

@@ -144,27 +144,77 @@ static const char *const resent_words[CU_N_RESENT] = {
 	[CU_RESENT_UNKNOWN] = "",
 };
 
+static const struct {
+	const char *name, *words;
+} settled_names[] = {
+	{"timestamps", "timestamps"},
+	{"ip_id", "IP identification"},
+	{"earlier_segment", "an earlier segment"},
+	{"later_segment", "a later segment"},
+	{"round_trip", "the round trip"},
+};
+_Static_assert(sizeof(settled_names) / sizeof(settled_names[0]) == CU_SETTLED_END - CU_SETTLED_TIMESTAMPS, "each one");
+
+/* The kinds that Wireshark has: its tcp.analysis. */
+#define WIRESHARK_KINDS ((UINT32_C(1) << (CU_EVENT_WINDOW_UPDATE + 1)) - (UINT32_C(1) << CU_EVENT_RETRANSMISSION))
+
+static bool settled_otherwise(const struct cu_trace_segment *seg)
+{
+	return ((seg->marks ^ seg->forward) & WIRESHARK_KINDS) != 0 || seg->dup_ack != seg->forward_dup_ack;
+}
+
+/* The words of marks, of a duplicate ACK with its number; whether there were any. */
+static bool put_marks(struct cu_buf *out, uint32_t marks, unsigned dup_ack)
+{
+	bool any = false;
+	for (unsigned kind = 1; kind < CU_N_EVENTS; kind++) {
+		if ((marks >> kind & 1) == 0) {
+			continue;
+		}
+		cu_puts(out, any ? ", " : "");
+		cu_puts(out, cu_event_words(kind));
+		if (kind == CU_EVENT_DUPLICATE_ACK && dup_ack > 0) {
+			CU_PUT(out, " ");
+			cu_put_u64(out, dup_ack);
+		}
+		any = true;
+	}
+	return any;
+}
+
+/* What Wireshark shows instead, and what tells that it is not so. */
+static void put_otherwise(struct cu_buf *out, const struct cu_trace_segment *seg)
+{
+	const char *before = "; settled by ";
+	CU_PUT(out, "[Wireshark: ");
+	if (!put_marks(out, seg->forward, seg->forward_dup_ack)) {
+		CU_PUT(out, "nothing");
+	}
+	for (unsigned by = CU_SETTLED_TIMESTAMPS; by < CU_SETTLED_END; by++) {
+		if (seg->marks >> by & 1) {
+			cu_puts(out, before);
+			cu_puts(out, settled_names[by - CU_SETTLED_TIMESTAMPS].words);
+			before = ", ";
+		}
+	}
+	CU_PUT(out, "]");
+}
+
 /* What the segment is, in Wireshark's terms, then what it reports and carries. */
 static void put_notes(struct cu_buf *out, const struct cu_term *term, const struct cu_trace *trace,
                       const struct cu_trace_segment *seg)
 {
-	const char *before = "";
 	bool coloured = term->colour && seg->marks != 0;
 	cu_puts(out, coloured ? "\033[33m" : "");
-	for (unsigned kind = 1; kind < CU_N_EVENTS; kind++) {
-		if (cu_is(seg, kind)) {
-			cu_puts(out, before);
-			cu_puts(out, cu_event_words(kind));
-			if (kind == CU_EVENT_DUPLICATE_ACK && seg->dup_ack > 0) {
-				CU_PUT(out, " ");
-				cu_put_u64(out, seg->dup_ack);
-			}
-			before = ", ";
-		}
-	}
+	const char *before = put_marks(out, seg->marks, seg->dup_ack) ? ", " : "";
 	cu_puts(out, resent_words[seg->resent_by < CU_N_RESENT ? seg->resent_by : 0]);
 	cu_puts(out, seg->needless != CU_NEEDLESS_NONE ? ", its original had arrived" : "");
 	cu_puts(out, coloured ? "\033[0m" : "");
+	if (settled_otherwise(seg)) {
+		cu_puts(out, before[0] != '\0' ? " " : "");
+		put_otherwise(out, seg);
+		before = ", ";
+	}
 	if (seg->icmp) {
 		cu_puts(out, before);
 		CU_PUT(out, "type ");
@@ -329,19 +379,40 @@ static int segments_end(void *state, const struct cu_report_counts *counts)
 	return 0;
 }
 
-static const char *const settled_names[CU_SETTLED_END] = {
-	[CU_SETTLED_TIMESTAMPS] = "timestamps",           [CU_SETTLED_IP_ID] = "ip_id",
-	[CU_SETTLED_EARLIER_SEGMENT] = "earlier_segment", [CU_SETTLED_LATER_SEGMENT] = "later_segment",
-	[CU_SETTLED_ROUND_TRIP] = "round_trip",
-};
-
-static void put_json_settled(struct cu_buf *out, const struct cu_trace_segment *seg)
+static void put_json_names(struct cu_buf *out, uint32_t marks)
 {
+	const char *before = "\"";
+	CU_PUT(out, "[");
+	for (unsigned kind = 1; kind < CU_N_EVENTS; kind++) {
+		if (marks >> kind & 1) {
+			cu_puts(out, before);
+			cu_puts(out, cu_event_name(kind));
+			before = "\",\"";
+		}
+	}
+	cu_puts(out, before[1] == ',' ? "\"]" : "]");
+}
+
+static void put_json_marks(struct cu_buf *out, const struct cu_trace_segment *seg)
+{
+	CU_PUT(out, ",\"marks\":");
+	put_json_names(out, seg->marks);
+	if (seg->dup_ack > 0) {
+		CU_JSON_U64(out, ",\"duplicate_ack\":", seg->dup_ack);
+	}
+	if (settled_otherwise(seg)) {
+		CU_PUT(out, ",\"wireshark\":{\"marks\":");
+		put_json_names(out, seg->forward);
+		if (seg->forward_dup_ack > 0) {
+			CU_JSON_U64(out, ",\"duplicate_ack\":", seg->forward_dup_ack);
+		}
+		CU_PUT(out, "}");
+	}
 	bool any = false;
 	for (unsigned by = CU_SETTLED_TIMESTAMPS; by < CU_SETTLED_END; by++) {
 		if (seg->marks >> by & 1) {
 			cu_puts(out, any ? "\",\"" : ",\"settled_by\":[\"");
-			cu_puts(out, settled_names[by]);
+			cu_puts(out, settled_names[by - CU_SETTLED_TIMESTAMPS].name);
 			any = true;
 		}
 	}
@@ -383,26 +454,13 @@ static void put_json_segment(struct cu_buf *out, const struct cu_report_connecti
 	CU_JSON_I64(out, ",\"window\":", seg->window);
 	CU_PUT(out, ",\"window_scale_known\":");
 	cu_put_bool(out, !trace->scale_unknown);
-	CU_PUT(out, ",\"marks\":[");
-	before = "\"";
-	for (unsigned kind = 1; kind < CU_N_EVENTS; kind++) {
-		if (cu_is(seg, kind)) {
-			cu_puts(out, before);
-			cu_puts(out, cu_event_name(kind));
-			before = "\",\"";
-		}
-	}
-	cu_puts(out, before[1] == ',' ? "\"]" : "]");
-	if (seg->dup_ack > 0) {
-		CU_JSON_U64(out, ",\"duplicate_ack\":", seg->dup_ack);
-	}
+	put_json_marks(out, seg);
 	if (seg->resent_by != CU_RESENT_NONE) {
 		CU_JSON_WORD(out, ",\"resent_by\":", cu_resent_by_name(seg->resent_by));
 	}
 	if (seg->needless != CU_NEEDLESS_NONE) {
 		CU_JSON_WORD(out, ",\"original_arrived\":", cu_needless_name(seg->needless));
 	}
-	put_json_settled(out, seg);
 	if (seg->n_sack > 0) {
 		CU_PUT(out, ",\"sack\":[");
 		for (unsigned i = 0; i < seg->n_sack; i++) {

@@ -187,7 +187,7 @@ static const struct cu_field fields[] = {
 	FIELD_OR_ZERO("connection.handshake_rtt", TIME, ANALYSIS(handshake_rtt_ns), I64, "from the SYN to the ACK that ends the handshake")
 	BIT("connection.syn", ANALYSIS(completeness), CU_SEEN_SYN, "its SYN was seen")
 	BIT("connection.syn_ack", ANALYSIS(completeness), CU_SEEN_SYN_ACK, "its SYN-ACK was seen")
-	BIT("connection.ack", ANALYSIS(completeness), CU_SEEN_ACK, "the ACK of its handshake was seen")
+	BIT("connection.ack", ANALYSIS(completeness), CU_SEEN_ACK, "an ACK without data was seen, such as the handshake's")
 	BIT("connection.data", ANALYSIS(completeness), CU_SEEN_DATA, "data was seen")
 	BIT("connection.fin", ANALYSIS(completeness), CU_SEEN_FIN, "a FIN was seen")
 	BIT("connection.rst", ANALYSIS(completeness), CU_SEEN_RST, "a RST was seen")

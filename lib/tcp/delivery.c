@@ -455,8 +455,9 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 	const struct cu_trace_segment *ack = &trace->segment[step->seg];
 	const struct cu_trace_segment *sent = &trace->segment[copy->seg];
 	const struct cu_trace_segment *first = &trace->segment[piece->arrive_seg];
-	if (ack->has_timestamps && sent->has_timestamps && (int32_t)(sent->tsval - first->tsval) > 0) {
-		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3). */
+	if (ack->has_timestamps && ack->tsecr != 0 && sent->has_timestamps &&
+	    (int32_t)(sent->tsval - first->tsval) > 0) {
+		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3); some echo nothing: 0. */
 		return (int32_t)(ack->tsecr - sent->tsval) >= 0;
 	}
 	if (had_first_copy(delivery, trace, piece, copy, receiver_rtt_ns)) {

@@ -210,9 +210,8 @@ enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)
 {
 	struct sampler sampler[2] = {{0}};
-	int64_t syn_ns = -1;
 
-	*path = (struct cu_path){0};
+	*path = (struct cu_path){.handshake_rtt_ns = trace->handshake_ns};
 	if (scratch->pending == NULL) {
 		scratch->pending = calloc(2, sizeof(*scratch->pending));
 		if (scratch->pending == NULL) {
@@ -247,12 +246,6 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 					path->side[!seg->dir].handshake_ns = rtt;
 				}
 			}
-		}
-		if (seg->flags & CU_TCP_SYN && seg->dir == CU_C2S && syn_ns < 0) {
-			syn_ns = seg->time_ns;
-		} else if (seg->dir == CU_C2S && seg->ack == 1 && syn_ns >= 0 && path->handshake_rtt_ns == 0 &&
-		           !(seg->flags & (CU_TCP_SYN | CU_TCP_RST)) && trace->connection.side[CU_S2C].has_syn) {
-			path->handshake_rtt_ns = seg->time_ns - syn_ns;
 		}
 		if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE)) {
 			continue;

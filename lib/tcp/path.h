@@ -23,7 +23,7 @@ struct cu_path {
 	struct cu_path_side side[2]; /* CU_C2S: to the server; CU_S2C: to the client */
 	int64_t server_rtt_ns;       /* as used: 0 when unknown */
 	int64_t client_rtt_ns;
-	int64_t handshake_rtt_ns; /* tshark's initial RTT: SYN to the ACK that ends the handshake */
+	int64_t handshake_rtt_ns; /* the trace's: the answered SYN to the ACK that ends the handshake */
 	uint8_t vantage;          /* enum cu_vantage */
 	bool server_known, client_known;
 };

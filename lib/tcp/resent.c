@@ -15,7 +15,6 @@ struct repair {
 struct since {
 	unsigned n_reports; /* duplicate ACKs and SACK blocks that tell of its lack */
 	int64_t quiet_ns;   /* since the last of: a report, an ACK that moved, a segment of its direction */
-	int64_t last_ack;   /* -1 none */
 };
 
 enum { LOOK_BACK = 1024, LOOK_AHEAD = 1024 };
@@ -40,7 +39,7 @@ static bool reports_lack(const struct cu_trace *trace, const struct cu_trace_seg
 static struct since look_back(const struct cu_trace *trace, size_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
-	struct since since = {.last_ack = -1};
+	struct since since = {0};
 	bool timed = false;
 	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
 		const struct cu_trace_segment *old = &trace->segment[i - back];
@@ -52,7 +51,6 @@ static struct since look_back(const struct cu_trace *trace, size_t i)
 			timed = true;
 		}
 		if (old->dir != seg->dir) {
-			since.last_ack = since.last_ack < 0 ? old->ack : since.last_ack;
 			since.n_reports += reports_lack(trace, old, seg);
 		} else if (cu_carries(old) && old->seq <= seg->seq && old->end > seg->seq) {
 			break; /* its last transmission */
@@ -109,7 +107,7 @@ static enum cu_needless needless(const struct cu_trace *trace, size_t i, int64_t
 		 * Eifel (RFC 3522): the first ACK of it echoes an older timestamp than its own.
 		 * Only at the edge, where the receiver must echo what filled it (RFC 7323 4.3).
 		 */
-		if (first && last_ack == seg->seq && seg->has_timestamps && ack->has_timestamps &&
+		if (first && last_ack == seg->seq && seg->has_timestamps && ack->has_timestamps && ack->tsecr != 0 &&
 		    (int32_t)(ack->tsecr - seg->tsval) < 0) {
 			return CU_NEEDLESS_TIMESTAMPS;
 		}
@@ -122,7 +120,7 @@ void cu_trace_resent(struct cu_trace *trace)
 {
 	int64_t rtt_ns = trace->handshake_ns;
 	struct repair repair[2] = {{.until = -1}, {.until = -1}};
-	int64_t next_seq[2] = {0, 0};
+	int64_t next_seq[2] = {0, 0}, last_ack[2] = {-1, -1}; /* of what each sent, what was acknowledged last */
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->resent_by = CU_RESENT_NONE;
@@ -134,14 +132,15 @@ void cu_trace_resent(struct cu_trace *trace)
 			struct since since = look_back(trace, i);
 			struct repair *mine = &repair[seg->dir];
 			enum cu_resent_by by = reason(seg, &since, next_seq[seg->dir], rtt_ns);
-			bool going_on = since.last_ack < mine->until && since.n_reports == 0 &&
+			bool going_on = last_ack[seg->dir] < mine->until && since.n_reports == 0 &&
 			                since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
 			seg->resent_by = (uint8_t)(going_on ? mine->by : by);
-			seg->needless = (uint8_t)needless(trace, i, since.last_ack);
+			seg->needless = (uint8_t)needless(trace, i, last_ack[seg->dir]);
 			if (!going_on) {
 				*mine = (struct repair){.until = next_seq[seg->dir], .by = by};
 			}
 		}
+		last_ack[!seg->dir] = seg->ack >= 0 ? seg->ack : last_ack[!seg->dir];
 		if (seg->end > next_seq[seg->dir] && !(seg->flags & CU_TCP_RST)) {
 			next_seq[seg->dir] = seg->end;
 		}

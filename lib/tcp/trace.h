@@ -39,18 +39,19 @@ struct cu_trace_segment {
 	uint64_t frame;
 	uint32_t len; /* payload bytes */
 	uint32_t tsval, tsecr;
-	uint32_t marks; /* 1 << enum cu_event_kind, 1 << enum cu_settled */
-	uint32_t sack;  /* index of the first block in the trace's sack array */
-	uint32_t hint;  /* index into the trace's hints, plus 1; 0 none */
-	uint16_t flags; /* CU_TCP_ */
+	uint32_t marks;   /* 1 << enum cu_event_kind, 1 << enum cu_settled */
+	uint32_t sack;    /* index of the first block in the trace's sack array */
+	uint32_t hint;    /* index into the trace's hints, plus 1; 0 none */
+	uint32_t forward; /* what Wireshark's rules alone mark: by cu_trace_mark_forward */
+	uint16_t flags;   /* CU_TCP_ */
 	uint16_t ip_id;
 	uint16_t file;
-	uint16_t dup_ack; /* number of this duplicate ACK; 0 when it is none */
+	uint16_t dup_ack;         /* number of this duplicate ACK; 0 when it is none */
+	uint16_t forward_dup_ack; /* and as Wireshark counts */
 	uint8_t dir;
 	uint8_t ttl;
 	uint8_t n_sack;
 	uint8_t icmp_type, icmp_code;
-	uint8_t settled;   /* 1 << enum cu_settled */
 	uint8_t resent_by; /* enum cu_resent_by */
 	uint8_t needless;  /* enum cu_needless */
 	bool has_timestamps;
@@ -74,7 +75,7 @@ struct cu_trace {
 	uint8_t shift[2];     /* window scale of each direction's sender, when both SYNs carried one */
 	bool scaled;          /* both SYNs seen with a window scale */
 	bool scale_unknown;   /* no handshake: windows are as sent */
-	int64_t handshake_ns; /* SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
+	int64_t handshake_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
 	/* While filling. */
 	uint32_t base[2], last[2];
 	int64_t last_rel[2];
@@ -98,6 +99,9 @@ int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk);
 
 /* To be called once all segments are there: settles MSS and marks each segment in Wireshark's terms. */
 void cu_trace_mark(struct cu_trace *trace);
+
+/* Sets forward and forward_dup_ack, copies of a mirror port counted: what Wireshark shows of the same frames. */
+void cu_trace_mark_forward(struct cu_trace *trace);
 
 static inline bool cu_is(const struct cu_trace_segment *seg, enum cu_event_kind kind)
 {
