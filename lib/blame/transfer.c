@@ -62,7 +62,7 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 	if (cut_to_window(delivery, s - 1, wait->next, trace->mss[wait->dir])) {
 		edge = wait->next->start + trace->mss[wait->dir];
 	}
-	bool blocked = step->edge < edge && (!trace->scale_unknown || step->window == 0);
+	bool blocked = step->edge < edge && (!trace->scale_unknown[!wait->dir] || step->window == 0);
 	if (!blocked) {
 		return wait->from;
 	}

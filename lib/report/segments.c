@@ -152,16 +152,11 @@ static const struct {
 	{"earlier_segment", "an earlier segment"},
 	{"later_segment", "a later segment"},
 	{"round_trip", "the round trip"},
+	{"acks", "the ACKs"},
+	{"copy", "leaving out copies"},
+	{"reset", "leaving out resets"},
 };
 _Static_assert(sizeof(settled_names) / sizeof(settled_names[0]) == CU_SETTLED_END - CU_SETTLED_TIMESTAMPS, "each one");
-
-/* The kinds that Wireshark has: its tcp.analysis. */
-#define WIRESHARK_KINDS ((UINT32_C(1) << (CU_EVENT_WINDOW_UPDATE + 1)) - (UINT32_C(1) << CU_EVENT_RETRANSMISSION))
-
-static bool settled_otherwise(const struct cu_trace_segment *seg)
-{
-	return ((seg->marks ^ seg->forward) & WIRESHARK_KINDS) != 0 || seg->dup_ack != seg->forward_dup_ack;
-}
 
 /* The words of marks, of a duplicate ACK with its number; whether there were any. */
 static bool put_marks(struct cu_buf *out, uint32_t marks, unsigned dup_ack)
@@ -210,7 +205,7 @@ static void put_notes(struct cu_buf *out, const struct cu_term *term, const stru
 	cu_puts(out, resent_words[seg->resent_by < CU_N_RESENT ? seg->resent_by : 0]);
 	cu_puts(out, seg->needless != CU_NEEDLESS_NONE ? ", its original had arrived" : "");
 	cu_puts(out, coloured ? "\033[0m" : "");
-	if (settled_otherwise(seg)) {
+	if (cu_settled_otherwise(seg)) {
 		cu_puts(out, before[0] != '\0' ? " " : "");
 		put_otherwise(out, seg);
 		before = ", ";
@@ -297,8 +292,10 @@ static void put_title(struct segments *segments, const struct cu_report_connecti
 	CU_PUT(out, "  ");
 	put_left(out, columns->window - 6, "");
 	CU_PUT(out, "window");
-	if (item->trace->scale_unknown) {
+	if (item->trace->scale_unknown[CU_S2C]) {
 		CU_PUT(out, " (as sent: no handshake says the scale)");
+	} else if (item->trace->scale_unknown[CU_C2S]) {
+		CU_PUT(out, " (the client's as sent: no SYN says its scale)");
 	}
 	cu_puts(out, term->colour ? "\033[0m" : "");
 	CU_PUT(out, "\n");
@@ -400,7 +397,7 @@ static void put_json_marks(struct cu_buf *out, const struct cu_trace_segment *se
 	if (seg->dup_ack > 0) {
 		CU_JSON_U64(out, ",\"duplicate_ack\":", seg->dup_ack);
 	}
-	if (settled_otherwise(seg)) {
+	if (cu_settled_otherwise(seg)) {
 		CU_PUT(out, ",\"wireshark\":{\"marks\":");
 		put_json_names(out, seg->forward);
 		if (seg->forward_dup_ack > 0) {
@@ -453,7 +450,7 @@ static void put_json_segment(struct cu_buf *out, const struct cu_report_connecti
 	cu_puts(out, before[1] == ',' ? "\"]" : "]");
 	CU_JSON_I64(out, ",\"window\":", seg->window);
 	CU_PUT(out, ",\"window_scale_known\":");
-	cu_put_bool(out, !trace->scale_unknown);
+	cu_put_bool(out, !trace->scale_unknown[seg->dir]);
 	put_json_marks(out, seg);
 	if (seg->resent_by != CU_RESENT_NONE) {
 		CU_JSON_WORD(out, ",\"resent_by\":", cu_resent_by_name(seg->resent_by));

@@ -12,28 +12,29 @@
 struct sender {
 	int64_t next_seq;         /* highest end seen */
 	int64_t next_seq_time;    /* when */
-	int64_t last_ack;         /* what it acknowledged last; -1 nothing yet */
+	int64_t last_ack;         /* what its last segment acknowledged; or NO_ACK */
 	int64_t last_time;        /* its last segment's */
 	int64_t window;           /* last advertised, scaled */
-	int64_t sent_window;      /* and as sent */
 	int64_t whole_to;         /* end of what was captured without a hole */
 	int64_t end_max, ack_max; /* highest of all its segments, whatever they are */
 	uint32_t last_marks;
 	int dup_acks; /* -1: what it lacks was told, until it acknowledges more */
 	bool seen;
 	bool scale_known;
+	bool window_of_syn;
+	uint8_t more_shift;   /* of its windows, beyond the trace's */
 	bool advanced_by_ack; /* what moved next_seq last was without payload */
 };
 
 struct pass {
 	struct cu_trace *trace;
-	bool settle;
 	struct sender side[2];
 	const struct cu_trace_segment *syn; /* that the handshake counts from */
 	int64_t first_rtt_ns;
 	/* Of the segment at hand. */
 	uint32_t marks;
 	uint16_t dup_ack;
+	bool by_acks; /* they settled it */
 };
 
 /* Wireshark's limits: a fast retransmission within 20 ms of the last duplicate ACK, reordering within 3 ms. */
@@ -45,27 +46,70 @@ static bool is_syn(const struct cu_trace_segment *seg)
 	return (seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN && !seg->icmp;
 }
 
-static void mark(struct pass *pass, enum cu_event_kind kind)
+#define NO_ACK (INT64_MIN / 2) /* below any number, relative ones of what came before the capture too */
+
+static inline int64_t acked(const struct cu_trace_segment *seg)
+{
+	return seg->flags & CU_TCP_ACK ? seg->ack : NO_ACK;
+}
+
+enum { SPECIAL = CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST };
+
+static inline void mark(struct pass *pass, enum cu_event_kind kind)
 {
 	pass->marks |= UINT32_C(1) << kind;
 }
 
-static int64_t sent_window(const struct cu_trace *trace, const struct cu_trace_segment *seg)
+/* Whether the window is the last one's, as sent: a SYN's is not scaled. */
+static inline bool same_window(const struct cu_trace *trace, const struct cu_trace_segment *seg,
+                               const struct sender *fwd)
 {
-	return seg->flags & CU_TCP_SYN ? seg->window : seg->window >> trace->shift[seg->dir];
+	return (fwd->window_of_syn ? seg->window >> trace->shift[seg->dir] : seg->window) == fwd->window;
 }
 
-/* Window, keep-alive and duplicate ACK marks: those that need the state before this segment only. */
-static void mark_window(struct pass *pass, const struct cu_trace_segment *seg)
+/* Of a segment without payload in its place: what its ACK and window say. */
+static void mark_bare(struct pass *pass, const struct cu_trace_segment *seg, bool settle)
 {
 	struct sender *fwd = &pass->side[seg->dir];
 	const struct sender *rev = &pass->side[!seg->dir];
-	bool special = (seg->flags & (CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST)) != 0;
-	bool same_ack = seg->ack == fwd->last_ack;
-	bool same_window = sent_window(pass->trace, seg) == fwd->sent_window;
+	bool same_ack = acked(seg) == fwd->last_ack;
+	/* A receiver may take a probe's byte and still have no room: that answers it too. */
+	bool took_byte = settle && acked(seg) == fwd->last_ack + 1;
+
+	if (!same_window(pass->trace, seg, fwd)) {
+		if (same_ack && seg->window != 0) {
+			mark(pass, CU_EVENT_WINDOW_UPDATE);
+		}
+	} else if (seg->window == 0) {
+		if ((same_ack || took_byte) && rev->last_marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1) {
+			mark(pass, CU_EVENT_ZERO_WINDOW_PROBE_ACK);
+			pass->by_acks = took_byte;
+		}
+	} else if (same_ack && rev->last_marks >> CU_EVENT_KEEP_ALIVE & 1) {
+		mark(pass, CU_EVENT_KEEP_ALIVE_ACK);
+	} else if (same_ack) {
+		mark(pass, CU_EVENT_DUPLICATE_ACK);
+		fwd->dup_acks = fwd->dup_acks < 0 ? 1 : fwd->dup_acks < UINT16_MAX ? fwd->dup_acks + 1 : UINT16_MAX;
+		pass->dup_ack = (uint16_t)fwd->dup_acks;
+	}
+}
+
+static inline void mark_full(struct pass *pass, const struct cu_trace_segment *seg)
+{
+	const struct sender *rev = &pass->side[!seg->dir];
+	int64_t window = rev->window_of_syn ? rev->window : rev->window << rev->more_shift;
+	if (rev->scale_known && seg->seq + seg->len == rev->last_ack + window) {
+		mark(pass, CU_EVENT_WINDOW_FULL);
+	}
+}
+
+/* Window, keep-alive and duplicate ACK marks: those that need the state before this segment only. */
+static void mark_window(struct pass *pass, const struct cu_trace_segment *seg, bool settle)
+{
+	struct sender *fwd = &pass->side[seg->dir];
+	const struct sender *rev = &pass->side[!seg->dir];
+	bool special = (seg->flags & SPECIAL) != 0;
 	bool in_place = fwd->seen && seg->seq == fwd->next_seq;
-	bool rev_kept_alive = rev->last_marks >> CU_EVENT_KEEP_ALIVE & 1;
-	bool rev_probed = rev->last_marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1;
 
 	if (seg->len == 1 && in_place && rev->window == 0) {
 		mark(pass, CU_EVENT_ZERO_WINDOW_PROBE);
@@ -83,26 +127,10 @@ static void mark_window(struct pass *pass, const struct cu_trace_segment *seg)
 	if (fwd->seen && seg->len <= 1 && seg->seq == fwd->next_seq - 1) {
 		mark(pass, CU_EVENT_KEEP_ALIVE);
 	}
-	if (seg->len == 0 && seg->window != 0 && !same_window && in_place && same_ack) {
-		mark(pass, CU_EVENT_WINDOW_UPDATE);
-	}
-	if (seg->len > 0 && rev->last_ack >= 0 && rev->scale_known &&
-	    seg->seq + seg->len == rev->last_ack + rev->window) {
-		mark(pass, CU_EVENT_WINDOW_FULL);
-	}
-	if (seg->len != 0 || !in_place || !same_window) {
-		return;
-	}
-	/* A receiver may take a probe's byte and still have no room: that answers it too. */
-	bool same_or_byte = same_ack || (pass->settle && seg->ack == fwd->last_ack + 1);
-	if (seg->window != 0 && same_ack && rev_kept_alive) {
-		mark(pass, CU_EVENT_KEEP_ALIVE_ACK);
-	} else if (seg->window == 0 && same_or_byte && rev_probed) {
-		mark(pass, CU_EVENT_ZERO_WINDOW_PROBE_ACK);
-	} else if (seg->window != 0 && same_ack) {
-		mark(pass, CU_EVENT_DUPLICATE_ACK);
-		fwd->dup_acks = fwd->dup_acks < 0 ? 1 : fwd->dup_acks < UINT16_MAX ? fwd->dup_acks + 1 : UINT16_MAX;
-		pass->dup_ack = (uint16_t)fwd->dup_acks;
+	if (seg->len > 0) {
+		mark_full(pass, seg);
+	} else if (in_place) {
+		mark_bare(pass, seg, settle);
 	}
 }
 
@@ -219,10 +247,10 @@ static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct se
 }
 
 /* An ACK beyond what was captured without a hole; told once, until the other direction's ACKs move. */
-static void mark_unseen(struct pass *pass, const struct cu_trace_segment *seg)
+static inline void mark_unseen(struct pass *pass, const struct cu_trace_segment *seg)
 {
 	struct sender *rev = &pass->side[!seg->dir];
-	if (seg->ack < 0 || !rev->seen || seg->ack <= rev->whole_to) {
+	if (!rev->seen || acked(seg) <= rev->whole_to) {
 		return;
 	}
 	if (rev->whole_to < rev->next_seq) {
@@ -242,33 +270,37 @@ static bool within(int64_t from_ns, int64_t to_ns, int64_t limit_ns)
 	return to_ns >= from_ns && to_ns - from_ns < limit_ns;
 }
 
-static void mark_resent(struct pass *pass, size_t i)
+static void mark_resent(struct pass *pass, size_t i, bool settle)
 {
 	struct cu_trace_segment *seg = &pass->trace->segment[i];
 	const struct sender *fwd = &pass->side[seg->dir], *rev = &pass->side[!seg->dir];
-	if (!cu_carries(seg) || pass->marks >> CU_EVENT_KEEP_ALIVE & 1) {
+	if (pass->marks >> CU_EVENT_KEEP_ALIVE & 1) {
 		return;
 	}
 	/* A FIN that was not acknowledged had to be sent again, whatever its data. */
-	int64_t end = pass->settle ? seg->end : seg->seq + seg->len;
-	if (seg->len > 0 && rev->last_ack >= 0 && end <= rev->last_ack) {
+	int64_t end = settle ? seg->end : seg->seq + seg->len;
+	if (seg->len > 0 && end <= rev->last_ack) {
 		mark(pass, CU_EVENT_SPURIOUS_RETRANSMISSION);
 		mark(pass, CU_EVENT_RETRANSMISSION);
 		return;
 	}
+	pass->by_acks = seg->len > 0 && seg->seq + seg->len <= rev->last_ack;
 	/* More data over a probe's single byte is no retransmission. */
 	if (!fwd->seen || seg->seq >= fwd->next_seq || (seg->len > 1 && seg->seq == fwd->next_seq - 1)) {
 		return;
 	}
-	if (rev->dup_acks >= 2 && rev->last_ack == seg->seq && within(rev->last_time, seg->time_ns, FAST_WITHIN_NS)) {
+	/* What was told to be lacking is -1 in Wireshark 4.0, which there is more than any count. */
+	bool fast = rev->last_ack == seg->seq && within(rev->last_time, seg->time_ns, FAST_WITHIN_NS);
+	pass->by_acks |= fast && rev->dup_acks < 0;
+	if (fast && (rev->dup_acks >= 2 || (!settle && rev->dup_acks < 0))) {
 		mark(pass, CU_EVENT_FAST_RETRANSMISSION);
 		mark(pass, CU_EVENT_RETRANSMISSION);
 		return;
 	}
 	int64_t limit = pass->first_rtt_ns > 0 ? pass->first_rtt_ns : OUT_OF_ORDER_WITHIN_NS;
 	bool soon = within(fwd->next_seq_time, seg->time_ns, limit);
-	if (soon && (seg->end != fwd->next_seq || (pass->settle && fwd->advanced_by_ack))) {
-		if (!pass->settle || !was_sent(pass->trace, i)) {
+	if (soon && (seg->end != fwd->next_seq || (settle && fwd->advanced_by_ack))) {
+		if (!settle || !was_sent(pass->trace, i)) {
 			mark(pass, CU_EVENT_OUT_OF_ORDER);
 			return;
 		}
@@ -302,16 +334,21 @@ static void settle_mss(struct cu_trace *trace)
 	}
 }
 
-/* What is known of the windows' scale: a SYN says its sender's, and without the option both sides'. */
-static void know_scales(struct pass *pass)
+/*
+ * What is known of the windows' scale. Wireshark takes it from a SYN whose
+ * answer was not seen, too, where nothing says that it was agreed.
+ */
+static void know_scales(struct pass *pass, bool settle)
 {
 	const struct cu_connection_side *side = pass->trace->connection.side;
 	for (int dir = 0; dir < 2; dir++) {
 		bool other_has_none = side[!dir].has_syn && !side[!dir].syn.has_wscale;
-		pass->side[dir].scale_known = side[dir].has_syn || other_has_none;
-	}
-	if (pass->settle && pass->trace->scale_unknown) {
-		pass->side[0].scale_known = pass->side[1].scale_known = false;
+		bool alone = side[dir].has_syn && side[dir].syn.has_wscale && !side[!dir].has_syn;
+		pass->side[dir].scale_known =
+			settle ? !pass->trace->scale_unknown[dir] : side[dir].has_syn || other_has_none;
+		pass->side[dir].more_shift = !settle && alone && side[dir].syn.wscale <= 14
+		                                     ? (uint8_t)(side[dir].syn.wscale - pass->trace->shift[dir])
+		                                     : 0;
 	}
 }
 
@@ -334,14 +371,11 @@ static const struct cu_trace_segment *answered_syn(const struct cu_trace *trace,
  * the ACK that ends the handshake. It needs no SYN-ACK: its ACK says that one
  * came. Wireshark takes the first ACK of either side, and a reset's.
  */
-static void note_handshake(struct pass *pass, size_t i)
+static void note_handshake(struct pass *pass, size_t i, bool settle)
 {
 	const struct cu_trace_segment *seg = &pass->trace->segment[i];
 	bool syn = (seg->flags & CU_TCP_SYN) != 0, ack = (seg->flags & CU_TCP_ACK) != 0;
-	if (pass->first_rtt_ns != 0) {
-		return;
-	}
-	if (syn && (!ack || pass->settle)) {
+	if (syn && (!ack || settle)) {
 		const struct cu_trace_segment *answered = ack ? answered_syn(pass->trace, i) : seg;
 		pass->syn = answered != NULL ? answered : pass->syn;
 		return;
@@ -352,17 +386,17 @@ static void note_handshake(struct pass *pass, size_t i)
 	/* A client whose data in the SYN was not taken goes back to byte 1 (RFC 7413). */
 	bool ends = seg->dir == pass->syn->dir && (seg->seq == pass->syn->end || seg->seq == pass->syn->seq + 1) &&
 	            !(seg->flags & CU_TCP_RST);
-	if (ends || !pass->settle) {
+	if (ends || !settle) {
 		pass->first_rtt_ns = seg->time_ns - pass->syn->time_ns;
 	}
 }
 
 /* What the next segments are held against. */
-static void pass_on(struct pass *pass, const struct cu_trace_segment *seg)
+static inline void pass_on(struct pass *pass, const struct cu_trace_segment *seg, bool settle)
 {
 	struct sender *fwd = &pass->side[seg->dir];
 	bool in_place = !fwd->seen || seg->seq == fwd->whole_to;
-	bool counts = !(pass->marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1) && !(pass->settle && seg->flags & CU_TCP_RST);
+	bool counts = !(pass->marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1) && !(settle && seg->flags & CU_TCP_RST);
 	if (counts) {
 		if (!fwd->seen || seg->end > fwd->next_seq) {
 			fwd->advanced_by_ack = seg->len == 0;
@@ -375,40 +409,51 @@ static void pass_on(struct pass *pass, const struct cu_trace_segment *seg)
 		}
 	}
 	fwd->window = seg->window;
-	fwd->sent_window = sent_window(pass->trace, seg);
-	fwd->last_ack = seg->ack;
+	fwd->window_of_syn = (seg->flags & CU_TCP_SYN) != 0;
+	fwd->last_ack = acked(seg);
 	fwd->last_time = seg->time_ns;
 	fwd->last_marks = pass->marks;
 }
 
-static void pass_segment(struct pass *pass, size_t i)
+/* Settled or not it is the same rules; each is compiled apart. */
+static inline __attribute__((always_inline)) void pass_segment(struct pass *pass, size_t i, bool settle)
 {
 	const struct cu_trace_segment *seg = &pass->trace->segment[i];
 	struct sender *fwd = &pass->side[seg->dir];
 
 	pass->marks = 0;
 	pass->dup_ack = 0;
-	if (!pass->settle && is_syn(seg) && fwd->seen) {
+	pass->by_acks = false;
+	if (!settle && is_syn(seg) && fwd->seen) {
 		fwd->next_seq = fwd->whole_to; /* a reset before it may have moved it */
 	}
-	mark_window(pass, seg);
-	if (seg->ack != fwd->last_ack) {
+	bool in_place = fwd->seen && seg->seq == fwd->next_seq;
+	if (in_place && seg->len > 1 && seg->window != 0 && !(seg->flags & SPECIAL)) {
+		mark_full(pass, seg); /* nearly all data: nothing else can be said of it */
+	} else {
+		mark_window(pass, seg, settle);
+	}
+	if (acked(seg) != fwd->last_ack) {
 		fwd->dup_acks = 0;
 	}
 	mark_unseen(pass, seg);
-	mark_resent(pass, i);
-	note_handshake(pass, i);
-	pass_on(pass, seg);
+	if (cu_carries(seg) && (seg->seq < fwd->next_seq || seg->seq < pass->side[!seg->dir].last_ack)) {
+		mark_resent(pass, i, settle);
+	}
+	if (pass->first_rtt_ns == 0) {
+		note_handshake(pass, i, settle);
+	}
+	pass_on(pass, seg, settle);
 }
 
 static void begin(struct pass *pass, struct cu_trace *trace, bool settle)
 {
-	*pass = (struct pass){.trace = trace, .settle = settle};
+	*pass = (struct pass){.trace = trace};
 	for (int dir = 0; dir < 2; dir++) {
 		pass->side[dir] = (struct sender){
-			.last_ack = -1, .window = -1, .sent_window = -1, .end_max = INT64_MIN, .ack_max = INT64_MIN};
+			.last_ack = NO_ACK, .window = INT32_MAX, .end_max = INT64_MIN, .ack_max = INT64_MIN};
 	}
-	know_scales(pass);
+	know_scales(pass, settle);
 }
 
 void cu_trace_mark(struct cu_trace *trace)
@@ -433,9 +478,12 @@ void cu_trace_mark(struct cu_trace *trace)
 		if (seg->len > trace->mss[seg->dir]) {
 			trace->mss[seg->dir] = seg->len;
 		}
-		pass_segment(&pass, i);
+		pass_segment(&pass, i, true);
 		seg->marks |= pass.marks | (seg->flags & CU_TCP_RST ? UINT32_C(1) << CU_EVENT_RESET : 0);
 		seg->dup_ack = pass.dup_ack;
+		if (pass.by_acks) {
+			cu_settle(seg, CU_SETTLED_ACKS);
+		}
 	}
 	settle_mss(trace);
 	trace->handshake_ns = pass.first_rtt_ns;
@@ -445,15 +493,30 @@ void cu_trace_mark(struct cu_trace *trace)
 void cu_trace_mark_forward(struct cu_trace *trace)
 {
 	struct pass pass;
+	bool copy = false, reset = false;
 	begin(&pass, trace, false);
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->forward = 0;
 		seg->forward_dup_ack = 0;
-		if (!seg->icmp) {
-			pass_segment(&pass, i);
-			seg->forward = pass.marks;
-			seg->forward_dup_ack = pass.dup_ack;
+		if (seg->icmp) {
+			continue;
 		}
+		int64_t limit_ns = pass.first_rtt_ns;
+		pass_segment(&pass, i, false);
+		seg->forward = pass.marks;
+		seg->forward_dup_ack = pass.dup_ack;
+		if (cu_settled_otherwise(seg) && seg->marks >> CU_SETTLED_TIMESTAMPS == 0) {
+			bool order = ((seg->marks ^ seg->forward) & UINT32_C(1) << CU_EVENT_OUT_OF_ORDER) != 0;
+			if (copy) {
+				cu_settle(seg, CU_SETTLED_COPY);
+			} else if (reset) {
+				cu_settle(seg, CU_SETTLED_RESET);
+			} else if (order && limit_ns != trace->handshake_ns) {
+				cu_settle(seg, CU_SETTLED_ROUND_TRIP);
+			}
+		}
+		copy |= cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+		reset |= (seg->flags & CU_TCP_RST) != 0;
 	}
 }

@@ -59,6 +59,18 @@ static struct since look_back(const struct cu_trace *trace, size_t i)
 	return since;
 }
 
+/* What had been acknowledged of a segment's direction before it; -1 nothing, or too long ago. */
+static int64_t last_ack(const struct cu_trace *trace, size_t i)
+{
+	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
+		const struct cu_trace_segment *old = &trace->segment[i - back];
+		if (!old->icmp && old->dir != trace->segment[i].dir && old->ack >= 0) {
+			return old->ack;
+		}
+	}
+	return -1;
+}
+
 static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct since *since, int64_t next_seq,
                                 int64_t rtt_ns)
 {
@@ -120,7 +132,7 @@ void cu_trace_resent(struct cu_trace *trace)
 {
 	int64_t rtt_ns = trace->handshake_ns;
 	struct repair repair[2] = {{.until = -1}, {.until = -1}};
-	int64_t next_seq[2] = {0, 0}, last_ack[2] = {-1, -1}; /* of what each sent, what was acknowledged last */
+	int64_t next_seq[2] = {0, 0};
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->resent_by = CU_RESENT_NONE;
@@ -130,17 +142,17 @@ void cu_trace_resent(struct cu_trace *trace)
 		}
 		if (cu_is(seg, CU_EVENT_RETRANSMISSION)) {
 			struct since since = look_back(trace, i);
+			int64_t acked = last_ack(trace, i);
 			struct repair *mine = &repair[seg->dir];
 			enum cu_resent_by by = reason(seg, &since, next_seq[seg->dir], rtt_ns);
-			bool going_on = last_ack[seg->dir] < mine->until && since.n_reports == 0 &&
-			                since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
+			bool going_on =
+				acked < mine->until && since.n_reports == 0 && since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
 			seg->resent_by = (uint8_t)(going_on ? mine->by : by);
-			seg->needless = (uint8_t)needless(trace, i, last_ack[seg->dir]);
+			seg->needless = (uint8_t)needless(trace, i, acked);
 			if (!going_on) {
 				*mine = (struct repair){.until = next_seq[seg->dir], .by = by};
 			}
 		}
-		last_ack[!seg->dir] = seg->ack >= 0 ? seg->ack : last_ack[!seg->dir];
 		if (seg->end > next_seq[seg->dir] && !(seg->flags & CU_TCP_RST)) {
 			next_seq[seg->dir] = seg->end;
 		}

@@ -26,6 +26,10 @@ enum cu_settled {
 	CU_SETTLED_EARLIER_SEGMENT, /* its bytes passed before */
 	CU_SETTLED_LATER_SEGMENT,   /* what came after it: the receiver had the bytes without it */
 	CU_SETTLED_ROUND_TRIP,      /* it came sooner, or later, than a retransmission can */
+	CU_SETTLED_ACKS,            /* the ACKs before it did not say what the mark takes them to, or this one does */
+	/* What Wireshark carries on from an earlier segment: set by cu_trace_mark_forward only. */
+	CU_SETTLED_COPY,  /* a frame captured twice */
+	CU_SETTLED_RESET, /* a reset, whose numbers are no place in the stream */
 	CU_SETTLED_END,
 };
 
@@ -71,10 +75,10 @@ struct cu_trace {
 	size_t n_sack, sack_cap;
 	struct cu_hint *hint;
 	size_t n_hint, hint_cap;
-	int64_t mss[2];       /* bytes a direction's segments hold at most: advertised, or the largest seen */
-	uint8_t shift[2];     /* window scale of each direction's sender, when both SYNs carried one */
-	bool scaled;          /* both SYNs seen with a window scale */
-	bool scale_unknown;   /* no handshake: windows are as sent */
+	int64_t mss[2];        /* bytes a direction's segments hold at most: advertised, or the largest seen */
+	uint8_t shift[2];      /* window scale of each direction's sender, when both SYNs carried one */
+	bool scaled;           /* both SYNs seen with a window scale */
+	bool scale_unknown[2]; /* the SYNs seen do not say it: windows are as sent */
 	int64_t handshake_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
 	/* While filling. */
 	uint32_t base[2], last[2];
@@ -100,12 +104,25 @@ int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk);
 /* To be called once all segments are there: settles MSS and marks each segment in Wireshark's terms. */
 void cu_trace_mark(struct cu_trace *trace);
 
-/* Sets forward and forward_dup_ack, copies of a mirror port counted: what Wireshark shows of the same frames. */
+/*
+ * Sets forward and forward_dup_ack of a marked trace: what Wireshark shows of
+ * the same frames. Where that is another mark for what it carries on from an
+ * earlier one, the segment says so.
+ */
 void cu_trace_mark_forward(struct cu_trace *trace);
 
 static inline bool cu_is(const struct cu_trace_segment *seg, enum cu_event_kind kind)
 {
 	return (seg->marks >> kind & 1) != 0;
+}
+
+/* The kinds that Wireshark has: its tcp.analysis. */
+#define CU_WIRESHARK_KINDS ((UINT32_C(1) << (CU_EVENT_WINDOW_UPDATE + 1)) - (UINT32_C(1) << CU_EVENT_RETRANSMISSION))
+
+/* Whether the marks are other ones than Wireshark's. */
+static inline bool cu_settled_otherwise(const struct cu_trace_segment *seg)
+{
+	return ((seg->marks ^ seg->forward) & CU_WIRESHARK_KINDS) != 0 || seg->dup_ack != seg->forward_dup_ack;
 }
 
 static inline void cu_settle(struct cu_trace_segment *seg, enum cu_settled by)

@@ -37,7 +37,7 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 	size_t s = 0;
 
 	/* A SYN's window is not scaled, and so no measure of the others when they are. */
-	if (measure_advertised(trace, dir, !trace->scaled, &use) == 0) {
+	if (measure_advertised(trace, dir, !trace->scaled && trace->shift[!dir] == 0, &use) == 0) {
 		measure_advertised(trace, dir, true, &use);
 	}
 	for (size_t i = 0; i < trace->n; i++) {
@@ -55,7 +55,7 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 		int64_t flight = seg->end - delivery->step[s - 1].ack;
 		use.flight_max_bytes = flight > (int64_t)use.flight_max_bytes ? (uint64_t)flight : use.flight_max_bytes;
 		use.n_sent++;
-		use.n_edge += !trace->scale_unknown && edge - seg->end < trace->mss[dir];
+		use.n_edge += !trace->scale_unknown[!dir] && edge - seg->end < trace->mss[dir];
 	}
 	/* Where the round trip is no more than the hosts' own delay, it is the receiver that is slow, not its window small. */
 	bool path_counts = sender_rtt_ns + receiver_rtt_ns >= CU_NS_PER_MS;
