@@ -1,0 +1,244 @@
+"""What a capture itself shows, by tshark's fields alone: no word of culprit's.
+
+Where culprit settles a mark otherwise than Wireshark, it names its evidence;
+shown() looks for that evidence in the frames. completeness() and initial_rtt()
+say from the frames what culprit's definitions of these come to.
+"""
+import os
+import subprocess
+import tempfile
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+FLAGS = ["retransmission", "fast_retransmission", "spurious_retransmission", "out_of_order", "lost_segment",
+         "ack_lost_segment", "duplicate_ack", "keep_alive", "keep_alive_ack", "zero_window", "zero_window_probe",
+         "zero_window_probe_ack", "window_full", "window_update"]
+FIELDS = (["frame.number", "frame.time_epoch", "ip.src", "ipv6.src", "ip.id", "ip.len", "ip.hdr_len", "tcp.hdr_len",
+           "icmp.type", "icmpv6.type", "tcp.stream",
+           "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.flags", "tcp.window_size_value",
+           "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.options.sack_le", "tcp.options.sack_re",
+           "tcp.completeness", "tcp.analysis.initial_rtt", "tcp.analysis.duplicate_ack_num",
+           "tcp.analysis.reused_ports"] + ["tcp.analysis." + flag for flag in FLAGS])
+COPY_WITHIN_NS = 200_000_000
+
+
+def nanoseconds(text):
+    seconds, _, fraction = text.partition(".")
+    return int(seconds) * 10**9 + int(fraction.ljust(9, "0")[:9])
+
+
+def number(text):
+    return int(text.split(",")[-1], 0) if text else None
+
+
+class Frame:
+    """A frame's innermost segment."""
+    def __init__(self, row):
+        self.number = int(row["frame.number"])
+        self.time = nanoseconds(row["frame.time_epoch"])
+        self.alone = "," not in row["tcp.stream"] and row["icmp.type"] == "" and row["icmpv6.type"] == ""
+        self.stream = number(row["tcp.stream"])
+        self.sender = (row["ip.src"], row["ipv6.src"], row["tcp.srcport"])
+        self.seq, self.flags = number(row["tcp.seq"]), number(row["tcp.flags"]) or 0
+        self.ack = number(row["tcp.ack"]) if self.flags & ACK else None
+        self.len = number(row["tcp.len"])
+        self.ip_id = number(row["ip.id"]) or 0
+        lengths = [number(row[name]) for name in ("ip.len", "ip.hdr_len", "tcp.hdr_len")]
+        self.len_by_ip = None if None in lengths else lengths[0] - lengths[1] - lengths[2]
+        self.window = number(row["tcp.window_size_value"])
+        self.tsval, self.tsecr = (number(row["tcp.options.timestamp." + name]) for name in ("tsval", "tsecr"))
+        left, right = row["tcp.options.sack_le"], row["tcp.options.sack_re"]
+        self.sack = [(int(a), int(b)) for a, b in zip(left.split(","), right.split(","))] if left and right else []
+        self.whole = self.seq is not None and self.len is not None
+        self.end = self.seq + self.len + bool(self.flags & (SYN | FIN)) if self.whole else None
+        self.completeness = number(row["tcp.completeness"])
+        rtt = row["tcp.analysis.initial_rtt"]
+        self.initial_rtt = nanoseconds(rtt) if rtt else None
+        self.duplicate_ack = number(row["tcp.analysis.duplicate_ack_num"])
+        self.reused_ports = row["tcp.analysis.reused_ports"] != ""
+        self.marks = {flag for flag in FLAGS if row["tcp.analysis." + flag] != ""}
+
+    def packet(self):
+        """What a second transmission would not have the same."""
+        return (self.stream, self.sender, self.ip_id, self.seq, self.ack, self.len, self.flags, self.window, self.tsval,
+                self.tsecr, tuple(self.sack))
+
+
+def read(path):
+    """The frames with TCP, by number."""
+    command = ["tshark", "-2", "-n", "-r", path, "-Y", "tcp", "-o", "tcp.analyze_sequence_numbers:TRUE",
+               "-o", "tcp.relative_sequence_numbers:TRUE", "-T", "fields", "-E", "occurrence=a"]
+    for field in FIELDS:
+        command += ["-e", field]
+    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+    rows = (dict(zip(FIELDS, line.split("\t"))) for line in out.decode().splitlines())
+    return {frame.number: frame for frame in (Frame(row) for row in rows if row["tcp.stream"] != "")}
+
+
+def read_without(path, left_out):
+    """The same without some frames, whose numbers the others keep."""
+    everything = subprocess.run(["tshark", "-n", "-r", path, "-T", "fields", "-e", "frame.number"],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+    kept = [n for n in (int(line) for line in everything.split()) if n not in left_out]
+    with tempfile.TemporaryDirectory() as folder:
+        less = os.path.join(folder, "less.pcapng")
+        chosen = "not frame.number in {%s}" % ",".join(map(str, sorted(left_out)))
+        subprocess.run(["tshark", "-n", "-r", path, "-Y", chosen, "-w", less], stderr=subprocess.DEVNULL, check=True)
+        return {kept[n - 1]: frame for n, frame in read(less).items()}
+
+
+class Capture:
+    def __init__(self, path):
+        self.path = path
+        self.frames = read(path)
+        self.copies = self._find_copies()
+        self.streams = {}
+        for frame in self.frames.values():
+            if frame.alone and frame.whole and frame.number not in self.copies:
+                self.streams.setdefault(frame.stream, []).append(frame)
+        self._without = {}
+
+    def _find_copies(self):
+        """Frames that are an earlier one again, down to the IP identification (or the timestamp, of data)."""
+        seen, copies = {}, set()
+        for frame in self.frames.values():
+            if not frame.alone or not frame.whole:
+                continue
+            before = seen.get(frame.packet())
+            tells = frame.ip_id != 0 or (frame.tsval is not None and frame.len > 0)
+            if tells and before is not None and frame.time - before < COPY_WITHIN_NS:
+                copies.add(frame.number)
+            seen[frame.packet()] = frame.time
+        return copies
+
+    def without(self, name):
+        """What tshark says when the copies are taken out; for "reset" the resets, too."""
+        if name not in self._without:
+            resets = {f.number for f in self.frames.values() if f.alone and f.flags & RST} if name == "reset" else set()
+            self._without[name] = read_without(self.path, self.copies | resets)
+        return self._without[name]
+
+    def completeness(self, stream):
+        bits = 0
+        for frame in self.frames.values():
+            if frame.stream != stream or not frame.alone:
+                continue
+            syn, ack = frame.flags & SYN, frame.flags & ACK
+            bits |= (2 if ack else 1) if syn else 4 if ack and not frame.len else 0
+            bits |= (8 if frame.len else 0) | (16 if frame.flags & FIN else 0) | (32 if frame.flags & RST else 0)
+        return bits
+
+    def initial_rtt(self, stream):
+        """From the last SYN, or the one a SYN-ACK echoes, to its sender's next ACK that goes on from it."""
+        syn, syns = None, []
+        for frame in self.streams.get(stream, []):
+            if frame.flags & SYN and not frame.flags & ACK:
+                syn = frame
+                syns.append(frame)
+            elif frame.flags & SYN:
+                syn = next((s for s in reversed(syns) if s.tsval is not None and s.tsval == frame.tsecr), syn)
+            elif syn and frame.flags & ACK and not frame.flags & RST and frame.sender == syn.sender and \
+                    frame.seq in (syn.seq + 1, syn.end):
+                return frame.time - syn.time or None  # clocks with too few digits tell nothing
+        return None
+
+    def _around(self, frame):
+        """(own direction before, other direction before, other direction after), copies left out."""
+        stream = self.streams[frame.stream]
+        at = stream.index(frame)
+        own = [f for f in stream[:at] if f.sender == frame.sender]
+        back = [f for f in stream[:at] if f.sender != frame.sender and f.ack is not None]
+        later = [f for f in stream[at + 1:] if f.sender != frame.sender and f.ack is not None]
+        return own, back, later
+
+    def _passed_before(self, frame):
+        """Bytes that passed before are sent again; one that was only overtaken has none such."""
+        return any(old.seq < frame.end and frame.seq < old.end for old in self._around(frame)[0])
+
+    def _sent_after_what_showed_it(self, frame, by):
+        """Whether it was sent after the first segment that was beyond it; None when that cannot be told."""
+        beyond = next((f for f in self._around(frame)[0] if f.seq >= frame.end), None)
+        if beyond is None:
+            return None
+        if by == "ip_id":
+            step = (frame.ip_id - beyond.ip_id) % 2**16
+            return None if step == 0 or 4096 <= step <= 2**16 - 4096 else step < 2**15
+        if by == "timestamps":
+            same = frame.tsval is None or beyond.tsval is None or frame.tsval == beyond.tsval
+            return None if same else (frame.tsval - beyond.tsval) % 2**32 < 2**31
+        rtt = next((f.initial_rtt for f in self.frames.values() if f.stream == frame.stream and f.initial_rtt), None)
+        return None if rtt is None else frame.time - beyond.time >= max(rtt * 3 // 4, 3_000_000)
+
+    def _receiver_rtt(self, frame):
+        """The least time from a segment of this direction, sent once, to its ACK."""
+        own = [f for f in self.streams[frame.stream] if f.sender == frame.sender and f.end > f.seq]
+        once = [f for f in own if not any(g is not f and g.seq < f.end and f.seq < g.end for g in own)]
+        back = [f for f in self.streams[frame.stream] if f.sender != frame.sender and f.ack is not None]
+        times = (next((b.time - f.time for b in back if b.time >= f.time and b.ack >= f.end), None) for f in once)
+        return min((t for t in times if t is not None), default=None)
+
+    def _needless(self, frame):
+        """Whether the receiver had its bytes already."""
+        _, back, later = self._around(frame)
+        if any(f.ack >= frame.end or any(a <= frame.seq and frame.end <= b for a, b in f.sack) for f in back):
+            return True
+        for f in later:
+            if f.sack and f.ack >= frame.end:
+                (left, right), inner = f.sack[0], f.sack[1:2]
+                again = right <= f.ack or any(a <= left and right <= b for a, b in inner)
+                if again and left < frame.end and frame.seq < right:
+                    return True
+        answer = next((f for f in later if f.ack >= frame.end), None)
+        if answer is None:
+            return False
+        if answer.tsecr and frame.tsval is not None and (answer.tsecr - frame.tsval) % 2**32 > 2**31:
+            return True
+        rtt = self._receiver_rtt(frame)
+        return rtt is not None and answer.time - frame.time < rtt * 3 // 4
+
+    def _order_shown(self, frame, settled_by, resent):
+        """What shows that a segment was sent again, or was not; None when nothing does."""
+        if resent and "earlier_segment" in settled_by and self._passed_before(frame):
+            return "earlier_segment"
+        by = (by for by in ("ip_id", "timestamps", "round_trip") if by in settled_by)
+        return next((one for one in by if self._sent_after_what_showed_it(frame, one) == resent), None)
+
+    def _acks_show(self, frame, kind):
+        """Whether the ACKs before it lack what the mark takes them to say, or it answers a probe by taking its byte."""
+        back = self._around(frame)[1]
+        if kind == "spurious_retransmission":
+            return bool(frame.flags & FIN) and all(f.ack < frame.end for f in back)
+        if kind == "fast_retransmission":
+            return not any(f.duplicate_ack and f.duplicate_ack >= 2 and f.ack == frame.seq for f in back)
+        probed = any(f.len == 1 and f.end == frame.ack for f in self.streams[frame.stream])
+        return kind == "zero_window_probe_ack" and frame.window == 0 and probed
+
+    def _carried_on(self, seg, ours):
+        """Whether tshark has the same marks once copies, or resets too, are taken out of what it reads."""
+        for name in ("copy", "reset"):
+            if name in seg.get("settled_by", []):
+                other = self.without(name).get(seg["frame"])
+                if other and other.marks == ours and other.duplicate_ack == seg.get("duplicate_ack"):
+                    return name
+        return None
+
+    def shown(self, seg):
+        """The class of evidence that shows culprit's marks to be right where Wireshark's differ; None without."""
+        settled_by, alike = seg.get("settled_by", []), seg["wireshark"]
+        frame = self.frames[seg["frame"]]
+        if "duplicate_frame" in seg["marks"]:
+            return "mirror copy" if frame.number in self.copies else None
+        ours = set(seg["marks"]) & set(FLAGS)
+        carried_on = self._carried_on(seg, ours)
+        if carried_on or seg.get("duplicate_ack") != alike.get("duplicate_ack"):
+            return carried_on
+        changed, found = ours ^ set(alike["marks"]), set()
+        if changed & {"retransmission", "out_of_order"} and "spurious_retransmission" not in changed - ours:
+            found.add(self._order_shown(frame, settled_by, "retransmission" in ours))
+        if "spurious_retransmission" in changed & ours:
+            found.add("later_segment" if "later_segment" in settled_by and self._needless(frame) else None)
+        elif changed & {"fast_retransmission", "spurious_retransmission", "zero_window_probe_ack"}:
+            kind = (changed & {"fast_retransmission", "spurious_retransmission", "zero_window_probe_ack"}).pop()
+            found.add("acks" if "acks" in settled_by and self._acks_show(frame, kind) else None)
+        others = {"lost_segment", "ack_lost_segment", "duplicate_ack", "keep_alive", "keep_alive_ack", "zero_window",
+                  "zero_window_probe", "window_full", "window_update"}
+        return None if changed & others or None in found or not found else ", ".join(sorted(found))
