@@ -55,7 +55,12 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 			continue;
 		}
 		struct cu_analysis_side *side = &analysis->side[seg->dir];
+		/* Segments above the receiver's MSS were cut or put together by a network card behind or before the capture. */
+		uint16_t mss = trace->connection.side[!seg->dir].syn.mss;
 		side->n_data_segments += seg->len > 0;
+		side->n_syns += (seg->flags & CU_TCP_SYN) != 0;
+		side->n_large += mss != 0 && seg->len > mss;
+		side->largest_bytes = seg->len > side->largest_bytes ? seg->len : side->largest_bytes;
 		if (seg->flags & CU_TCP_SYN) {
 			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
 		} else if (seg->flags & CU_TCP_ACK && seg->len == 0) {
@@ -85,22 +90,6 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 	}
 }
 
-/* Segments above the receiver's MSS were cut or put together by a network card behind or before the capture. */
-static void count_large(const struct cu_trace *trace, struct cu_analysis *analysis)
-{
-	for (size_t i = 0; i < trace->n; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp) {
-			continue;
-		}
-		struct cu_analysis_side *side = &analysis->side[seg->dir];
-		uint16_t mss = trace->connection.side[!seg->dir].syn.mss;
-		side->n_syns += (seg->flags & CU_TCP_SYN) != 0;
-		side->n_large += mss != 0 && seg->len > mss;
-		side->largest_bytes = seg->len > side->largest_bytes ? seg->len : side->largest_bytes;
-	}
-}
-
 /* Of a piece's sequence numbers, those that SYN and FIN take. */
 static uint64_t count_flags(const struct cu_trace *trace, int dir, int64_t fin_end, const struct cu_piece *piece)
 {
@@ -112,7 +101,7 @@ static uint64_t count_flags(const struct cu_trace *trace, int dir, int64_t fin_e
 /* Where a direction's FIN ends; -1 without one. */
 static int64_t find_fin(const struct cu_trace *trace, int dir)
 {
-	for (size_t i = trace->n; i > 0; i--) {
+	for (size_t i = trace->flags & CU_TCP_FIN ? trace->n : 0; i > 0; i--) {
 		const struct cu_trace_segment *seg = &trace->segment[i - 1];
 		if (!seg->icmp && seg->dir == dir && seg->flags & CU_TCP_FIN) {
 			return seg->end;
@@ -150,7 +139,6 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 		.rtt_uncertain = !path->server_known || !path->client_known,
 	};
 	count_segments(trace, &analysis);
-	count_large(trace, &analysis);
 	cu_ending_find(trace, path, &analysis);
 	for (int dir = 0; dir < 2; dir++) {
 		const struct cu_delivery *delivery = &analyzer->delivery[dir];

@@ -20,7 +20,7 @@ static struct syn_copies find_syn(const struct cu_account *account, int dir, con
 	const struct cu_trace *trace = account->known->trace;
 	struct syn_copies copies = {0};
 	bool echoed = false;
-	for (uint32_t i = 0; i < trace->n; i++) {
+	for (uint32_t i = 0; i < trace->syn_end; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp || seg->dir != dir || !(seg->flags & CU_TCP_SYN) ||
 		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {

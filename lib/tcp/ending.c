@@ -120,7 +120,8 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 {
 	bool fin[2] = {false, false};
 	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
-	for (size_t i = 0; i < trace->n; i++) {
+	size_t n = trace->flags & (CU_TCP_FIN | CU_TCP_RST) ? trace->n : 0;
+	for (size_t i = 0; i < n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp || !(seg->flags & (CU_TCP_FIN | CU_TCP_RST))) {
 			continue;
@@ -151,5 +152,7 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 void cu_ending_find(const struct cu_trace *trace, const struct cu_path *path, struct cu_analysis *analysis)
 {
 	find_close(trace, analysis);
-	find_reset(trace, path, analysis);
+	if (trace->flags & CU_TCP_RST) {
+		find_reset(trace, path, analysis);
+	}
 }

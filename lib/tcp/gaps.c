@@ -261,7 +261,8 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 			continue;
 		}
 		bool lost = was_lost(piece);
-		uint64_t n = (uint64_t)((piece->end - piece->start + mss - 1) / mss);
+		int64_t size = piece->end - piece->start;
+		uint64_t n = size <= mss ? 1 : (uint64_t)((size + mss - 1) / mss);
 		runs.n_runs += lost && run == 0;
 		run = lost ? run + n : 0;
 		runs.longest = run > runs.longest ? run : runs.longest;

@@ -155,10 +155,14 @@ static enum taken pending_take(struct cu_path_pending *pending, const struct cu_
 	return TAKEN_BY_TIMESTAMP;
 }
 
-/* How it stood when the samples began, for slices and the mean. */
+/* How it stood when the samples began, for slices and the mean; few samples are not sliced. */
 struct sampler {
 	int64_t first_ns;
 	double sum_ns;
+	unsigned n;
+	struct sample {
+		int64_t sent_ns, rtt_ns;
+	} few[SLICED_FROM];
 };
 
 static bool add_sample(struct cu_path_scratch *scratch, struct cu_path *path, struct sampler *sampler, int dir,
@@ -167,21 +171,24 @@ static bool add_sample(struct cu_path_scratch *scratch, struct cu_path *path, st
 	if (rtt_ns < 0) {
 		return true; /* the capture's clock stepped back */
 	}
-	if (scratch->histogram[dir].n == 0) {
+	if (sampler->n == 0) {
 		sampler->first_ns = sent_ns;
 	}
 	sampler->sum_ns += (double)rtt_ns;
-	slice(&path->side[dir], sent_ns - sampler->first_ns, rtt_ns);
+	if (sampler->n < SLICED_FROM) {
+		sampler->few[sampler->n++] = (struct sample){sent_ns, rtt_ns};
+		for (unsigned i = 0; sampler->n == SLICED_FROM && i < SLICED_FROM; i++) {
+			slice(&path->side[dir], sampler->few[i].sent_ns - sampler->first_ns, sampler->few[i].rtt_ns);
+		}
+	} else {
+		slice(&path->side[dir], sent_ns - sampler->first_ns, rtt_ns);
+	}
 	return cu_histogram_add(&scratch->histogram[dir], rtt_ns);
 }
 
 static void summarise(const struct cu_histogram *histogram, const struct sampler *sampler, struct cu_path_side *side)
 {
 	side->n_samples = (size_t)histogram->n;
-	if (histogram->n < SLICED_FROM) {
-		side->slice_ns = 0;
-		memset(side->slice, 0, sizeof(side->slice));
-	}
 	for (int i = 0; i < CU_RTT_SLICES && side->slice_ns != 0; i++) {
 		side->slice[i].mean_ns /= side->slice[i].n > 0 ? (int64_t)side->slice[i].n : 1;
 	}
@@ -209,7 +216,7 @@ enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)
 {
-	struct sampler sampler[2] = {{0}};
+	struct sampler sampler[2];
 
 	*path = (struct cu_path){.handshake_rtt_ns = trace->handshake_ns};
 	if (scratch->pending == NULL) {
@@ -220,6 +227,8 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 	}
 	struct cu_path_pending *pending = scratch->pending;
 	for (int dir = 0; dir < 2; dir++) {
+		sampler[dir].sum_ns = 0;
+		sampler[dir].n = 0;
 		cu_histogram_clear(&scratch->histogram[dir]);
 		pending[dir].head = pending[dir].n = pending[dir].n_resent = 0;
 		pending[dir].highest = -1;

@@ -16,7 +16,8 @@ void cu_trace_release(struct cu_trace *trace)
 void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection)
 {
 	trace->connection = *connection;
-	trace->n = trace->n_sack = trace->n_hint = trace->n_icmp = 0;
+	trace->n = trace->n_sack = trace->n_hint = trace->n_icmp = trace->syn_end = 0;
+	trace->flags = 0;
 	const struct cu_connection_side *side = connection->side;
 	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
 	trace->scaled = both && side[CU_C2S].syn.has_wscale && side[CU_S2C].syn.has_wscale;
@@ -98,6 +99,8 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 	}
 	bool syn = (in->flags & CU_TCP_SYN) != 0;
 	bool fin = (in->flags & CU_TCP_FIN) != 0;
+	trace->flags |= in->flags;
+	trace->syn_end = syn ? trace->n + 1 : trace->syn_end;
 	seg->end = seg->seq + in->len + syn + fin;
 	if (!(in->flags & CU_TCP_RST)) {
 		advance(trace, dir, in->seq + in->len + syn + fin, seg->end);
