@@ -106,6 +106,9 @@ int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start,
                               int64_t receiver_rtt_ns)
 {
 	enum { AGREE = 3 }; /* one of so many may still have been delayed: the least counts */
+	if (end - start <= AGREE * mss) {
+		return 0;
+	}
 	int64_t late[AGREE] = {0}, acked = start;
 	size_t n = 0, s = cu_delivery_acked(delivery, start + 1);
 

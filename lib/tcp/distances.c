@@ -1,12 +1,13 @@
 #include "lib/tcp/distances.h"
 
 #include "lib/base/error.h"
+#include "lib/base/hash.h"
 #include "lib/base/units.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAIRS = 1 << 13 };
+enum { PLACES = 1 << 13, AT_PLACE = 4 };
 
 /* Routes change: older ones say nothing. */
 #define RELIED_ON_NS (300 * CU_NS_PER_S)
@@ -20,6 +21,7 @@ struct key {
 
 struct cu_distances_pair {
 	struct key key;
+	uint64_t seen;     /* number of the connection that did last; 0: free */
 	int64_t rtt_ns[2]; /* to the lower and to the higher address and back */
 	int64_t time_ns[2];
 	bool known[2];
@@ -27,8 +29,8 @@ struct cu_distances_pair {
 
 int cu_distances_init(struct cu_distances *distances)
 {
-	distances->seed = cu_hash_seed_random();
-	distances->pair = calloc(PAIRS, sizeof(distances->pair[0]));
+	distances->n_seen = 0;
+	distances->pair = calloc((size_t)PLACES * AT_PLACE, sizeof(distances->pair[0]));
 	return distances->pair != NULL ? 0 : CU_ERR_NOMEM;
 }
 
@@ -67,6 +69,24 @@ static void refine_side(struct cu_distances_pair *pair, int end, int64_t now_ns,
 	}
 }
 
+/* The pair with this key, or in the place of the one not seen for longest. */
+static struct cu_distances_pair *find(struct cu_distances *distances, const struct key *key)
+{
+	static const struct cu_hash_seed fixed_seed = {{0x9ae16a3b2f90404f, 0xc3a5c85c97cb3127}};
+	struct cu_distances_pair *place =
+		&distances->pair[cu_hash_bytes(fixed_seed, key, sizeof(*key)) % PLACES * AT_PLACE];
+	struct cu_distances_pair *oldest = place;
+	for (struct cu_distances_pair *pair = place; pair < place + AT_PLACE; pair++) {
+		if (pair->seen != 0 && memcmp(&pair->key, key, sizeof(*key)) == 0) {
+			return pair;
+		}
+		oldest = pair->seen < oldest->seen ? pair : oldest;
+	}
+	memset(oldest, 0, sizeof(*oldest));
+	memcpy(&oldest->key, key, sizeof(*key)); /* with its padding */
+	return oldest;
+}
+
 void cu_distances_refine(struct cu_distances *distances, const struct cu_connection *connection, struct cu_path *path)
 {
 	struct key key;
@@ -76,11 +96,8 @@ void cu_distances_refine(struct cu_distances *distances, const struct cu_connect
 	key.high = client_is_low ? connection->server : connection->client;
 	memcpy(key.ids, connection->ids, connection->n_ids * sizeof(key.ids[0]));
 
-	struct cu_distances_pair *pair = &distances->pair[cu_hash_bytes(distances->seed, &key, sizeof(key)) % PAIRS];
-	if (memcmp(&pair->key, &key, sizeof(key)) != 0) {
-		memset(pair, 0, sizeof(*pair));
-		memcpy(&pair->key, &key, sizeof(key));
-	}
+	struct cu_distances_pair *pair = find(distances, &key);
+	pair->seen = ++distances->n_seen;
 	bool handshake = connection->side[CU_C2S].has_syn && connection->side[CU_S2C].has_syn;
 	refine_side(pair, !client_is_low, connection->start_ns,
 	            &(struct side){&path->client_rtt_ns, &path->client_known, path->side[CU_S2C].n_samples, handshake});

@@ -10,16 +10,20 @@
 #ifndef CU_TCP_DISTANCES_H
 #define CU_TCP_DISTANCES_H
 
-#include "lib/base/hash.h"
 #include "lib/tcp/path.h"
 
 /* One pair of hosts. */
 struct cu_distances_pair;
 
-/* A table of fixed size (1 MiB), seeded; a pair that hashes to another's place takes it. {0} is empty. */
+/*
+ * A table of fixed size (4 MiB): of the pairs that hash to one place it keeps
+ * the few that were seen last. Not seeded: the same capture gives the same
+ * verdicts each time, and who crowds a place costs others a guess, no time. {0}
+ * is empty.
+ */
 struct cu_distances {
-	struct cu_hash_seed seed;
 	struct cu_distances_pair *pair;
+	uint64_t n_seen; /* connections */
 };
 
 /* 0 or CU_ERR_NOMEM. */

@@ -61,8 +61,50 @@ static void test_distances(void **state)
 	cu_distances_release(&distances);
 }
 
+/* A connection between one of many pairs of hosts. */
+static struct cu_connection of_pair(uint32_t pair, int64_t start_s, bool handshake)
+{
+	struct cu_connection connection = connection_between(0, 0, start_s, handshake);
+	for (int i = 0; i < 4; i++) {
+		connection.client.bytes[12 + i] = (uint8_t)(pair >> 8 * i);
+	}
+	connection.server.bytes[0] = 0xff;
+	return connection;
+}
+
+/* More pairs than there is room for: what is forgotten is the same each time, and not the latest. */
+static void test_distances_of_many(void **state)
+{
+	(void)state;
+	enum { PAIRS = 50000, LATEST = 1000 };
+	struct cu_distances distances[2];
+	for (int d = 0; d < 2; d++) {
+		assert_int_equal(cu_distances_init(&distances[d]), 0);
+		for (uint32_t i = 0; i < PAIRS; i++) {
+			struct cu_connection connection = of_pair(i, 0, true);
+			struct cu_path path = path_of(2, 30);
+			cu_distances_refine(&distances[d], &connection, &path);
+		}
+	}
+	unsigned n_kept = 0;
+	for (uint32_t i = PAIRS; i-- > 0;) {
+		struct cu_path path[2];
+		for (int d = 0; d < 2; d++) {
+			struct cu_connection connection = of_pair(i, 1, false);
+			path[d] = path_of(-1, 30);
+			cu_distances_refine(&distances[d], &connection, &path[d]);
+		}
+		assert_int_equal(path[0].client_known, path[1].client_known);
+		n_kept += path[0].client_known;
+		assert_true(path[0].client_known || i < PAIRS - LATEST);
+	}
+	assert_true(n_kept > 0 && n_kept < PAIRS);
+	cu_distances_release(&distances[0]);
+	cu_distances_release(&distances[1]);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_distances)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_distances), cmocka_unit_test(test_distances_of_many)};
 	return cmocka_run_group_tests_name("distances", tests, NULL, NULL);
 }
