@@ -55,6 +55,7 @@ REASONS = {
     "wrap": "more than 4 GiB: tcptrace takes what wrapped around for what was sent before",
     "zero": "tcptrace leaves closed windows out of the minimum",
     "divisor": "tcptrace divides by packets that advertise no window",
+    "scale": "only the SYN-ACK was seen: its scale holds, since it has one only if the SYN had",
 }
 
 
@@ -188,7 +189,8 @@ class Explainer:
         for name in ("c2s", "s2c"):
             if syn[name] is None:
                 isn[name] -= 1  # the first byte seen is byte 1
-        self.model = Tcptrace(isn, asked)
+        self.alone = syn["s2c"]["window_scale"] if asked["s2c"] and syn["c2s"] is None else 0
+        self.model = Tcptrace(isn, asked, self.alone)
         self.why = {name: collections.defaultdict(set) for name in ("c2s", "s2c")}
         self.sampler = {name: Sampler() for name in ("c2s", "s2c")}
         self.plain = {"c2s": 0, "s2c": 0}
@@ -312,6 +314,8 @@ class Explainer:
             if quantity == "RTT min" and 0 in rtt:
                 why.add("none")
             return why
+        if quantity.startswith("window") and self.alone and name == "s2c":
+            return {"scale"}
         if quantity == "window min":
             return {"zero"} if self.window_zero[name] and ours == 0 else set()
         if quantity == "window avg":

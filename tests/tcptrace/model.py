@@ -139,8 +139,9 @@ class Side:
 class Tcptrace:
     """A connection as tcptrace counts it. Segments as `report --segments --format json` has them."""
 
-    def __init__(self, isn, scale_asked):
-        self.isn = isn
+    def __init__(self, isn, scale_asked, server_scale):
+        """server_scale: how far the server's windows are shifted although only its SYN was seen."""
+        self.isn, self.server_scale = isn, server_scale
         self.side = {"c2s": Side(), "s2c": Side()}
         for name, side in self.side.items():
             side.asked_scale = scale_asked[name]
@@ -153,7 +154,8 @@ class Tcptrace:
         flags, time = seg["flags"], seg["micros"]
         syn, fin = "SYN" in flags, "FIN" in flags
         scaled = this.asked_scale and other.asked_scale
-        window = seg["window"] if "ACK" in flags or syn else 0
+        sent = seg["window"] >> (self.server_scale if name == "s2c" and not syn else 0)
+        window = sent if "ACK" in flags or syn else 0
         length = seg["bytes"] + syn + fin
         this.syns += syn
         this.fins += fin
