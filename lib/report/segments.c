@@ -370,6 +370,9 @@ static int segments_end(void *state, const struct cu_report_counts *counts)
 	}
 	if (counts->n_chunks == 0 && counts->n_connections > 0) {
 		CU_PUT(out, "The stream has connections but not their segments.\n");
+	} else if (counts->n_passed_over > 0) {
+		CU_PUT(out,
+		       "There are no segments to show: what the input has is outside of --stream, --since\nor --until.\n");
 	} else {
 		CU_PUT(out, "There are no segments to show.\n");
 	}

@@ -66,6 +66,7 @@ static void test_mark_a_copy_counts_for_wireshark_only(void **state)
 	assert_int_equal(frame(&talk, 7)->forward, BIT(CU_EVENT_DUPLICATE_ACK));
 	assert_int_equal(frame(&talk, 8)->dup_ack, 1);
 	assert_int_equal(frame(&talk, 8)->forward_dup_ack, 2);
+	assert_true(settled_by(frame(&talk, 8), CU_SETTLED_COPY));
 	talk_release(&talk);
 }
 
@@ -121,6 +122,8 @@ static void test_mark_zero_window_probe_and_its_answer(void **state)
 	assert_int_equal(frame(&talk, 7)->forward, answer);
 	assert_int_equal(kinds(frame(&talk, 7)), answer);
 	assert_true(cu_is(frame(&talk, 9), CU_EVENT_ZERO_WINDOW_PROBE_ACK));
+	assert_true(settled_by(frame(&talk, 9), CU_SETTLED_ACKS));
+	assert_false(settled_by(frame(&talk, 7), CU_SETTLED_ACKS));
 	assert_false(frame(&talk, 9)->forward & BIT(CU_EVENT_ZERO_WINDOW_PROBE_ACK));
 	talk_release(&talk);
 }
@@ -136,6 +139,73 @@ static void test_mark_clock_that_goes_back_makes_nothing_soon(void **state)
 	analyse(&talk);
 	assert_int_equal(frame(&talk, 5)->forward, resent);
 	talk_release(&talk);
+}
+
+static void test_mark_numbers_of_a_reset_are_no_place_in_the_stream(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30 * MS, 10 * MS);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 1 * MS, CU_C2S, CU_TCP_RST, 5000, 0, 0); /* not in the window: refused by the server */
+	talk_add(&talk, t + 30 * MS, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 60 * MS, CU_C2S, PSH, 101, 1, 100);
+	analyse(&talk);
+	assert_int_equal(frame(&talk, 7)->forward, resent);
+	assert_int_equal(kinds(frame(&talk, 7)), 0);
+	assert_true(settled_by(frame(&talk, 7), CU_SETTLED_RESET));
+	talk_release(&talk);
+}
+
+static void test_mark_no_more_duplicate_acks_than_there_were(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30 * MS, 10 * MS);
+	talk_add(&talk, t + 1 * MS, CU_S2C, PSH, 1, 501, 100); /* of a request that was not captured */
+	talk_add(&talk, t + 5 * MS, CU_S2C, PSH, 1, 501, 100);
+	analyse(&talk);
+	assert_int_equal(frame(&talk, 5)->forward, fast);
+	assert_int_equal(kinds(frame(&talk, 5)) & fast, resent);
+	assert_true(settled_by(frame(&talk, 5), CU_SETTLED_ACKS));
+	talk_release(&talk);
+}
+
+/* Each side's windows after a handshake of which only one SYN was seen. */
+static void see_syn_of(int dir, bool has_wscale, bool unknown[2], int64_t *window)
+{
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[!dir].has_syn = false;
+	talk.connection.side[dir].syn.has_wscale = has_wscale;
+	talk.connection.side[dir].syn.wscale = 3;
+	talk_add(&talk, 0, dir, dir == CU_C2S ? SYN : SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 10 * MS, dir, ACK, 1, 1, 0);
+	analyse(&talk);
+	unknown[CU_C2S] = talk.trace.scale_unknown[CU_C2S];
+	unknown[CU_S2C] = talk.trace.scale_unknown[CU_S2C];
+	*window = frame(&talk, 2)->window;
+	talk_release(&talk);
+}
+
+static void test_window_scale_of_one_syn(void **state)
+{
+	(void)state;
+	bool unknown[2];
+	int64_t window;
+	see_syn_of(CU_S2C, true, unknown, &window);
+	assert_true(unknown[CU_C2S] && !unknown[CU_S2C]);
+	assert_int_equal(window, TALK_WINDOW << 3);
+	see_syn_of(CU_C2S, true, unknown, &window);
+	assert_true(unknown[CU_C2S] && unknown[CU_S2C]);
+	assert_int_equal(window, TALK_WINDOW);
+	see_syn_of(CU_S2C, false, unknown, &window);
+	assert_true(!unknown[CU_C2S] && !unknown[CU_S2C]);
+	see_syn_of(CU_C2S, false, unknown, &window);
+	assert_true(!unknown[CU_C2S] && !unknown[CU_S2C]);
+	assert_int_equal(window, TALK_WINDOW);
 }
 
 static void test_handshake_counts_from_the_last_syn(void **state)
@@ -369,6 +439,7 @@ static void test_resent_fin_after_its_data(void **state)
 	analyse(&talk);
 	assert_int_equal(frame(&talk, 6)->forward, spurious);
 	assert_int_equal(kinds(frame(&talk, 6)), resent);
+	assert_true(settled_by(frame(&talk, 6), CU_SETTLED_ACKS));
 	talk_release(&talk);
 }
 
@@ -380,6 +451,9 @@ int main(void)
 		cmocka_unit_test(test_mark_identification_tells_reordering),
 		cmocka_unit_test(test_mark_zero_window_probe_and_its_answer),
 		cmocka_unit_test(test_mark_clock_that_goes_back_makes_nothing_soon),
+		cmocka_unit_test(test_mark_numbers_of_a_reset_are_no_place_in_the_stream),
+		cmocka_unit_test(test_mark_no_more_duplicate_acks_than_there_were),
+		cmocka_unit_test(test_window_scale_of_one_syn),
 		cmocka_unit_test(test_handshake_counts_from_the_last_syn),
 		cmocka_unit_test(test_handshake_counts_from_the_syn_that_was_echoed),
 		cmocka_unit_test(test_handshake_of_a_refusal_is_none),
