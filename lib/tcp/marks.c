@@ -355,9 +355,10 @@ static void know_scales(struct pass *pass, bool settle)
 /* The SYN whose timestamp a SYN-ACK echoes (RFC 7323 section 3.2); NULL when none tells. */
 static const struct cu_trace_segment *answered_syn(const struct cu_trace *trace, size_t i)
 {
+	enum { LOOK_BACK = 256 };
 	const struct cu_trace_segment *answer = &trace->segment[i];
-	for (size_t n = i; n > 0 && answer->has_timestamps; n--) {
-		const struct cu_trace_segment *syn = &trace->segment[n - 1];
+	for (size_t back = 1; back <= i && back <= LOOK_BACK && answer->has_timestamps; back++) {
+		const struct cu_trace_segment *syn = &trace->segment[i - back];
 		if (is_syn(syn) && !cu_is(syn, CU_EVENT_DUPLICATE_FRAME) && syn->has_timestamps &&
 		    syn->tsval == answer->tsecr) {
 			return syn;
