@@ -20,6 +20,7 @@
 #define CU_CMD_COMMON_H
 
 #include "lib/base/error.h"
+#include "lib/capture/capture.h"
 #include "lib/record/stream.h"
 
 #include <stdbool.h>
@@ -116,6 +117,9 @@ void prog_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void prog_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void prog_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* prog_warn, but not below culprit run, whose report says so itself. */
+void prog_warn_alone(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* prog_error with the fault's sentence, which names its input and place. */
 void prog_error_fault(const struct cu_fault *fault);
 
@@ -188,5 +192,15 @@ int prog_worse(int a, int b);
  * called every few thousand items. total_bytes 0: unknown.
  */
 void prog_progress(uint64_t done_bytes, uint64_t total_bytes, uint64_t n_items, const char *items);
+
+/* A cu_progress_fn that shows how much of the captures is read. */
+void prog_capture_progress(void *arg, const struct cu_capture *capture);
+
+/*
+ * Says what was wrong with the captures: faults, drops, times that run
+ * backwards or jump; with -v also what was read of each, and what of it was
+ * passed over. PROG_FAILED when there was a fault, else PROG_OK.
+ */
+int prog_capture_report(const struct cu_capture *capture);
 
 #endif

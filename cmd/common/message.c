@@ -87,6 +87,16 @@ void prog_warn(const char *format, ...)
 	}
 }
 
+void prog_warn_alone(const char *format, ...)
+{
+	if (!prog_settings.quiet && !prog_in_pipeline) {
+		va_list args;
+		va_start(args, format);
+		print_message(format, args);
+		va_end(args);
+	}
+}
+
 void prog_note(const char *format, ...)
 {
 	if (prog_settings.verbose) {

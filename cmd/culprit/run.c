@@ -136,7 +136,7 @@ static void make_arguments(const struct prog_operands *captures)
 
 	for (size_t i = 0; i < N_STAGES; i++) {
 		add(&stages[i], stages[i].name);
-		add_flag(&stages[i], "--pipeline", i != FLOWIFY);
+		add_flag(&stages[i], "--pipeline", true);
 		add_flag(&stages[i], "--no-compress", i != REPORT);
 		add_flag(&stages[i], "--verbose", prog_settings.verbose);
 		add_flag(&stages[i], "--quiet", prog_settings.quiet);

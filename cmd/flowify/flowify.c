@@ -38,38 +38,13 @@ static const struct prog_spec spec = {
 		 "With no capture, or when it is -, standard input is read.",
 };
 
-static void show_progress(void *arg, const struct cu_capture *capture)
-{
-	(void)arg;
-	uint64_t read_bytes = 0, size_bytes = 0, n_packets = 0;
-	bool sized = true;
-	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
-		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
-		read_bytes += stats->read_bytes;
-		size_bytes += stats->size_bytes;
-		n_packets += stats->n_packets;
-		sized = sized && stats->size_bytes > 0;
-	}
-	prog_progress(read_bytes, sized ? size_bytes : 0, n_packets, "packets");
-}
-
 /* Says what was wrong with the captures, and what of them could not be used. */
 static int report_captures(const struct cu_capture *capture, const struct cu_totals *totals)
 {
-	int status = PROG_OK;
-	const struct cu_fault *fault;
-	for (size_t i = 0; (fault = cu_capture_fault(capture, i)); i++) {
-		prog_error_fault(fault);
-		status = PROG_FAILED;
-	}
-	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
-		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
-		const char *name = prog_input_name(stats->path);
-		if (stats->n_drops > 0) {
-			prog_warn("%s: the capturing program dropped %" PRIu64 " packets", name, stats->n_drops);
-		}
-		prog_note("%s: %s, %" PRIu64 " packets, %" PRIu64 " not matching the filter", name,
-		          stats->format[0] ? stats->format : "nothing read", stats->n_packets, stats->n_filtered);
+	int status = prog_capture_report(capture);
+	uint64_t n_read = totals->n_packets - totals->n_filtered;
+	if (n_read > 0 && totals->n_tcp == 0) {
+		prog_warn_alone("none of the %" PRIu64 " packets is TCP", n_read);
 	}
 	if (totals->n_unknown_link > 0) {
 		prog_warn("%" PRIu64 " packets have a link type that is not decoded", totals->n_unknown_link);
@@ -93,8 +68,10 @@ int main(int argc, char **argv)
 		           (int)CU_FILE_CAP);
 	}
 
-	struct cu_capture_config inputs = {
-		.paths = (const char *const *)captures.paths, .n_paths = captures.n, .filter = filter};
+	struct cu_capture_config inputs = {.paths = (const char *const *)captures.paths,
+	                                   .n_paths = captures.n,
+	                                   .filter = filter,
+	                                   .progress = prog_capture_progress};
 	struct cu_capture *capture;
 	struct cu_fault fault = {0};
 	if (cu_capture_open(&capture, &inputs, &fault) != 0) {
@@ -109,7 +86,7 @@ int main(int argc, char **argv)
 	int status = PROG_OK;
 	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);
 	if (error == 0) {
-		error = cu_flowify(capture, writer, &config, &totals, show_progress, NULL);
+		error = cu_flowify(capture, writer, &config, &totals);
 	}
 	if (error != 0) {
 		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};

@@ -182,36 +182,10 @@ static int open_shards(void)
 	return cu_shards_open(&shards, &output);
 }
 
-static void show_progress(void *arg, const struct cu_capture *capture)
-{
-	(void)arg;
-	uint64_t read_bytes = 0, size_bytes = 0, n_packets = 0;
-	bool sized = true;
-	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
-		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
-		read_bytes += stats->read_bytes;
-		size_bytes += stats->size_bytes;
-		n_packets += stats->n_packets;
-		sized = sized && stats->size_bytes > 0;
-	}
-	prog_progress(read_bytes, sized ? size_bytes : 0, n_packets, "packets");
-}
-
 /* Says what was wrong with the captures, and what became of them. */
 static int report(const struct cu_capture *capture, const struct cu_split_totals *totals)
 {
-	int status = PROG_OK;
-	const struct cu_fault *fault;
-	for (size_t i = 0; (fault = cu_capture_fault(capture, i)); i++) {
-		prog_error_fault(fault);
-		status = PROG_FAILED;
-	}
-	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
-		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
-		prog_note("%s: %s, %" PRIu64 " packets, %" PRIu64 " not matching the filter",
-		          prog_input_name(stats->path), stats->format[0] ? stats->format : "nothing read",
-		          stats->n_packets, stats->n_filtered);
-	}
+	int status = prog_capture_report(capture);
 	if (totals->n_left_out > 0) {
 		prog_error("%" PRIu64 " packets are left out: a pcap file has one link type; pcapng has any",
 		           totals->n_left_out);
@@ -233,7 +207,7 @@ static int split(struct cu_capture *capture)
 	}
 	abandon_on_signals();
 	int status = PROG_OK;
-	int error = cu_split(capture, shards, &config, &totals, &fault, show_progress, NULL);
+	int error = cu_split(capture, shards, &config, &totals, &fault);
 	if (error != 0) {
 		prog_error_fault(&fault);
 		status = error == CU_ERR_RANGE ? PROG_USAGE : PROG_FAILED;
@@ -252,8 +226,10 @@ int main(int argc, char **argv)
 	choose_way();
 	check_pattern();
 	prog_refuse_terminal(&captures);
-	struct cu_capture_config inputs = {
-		.paths = (const char *const *)captures.paths, .n_paths = captures.n, .filter = filter};
+	struct cu_capture_config inputs = {.paths = (const char *const *)captures.paths,
+	                                   .n_paths = captures.n,
+	                                   .filter = filter,
+	                                   .progress = prog_capture_progress};
 	struct cu_capture *capture;
 	struct cu_fault fault = {0};
 	if (cu_capture_open(&capture, &inputs, &fault) != 0) {

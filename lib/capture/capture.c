@@ -22,7 +22,9 @@ struct slot {
 	struct cu_input input;
 	struct cu_packet head;
 	enum slot_state state;
-	bool is_head_checked;  /* against the filter */
+	bool is_head_checked; /* against the filter */
+	bool has_time;        /* last_ns is that of its last packet */
+	int64_t last_ns;
 	int prepared_linktype; /* of the filter; -1 none */
 };
 
@@ -35,6 +37,8 @@ struct cu_capture {
 	size_t *heap;
 	size_t heap_len;
 	bool is_head_taken; /* the packet of the first slot of the heap was delivered */
+	cu_progress_fn *progress;
+	void *progress_arg;
 };
 
 /* ------------------------------------------------------------------- heap */
@@ -103,12 +107,43 @@ static bool passes(struct cu_capture *capture, struct slot *slot, const struct c
 	return does_pass;
 }
 
+static void count_step(struct cu_time_steps *steps, int64_t step_ns, uint64_t frame)
+{
+	steps->n++;
+	if (step_ns > steps->largest_ns) {
+		steps->largest_ns = step_ns;
+		steps->frame = frame;
+	}
+}
+
+/* Counts what of the input's time is not as it should be, before the packet is filtered. */
+static void note_time(struct slot *slot, const struct cu_packet *packet)
+{
+	int64_t step_ns = (int64_t)((uint64_t)packet->time_ns - (uint64_t)slot->last_ns);
+	slot->last_ns = packet->time_ns;
+	if (__builtin_expect((uint64_t)step_ns + CU_STEP_BACK_NS <= CU_STEP_BACK_NS + CU_JUMP_NS, 1)) {
+		return;
+	}
+	struct cu_capture_stats *stats = &slot->input.stats;
+	if (slot->has_time && step_ns < 0) {
+		count_step(&stats->back, -(step_ns + 1) + 1, packet->frame);
+	} else if (slot->has_time) {
+		count_step(&stats->ahead, step_ns, packet->frame);
+	}
+}
+
 /* The slot's next packet that passes the filter: 1, 0 at its end, < 0 no memory. */
 static int pull(struct cu_capture *capture, struct slot *slot, struct cu_packet *packet)
 {
 	int rc;
 	do {
 		rc = slot->input.next(&slot->input, packet);
+		if (rc == 1) {
+			note_time(slot, packet);
+			if (slot->input.stats.n_packets % CU_PROGRESS_PACKETS == 0 && capture->progress) {
+				capture->progress(capture->progress_arg, capture);
+			}
+		}
 	} while (rc == 1 && capture->filter && !passes(capture, slot, packet));
 	return rc;
 }
@@ -127,6 +162,8 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 	slot->state = SLOT_OPEN;
 	capture->n_open++;
 	rc = slot->input.next(&slot->input, &slot->head);
+	slot->has_time = rc == 1;
+	slot->last_ns = slot->head.time_ns;
 	if (rc < 0) {
 		cu_fault_set(fault, rc, "%s: no memory", slot->input.name);
 	}
@@ -220,6 +257,8 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 		c->slots = calloc(n, sizeof(*c->slots));
 		c->heap = calloc(n, sizeof(*c->heap));
 		c->filter = config->filter ? cu_filter_new(config->filter) : NULL;
+		c->progress = config->progress;
+		c->progress_arg = config->progress_arg;
 	}
 	if (!c || !c->slots || !c->heap || (config->filter && !c->filter)) {
 		cu_capture_close(c);

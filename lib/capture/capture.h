@@ -31,10 +31,27 @@ struct cu_packet {
 	uint16_t file;       /* index of its input, in the order given */
 };
 
+struct cu_capture;
+
+/* Called every CU_PROGRESS_PACKETS packets that are read, passed over by the filter or not; stats say how far it is. */
+typedef void cu_progress_fn(void *arg, const struct cu_capture *capture);
+
+enum { CU_PROGRESS_PACKETS = 65536 };
+
+/*
+ * Steps in time between a packet and the one before it in its file that are
+ * told. Less far back is nothing: cards with several queues deliver so. So far
+ * ahead the clock was set, or nothing was captured for a day.
+ */
+#define CU_STEP_BACK_NS INT64_C(1000000)
+#define CU_JUMP_NS (INT64_C(24) * 3600 * 1000000000)
+
 struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
-	const char *filter; /* libpcap filter expression, or NULL for all packets */
+	const char *filter;       /* libpcap filter expression, or NULL for all packets */
+	cu_progress_fn *progress; /* or NULL; it gets progress_arg */
+	void *progress_arg;
 };
 
 /*
@@ -53,22 +70,29 @@ struct cu_interface {
 	char name[CU_INTERFACE_NAME_CAP]; /* "eth0", cut to fit; "" not given */
 };
 
+/* Steps of one kind in an input's time. */
+struct cu_time_steps {
+	uint64_t n;
+	int64_t largest_ns;
+	uint64_t frame; /* behind the largest */
+};
+
 /* What was read of one input, so far. */
 struct cu_capture_stats {
 	const char *path;
 	const char *format; /* "pcap", "pcapng", "pcap (zstd)"; "" before the first byte */
 	uint64_t n_packets; /* delivered or passed over by the filter */
 	uint64_t n_filtered;
-	uint64_t n_damaged;     /* places where framing was lost */
-	uint64_t skipped_bytes; /* bytes passed over there */
-	uint64_t n_drops;       /* packets the capturing program reported as dropped */
-	uint64_t read_bytes;    /* of the file as stored, for progress */
-	uint64_t size_bytes;    /* 0 when not a regular file */
-	uint32_t snaplen;       /* largest of its interfaces; 0 unknown */
-	uint16_t linktype;      /* of its first interface */
+	uint64_t n_damaged;         /* places where framing was lost */
+	uint64_t skipped_bytes;     /* bytes passed over there */
+	uint64_t n_drops;           /* packets the capturing program reported as dropped */
+	uint64_t read_bytes;        /* of the file as stored, for progress */
+	uint64_t size_bytes;        /* 0 when not a regular file */
+	uint32_t snaplen;           /* largest of its interfaces; 0 unknown */
+	uint16_t linktype;          /* of its first interface */
+	struct cu_time_steps back;  /* further than CU_STEP_BACK_NS */
+	struct cu_time_steps ahead; /* further than CU_JUMP_NS */
 };
-
-struct cu_capture;
 
 /*
  * Opens the inputs. 0, or an error whose sentence is in fault, with the

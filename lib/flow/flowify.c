@@ -11,7 +11,6 @@ enum {
 	 * the memory of all is on its way by then. 32 was best of 8, 16, 32 and 64.
 	 */
 	BATCH = 32,
-	PROGRESS_PACKETS = 65536,
 };
 
 #define TOOL_NAME "culprit " CU_VERSION
@@ -161,6 +160,8 @@ static void sum_totals(struct flowify *f)
 		totals->n_damaged += stats->n_damaged;
 		totals->n_skipped_bytes += stats->skipped_bytes;
 		totals->n_drops += stats->n_drops;
+		totals->n_steps_back += stats->back.n;
+		totals->n_jumps += stats->ahead.n;
 	}
 	const struct cu_fault *fault;
 	for (size_t i = 0; (fault = cu_capture_fault(f->capture, i)) != NULL; i++) {
@@ -191,7 +192,7 @@ static int write_totals(struct flowify *f)
 	return rc;
 }
 
-static int run(struct flowify *f, cu_progress_fn *progress, void *arg)
+static int run(struct flowify *f)
 {
 	/* The first packets come before the header: the inputs are known only then. */
 	int more = fill_batch(f);
@@ -200,9 +201,6 @@ static int run(struct flowify *f, cu_progress_fn *progress, void *arg)
 		rc = cu_track_put(&f->track, f->batch, f->n_batch);
 		if (rc < 0 || more == 0) {
 			break;
-		}
-		if (progress != NULL && f->n_delivered % PROGRESS_PACKETS == 0) {
-			progress(arg, f->capture);
 		}
 		more = fill_batch(f);
 		rc = more < 0 ? more : 0;
@@ -218,7 +216,7 @@ static int run(struct flowify *f, cu_progress_fn *progress, void *arg)
 }
 
 int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struct cu_flowify_config *config,
-               struct cu_totals *totals, cu_progress_fn *progress, void *arg)
+               struct cu_totals *totals)
 {
 	static const struct cu_flowify_config defaults;
 	memset(totals, 0, sizeof(*totals));
@@ -234,7 +232,7 @@ int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struc
 	f->last_ns = INT64_MIN;
 	int rc = cu_track_init(&f->track, writer, f->config);
 	if (rc == 0) {
-		rc = run(f, progress, arg);
+		rc = run(f);
 	}
 	cu_track_release(&f->track);
 	free(f);

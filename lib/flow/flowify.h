@@ -17,9 +17,6 @@
  */
 #define CU_IDLE_TIMEOUT_NS (INT64_C(7800) * CU_NS_PER_S)
 
-/* Called every now and then with the capture, whose stats say how far it is. */
-typedef void cu_progress_fn(void *arg, const struct cu_capture *capture);
-
 /* 0 is the default of each. */
 struct cu_flowify_config {
 	int64_t idle_timeout_ns; /* of capture time, after which a connection has ended; CU_IDLE_TIMEOUT_NS */
@@ -39,9 +36,9 @@ struct cu_flowify_config {
  * Faults of the capture stay there (cu_capture_fault); all that was whole is
  * written. 0, or the error of the writer (see its fault), or CU_ERR_NOMEM, or
  * CU_ERR_RANGE when there are more than CU_FILE_CAP inputs. totals is filled
- * in either way. progress may be NULL.
+ * in either way.
  */
 int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struct cu_flowify_config *config,
-               struct cu_totals *totals, cu_progress_fn *progress, void *arg);
+               struct cu_totals *totals);
 
 #endif

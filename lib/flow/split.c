@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-	PROGRESS_PACKETS = 65536,
 	CONNECTIONS_CAP = 1 << 20,
 	SERVERS_CAP = 1 << 20,
 	MEMBERS_CAP = 1 << 22, /* connections whose server is remembered */
@@ -344,7 +343,7 @@ static int deal(struct split *s, const struct cu_packet *packet, uint32_t *shard
 	}
 }
 
-static int run(struct split *s, cu_progress_fn *progress, void *arg)
+static int run(struct split *s)
 {
 	for (uint32_t i = 0; s->config->way == CU_SPLIT_HASH && i < s->config->n; i++) {
 		uint32_t number;
@@ -368,9 +367,6 @@ static int run(struct split *s, cu_progress_fn *progress, void *arg)
 		if (rc < 0) {
 			return rc;
 		}
-		if (progress != NULL && s->totals->n_packets % PROGRESS_PACKETS == 0) {
-			progress(arg, s->capture);
-		}
 	}
 	if (rc < 0) {
 		return cu_fault_set(s->fault, (enum cu_error)rc, "no memory to read on");
@@ -380,7 +376,7 @@ static int run(struct split *s, cu_progress_fn *progress, void *arg)
 }
 
 int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct cu_split_config *config,
-             struct cu_split_totals *totals, struct cu_fault *fault, cu_progress_fn *progress, void *arg)
+             struct cu_split_totals *totals, struct cu_fault *fault)
 {
 	memset(totals, 0, sizeof(*totals));
 	struct split *s = calloc(1, sizeof(*s));
@@ -396,7 +392,7 @@ int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct 
 	s->current = NOWHERE;
 	cu_places_init(&s->connections);
 	cu_places_init(&s->servers);
-	int rc = run(s, progress, arg);
+	int rc = run(s);
 	totals->n_shards = cu_shards_count(shards);
 	totals->n_left_out = cu_shards_n_left_out(shards);
 	cu_places_release(&s->connections);

@@ -45,9 +45,9 @@ struct cu_split_totals {
 /*
  * Reads capture to its end and finishes all shards. Faults of the capture stay
  * there. 0, or an error of cu_shards or of memory with its sentence in fault;
- * what is finished by then stays. progress may be NULL.
+ * what is finished by then stays.
  */
 int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct cu_split_config *config,
-             struct cu_split_totals *totals, struct cu_fault *fault, cu_progress_fn *progress, void *arg);
+             struct cu_split_totals *totals, struct cu_fault *fault);
 
 #endif

@@ -253,24 +253,26 @@
 	OP(U16, 15, first_file)                   \
 	OP(U16, 16, last_file)
 
-#define TOTALS_FIELDS(OP)            \
-	OP(U64, 1, n_packets)        \
-	OP(U64, 2, n_filtered)       \
-	OP(U64, 3, n_tcp)            \
-	OP(U64, 4, n_other)          \
-	OP(U64, 5, n_short)          \
-	OP(U64, 6, n_malformed)      \
-	OP(U64, 7, n_fragments)      \
-	OP(U64, 8, n_unknown_link)   \
-	OP(U64, 9, n_icmp_errors)    \
-	OP(U64, 10, n_connections)   \
-	OP(U64, 11, n_damaged)       \
-	OP(U64, 12, n_skipped_bytes) \
-	OP(U64, 13, n_drops)         \
-	OP(U64, 14, n_evicted)       \
-	OP(U64, 15, n_truncated)     \
-	OP(TIME, 16, first_ns)       \
-	OP(SINCE, 17, last_ns, first_ns)
+#define TOTALS_FIELDS(OP)                \
+	OP(U64, 1, n_packets)            \
+	OP(U64, 2, n_filtered)           \
+	OP(U64, 3, n_tcp)                \
+	OP(U64, 4, n_other)              \
+	OP(U64, 5, n_short)              \
+	OP(U64, 6, n_malformed)          \
+	OP(U64, 7, n_fragments)          \
+	OP(U64, 8, n_unknown_link)       \
+	OP(U64, 9, n_icmp_errors)        \
+	OP(U64, 10, n_connections)       \
+	OP(U64, 11, n_damaged)           \
+	OP(U64, 12, n_skipped_bytes)     \
+	OP(U64, 13, n_drops)             \
+	OP(U64, 14, n_evicted)           \
+	OP(U64, 15, n_truncated)         \
+	OP(TIME, 16, first_ns)           \
+	OP(SINCE, 17, last_ns, first_ns) \
+	OP(U64, 18, n_steps_back)        \
+	OP(U64, 19, n_jumps)
 
 /* ---- Encoding ---- */
 

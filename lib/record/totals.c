@@ -17,6 +17,8 @@ void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals)
 	sum->n_drops += totals->n_drops;
 	sum->n_evicted += totals->n_evicted;
 	sum->n_truncated += totals->n_truncated;
+	sum->n_steps_back += totals->n_steps_back;
+	sum->n_jumps += totals->n_jumps;
 	if (totals->first_ns != 0 && (sum->first_ns == 0 || totals->first_ns < sum->first_ns)) {
 		sum->first_ns = totals->first_ns;
 	}

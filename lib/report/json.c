@@ -606,6 +606,8 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_JSON_U64(out, ",\"skipped_bytes\":", totals->n_skipped_bytes);
 	CU_JSON_U64(out, ",\"truncated_files\":", totals->n_truncated);
 	CU_JSON_U64(out, ",\"dropped\":", totals->n_drops);
+	PUT_SOME(out, ",\"steps_back\":", totals->n_steps_back);
+	PUT_SOME(out, ",\"time_jumps\":", totals->n_jumps);
 	CU_JSON_U64(out, ",\"filtered\":", totals->n_filtered);
 	CU_JSON_U64(out, ",\"not_tcp\":", totals->n_other);
 	CU_JSON_U64(out, ",\"too_short\":", totals->n_short);

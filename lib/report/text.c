@@ -528,10 +528,13 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	}
 	say_some(text, totals->n_truncated, "capture cut off in mid-packet", "captures cut off in mid-packet");
 	say_some(text, totals->n_drops, "packet dropped by the capture", "packets dropped by the capture");
+	say_some(text, totals->n_steps_back, "step back in the capture's time", "steps back in the capture's time");
+	say_some(text, totals->n_jumps, "jump of more than a day in it", "jumps of more than a day in it");
 	say_some(text, totals->n_short, "packet cut before its TCP header's end",
 	         "packets cut before their TCP header's end");
 	say_some(text, totals->n_malformed, "malformed packet", "malformed packets");
-	say_some(text, totals->n_fragments, "IP fragment passed over", "IP fragments passed over");
+	say_some(text, totals->n_fragments, "IP fragment counted, but not its bytes",
+	         "IP fragments counted, but not their bytes");
 	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
 	say_some(text, totals->n_evicted, "connection cut in two to save memory",
 	         "connections cut in two to save memory");

@@ -82,7 +82,7 @@ static inline int fuzz_flowify(const uint8_t *data, size_t len)
 	struct cu_totals totals;
 	struct cu_writer *writer;
 	assert(cu_writer_open(&writer, out, &config) == 0);
-	assert(cu_flowify(capture, writer, &flowify, &totals, NULL, NULL) == 0);
+	assert(cu_flowify(capture, writer, &flowify, &totals) == 0);
 	cu_writer_close(writer);
 	cu_capture_close(capture);
 	close(in);

@@ -257,7 +257,7 @@ static struct result run_all(FILE *const *pcaps, size_t n_pcaps, const struct cu
 	struct cu_writer *writer;
 	const struct cu_writer_config plain = {.no_compress = true};
 	assert_int_equal(cu_writer_open(&writer, fileno(result.stream), &plain), 0);
-	result.rc = cu_flowify(capture, writer, config, &result.totals, NULL, NULL);
+	result.rc = cu_flowify(capture, writer, config, &result.totals);
 	assert_int_equal(result.rc, 0);
 	assert_null(cu_capture_fault(capture, 0));
 	cu_writer_close(writer);
@@ -1104,15 +1104,16 @@ static void test_flowify_reports_full_disk_and_progress(void **state)
 		rewind(pcap);
 		struct cu_capture *capture;
 		struct cu_fault fault = {0};
-		const struct cu_capture_config inputs = {.paths = paths, .n_paths = 1};
+		int n_progress = 0;
+		const struct cu_capture_config inputs = {
+			.paths = paths, .n_paths = 1, .progress = count_progress, .progress_arg = &n_progress};
 		assert_int_equal(cu_capture_open(&capture, &inputs, &fault), 0);
 		FILE *out = i == 0 ? fopen("/dev/null", "w") : full;
 		struct cu_writer *writer;
 		assert_int_equal(cu_writer_open(&writer, fileno(out), &(struct cu_writer_config){.no_compress = true}),
 		                 0);
 		struct cu_totals totals;
-		int n_progress = 0;
-		int rc = cu_flowify(capture, writer, NULL, &totals, count_progress, &n_progress);
+		int rc = cu_flowify(capture, writer, NULL, &totals);
 		assert_int_equal(rc, i == 0 ? 0 : CU_ERR_IO);
 		if (i == 0) {
 			assert_int_equal(n_progress, 150000 / 65536);

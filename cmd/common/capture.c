@@ -1,0 +1,74 @@
+#include "cmd/common/common.h"
+
+#include "lib/base/units.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void prog_capture_progress(void *arg, const struct cu_capture *capture)
+{
+	(void)arg;
+	uint64_t read_bytes = 0, size_bytes = 0, n_packets = 0;
+	bool sized = true;
+	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
+		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
+		read_bytes += stats->read_bytes;
+		size_bytes += stats->size_bytes;
+		n_packets += stats->n_packets;
+		sized = sized && stats->size_bytes > 0;
+	}
+	prog_progress(read_bytes, sized ? size_bytes : 0, n_packets, "packets");
+}
+
+static void warn_of_steps(const char *name, const struct cu_time_steps *steps, const char *where)
+{
+	char largest[CU_TEXT_CAP];
+	cu_format_duration(largest, steps->largest_ns);
+	if (steps->n == 1) {
+		prog_warn("%s: its time %s by %s at frame %" PRIu64, name, where, largest, steps->frame);
+	} else if (steps->n > 1) {
+		prog_warn("%s: its time %s at %" PRIu64 " frames, at most by %s at frame %" PRIu64, name, where,
+		          steps->n, largest, steps->frame);
+	}
+}
+
+/* What was read of an input, and what was passed over. */
+static void note_input(const char *name, const struct cu_capture_stats *stats)
+{
+	char size[CU_TEXT_CAP], skipped[CU_TEXT_CAP], damage[2 * CU_TEXT_CAP] = "";
+	cu_format_size(size, stats->read_bytes);
+	if (stats->n_damaged > 0) {
+		snprintf(damage, sizeof(damage), ", %" PRIu64 " damaged %s, %s passed over there", stats->n_damaged,
+		         stats->n_damaged == 1 ? "place" : "places", cu_format_size(skipped, stats->skipped_bytes));
+	}
+	prog_note("%s: %s, %s, %" PRIu64 " packets, %" PRIu64 " not matching the filter%s", name,
+	          stats->format[0] ? stats->format : "nothing read", size, stats->n_packets, stats->n_filtered, damage);
+}
+
+int prog_capture_report(const struct cu_capture *capture)
+{
+	int status = PROG_OK;
+	const struct cu_fault *fault;
+	for (size_t i = 0; (fault = cu_capture_fault(capture, i)); i++) {
+		prog_error_fault(fault);
+		status = PROG_FAILED;
+	}
+	size_t n_files = cu_capture_n_files(capture);
+	for (size_t i = 0; i < n_files; i++) {
+		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
+		const char *name = prog_input_name(stats->path);
+		if (stats->n_packets == 0 && stats->format[0] && n_files > 1) {
+			prog_warn("%s: has no packets", name);
+		} else if (stats->n_packets == 0 && stats->format[0]) {
+			prog_warn_alone("%s: has no packets", name);
+		}
+		if (stats->n_drops > 0) {
+			prog_warn("%s: the capturing program dropped %" PRIu64 " packets", name, stats->n_drops);
+		}
+		warn_of_steps(name, &stats->back, "runs backwards");
+		warn_of_steps(name, &stats->ahead, "jumps ahead");
+		note_input(name, stats);
+	}
+	return status;
+}
