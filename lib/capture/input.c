@@ -9,6 +9,21 @@
 
 enum { MAGIC_LEN = 4 };
 
+void cu_input_count_step(struct cu_input *input, int64_t step_ns, uint64_t frame)
+{
+	struct cu_time_steps *steps = step_ns < 0 ? &input->stats.back : &input->stats.ahead;
+	int64_t size_ns = step_ns < 0 ? -(step_ns + 1) + 1 : step_ns;
+	if (!input->has_time) { /* from nothing to the first packet */
+		input->has_time = true;
+		return;
+	}
+	steps->n++;
+	if (size_ns > steps->largest_ns) {
+		steps->largest_ns = size_ns;
+		steps->frame = frame;
+	}
+}
+
 void cu_input_fault(struct cu_input *input, enum cu_error code, const char *format, ...)
 {
 	if (input->n_faults >= CU_INPUT_FAULT_CAP) {

@@ -68,6 +68,8 @@ struct cu_input {
 	bool has_linktype;     /* stats.linktype is known */
 	bool has_source_fault; /* source.fault is in faults */
 	uint16_t file;
+	bool has_time;      /* last_ns is known */
+	int64_t last_ns;    /* of the packet delivered last */
 	uint64_t packet_id; /* of the packet delivered last, in a shard; else 0 */
 	const char *name;   /* for messages */
 	char format_text[CU_FORMAT_TEXT_CAP];
@@ -84,6 +86,19 @@ int cu_input_open(struct cu_input *input, const char *path, uint16_t file, struc
 /* Frees all; counts and faults stay readable until cu_input_release. */
 void cu_input_close(struct cu_input *input);
 void cu_input_release(struct cu_input *input);
+
+/* Counts a step in time that is told, to a packet's. */
+void cu_input_count_step(struct cu_input *input, int64_t step_ns, uint64_t frame);
+
+/* For each packet, before it is delivered. */
+static inline void cu_input_note_time(struct cu_input *input, const struct cu_packet *packet)
+{
+	int64_t step_ns = (int64_t)((uint64_t)packet->time_ns - (uint64_t)input->last_ns);
+	input->last_ns = packet->time_ns;
+	if (__builtin_expect((uint64_t)step_ns + CU_STEP_BACK_NS > CU_STEP_BACK_NS + CU_JUMP_NS, 0)) {
+		cu_input_count_step(input, step_ns, packet->frame);
+	}
+}
 
 /* Notes a fault at a place of the input: "NAME: " and the formatted text. Beyond CU_INPUT_FAULT_CAP it is dropped. */
 void cu_input_fault(struct cu_input *input, enum cu_error code, const char *format, ...)

@@ -160,6 +160,7 @@ static int deliver(struct cu_input *input, const struct record *rec, struct cu_p
 	packet->len = rec->len > rec->caplen ? rec->len : rec->caplen;
 	packet->linktype = input->stats.linktype;
 	packet->file = input->file;
+	cu_input_note_time(input, packet);
 	return 1;
 }
 
@@ -372,7 +373,8 @@ static void skip_record(struct cu_input *input, const struct record *rec)
 }
 
 /* Everything but an ordinary record that is wholly in the buffer. */
-static int next_slowly(struct cu_input *input, struct cu_packet *packet)
+/* noinline: the usual record takes none of the registers that this one saves. */
+static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct cu_packet *packet)
 {
 	struct cu_pcap *pcap = &input->format.pcap;
 	struct cu_source *src = &input->source;

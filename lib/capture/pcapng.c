@@ -266,6 +266,7 @@ static void deliver(struct cu_input *input, uint32_t id, int64_t time_ns, struct
 	packet->frame = ++input->stats.n_packets;
 	packet->linktype = input->format.pcapng.interfaces[id].linktype;
 	packet->file = input->file;
+	cu_input_note_time(input, packet);
 	if (packet->len < packet->caplen) {
 		packet->len = packet->caplen;
 	}
@@ -567,7 +568,7 @@ static int take_block(struct cu_input *input, const struct block *block, struct 
 	}
 }
 
-static int next_slowly(struct cu_input *input, struct cu_packet *packet)
+static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct cu_packet *packet)
 {
 	struct cu_pcapng *ng = &input->format.pcapng;
 	struct cu_source *src = &input->source;
