@@ -351,7 +351,7 @@ static int finish_silent(struct analyzer *analyzer, bool all, int64_t now_ns)
 
 /* Moves the chunks at one place to another, as chunks of this stream of the union. */
 static int move_chunks(struct analyzer *analyzer, uint64_t from, uint64_t to, uint64_t stream, size_t n_files,
-                       bool turned, bool fin[2])
+                       bool turned, struct cu_ends *ends)
 {
 	struct cu_buf copy = {0}, one = {0};
 	struct cu_cursor chunks = cu_store_get(&analyzer->store, from);
@@ -366,7 +366,7 @@ static int move_chunks(struct analyzer *analyzer, uint64_t from, uint64_t to, ui
 		cu_buf_clear(&one);
 		err = cu_chunk_open(data, len, &chunk);
 		if (err == 0) {
-			err = cu_join_chunk(&chunk, stream, n_files, turned, fin, &one);
+			err = cu_join_chunk(&chunk, stream, n_files, turned, ends, &one);
 		}
 		if (err == 0) {
 			err = cu_store_add(&analyzer->store, to, one.data, one.len);
@@ -381,10 +381,10 @@ static int move_chunks(struct analyzer *analyzer, uint64_t from, uint64_t to, ui
 static int store_timeline(struct analyzer *analyzer, struct cu_connection *connection, uint64_t place)
 {
 	struct cu_chunk within;
-	bool fin[2] = {false, false}; /* not asked for */
+	struct cu_ends ends = {0}; /* not asked for */
 	cu_chunk_within(connection, &within);
 	cu_buf_clear(&analyzer->buf);
-	int err = cu_join_chunk(&within, connection->stream, 0, false, fin, &analyzer->buf);
+	int err = cu_join_chunk(&within, connection->stream, 0, false, &ends, &analyzer->buf);
 	connection->timeline = (struct cu_text){0};
 	return err != 0 ? err : cu_store_add(&analyzer->store, place, analyzer->buf.data, analyzer->buf.len);
 }
@@ -398,7 +398,7 @@ static int join(struct analyzer *analyzer, struct cu_held *held, const struct cu
 	bool turn_first = turned && whole->role == CU_ROLE_GUESSED && next->role != CU_ROLE_GUESSED;
 	int err = whole->timeline.len > 0 ? store_timeline(analyzer, whole, held->place) : 0;
 	if (err == 0 && (turn_first || !held->joined)) {
-		err = move_chunks(analyzer, held->place, held->place, whole->stream, 0, turn_first, held->fin);
+		err = move_chunks(analyzer, held->place, held->place, whole->stream, 0, turn_first, &held->ends);
 		held->joined = true;
 	}
 	if (turn_first) {
@@ -407,7 +407,7 @@ static int join(struct analyzer *analyzer, struct cu_held *held, const struct cu
 	}
 	if (err == 0) {
 		err = move_chunks(analyzer, place, held->place, whole->stream, analyzer->join.n_files, turned,
-		                  held->fin);
+		                  &held->ends);
 	}
 	cu_join_merge(held, next, turned);
 	analyzer->totals.n_connections--;
@@ -428,8 +428,8 @@ static int complete(struct analyzer *analyzer, const uint8_t *record, size_t rec
 		return err;
 	}
 	if (held == NULL && !is_first_stream(analyzer)) {
-		bool fin[2] = {false, false}; /* not asked for */
-		err = move_chunks(analyzer, place, place, ours.stream, analyzer->join.n_files, false, fin);
+		struct cu_ends ends = {0}; /* not asked for */
+		err = move_chunks(analyzer, place, place, ours.stream, analyzer->join.n_files, false, &ends);
 	} else if (held != NULL) {
 		err = ours.timeline.len > 0 ? store_timeline(analyzer, &ours, place) : 0;
 		err = err != 0 ? err : join(analyzer, held, &ours, place);

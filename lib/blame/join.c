@@ -87,7 +87,8 @@ struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t pla
 	}
 	held->connection = *connection;
 	held->place = place;
-	held->joined = held->fin[CU_C2S] = held->fin[CU_S2C] = false;
+	held->joined = false;
+	held->ends = (struct cu_ends){0};
 	if (connection->timeline.len > 0) {
 		memcpy(held->timeline, connection->timeline.data, connection->timeline.len);
 		held->connection.timeline.data = (const char *)held->timeline;
@@ -309,10 +310,12 @@ void cu_join_merge(struct cu_held *held, const struct cu_connection *next, bool 
 	if (!turned && next->role > whole->role && whole->role == CU_ROLE_GUESSED) {
 		whole->role = next->role;
 	}
+	const struct cu_ends *ends = &held->ends;
+	bool closed = ends->fin[CU_C2S] && ends->fin[CU_S2C];
 	if (whole->end != CU_END_RESET && next->end == CU_END_RESET) {
-		whole->end = CU_END_RESET;
+		whole->end = closed && !ends->reset ? CU_END_CLOSED : CU_END_RESET;
 	} else if (whole->end == CU_END_OPEN || whole->end == CU_END_IDLE || whole->end == CU_END_EVICTED) {
-		whole->end = held->fin[CU_C2S] && held->fin[CU_S2C] ? (uint8_t)CU_END_CLOSED : next->end;
+		whole->end = closed ? (uint8_t)CU_END_CLOSED : next->end;
 	}
 	whole->followed = next->followed;
 	whole->end_ns = next->end_ns;
@@ -333,7 +336,16 @@ void cu_join_turn(struct cu_held *held)
 	whole->side[CU_S2C] = was.side[CU_C2S];
 }
 
-int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, bool fin[2],
+static void note_end(struct cu_ends *ends, const struct cu_segment *segment)
+{
+	if ((segment->flags & CU_TCP_RST) != 0) {
+		ends->reset = ends->reset || !(ends->fin[CU_C2S] && ends->fin[CU_S2C]);
+	} else if ((segment->flags & CU_TCP_FIN) != 0) {
+		ends->fin[segment->dir] = true;
+	}
+}
+
+int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, struct cu_ends *ends,
                   struct cu_buf *buf)
 {
 	struct cu_timeline_state from = {.start = chunk->start}, to = {0};
@@ -346,7 +358,9 @@ int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files,
 		uint8_t bytes[CU_SEGMENT_ENCODED_CAP];
 		segment.file = (uint16_t)(segment.file + n_files);
 		segment.dir ^= turned;
-		fin[segment.dir] = fin[segment.dir] || (!segment.icmp && (segment.flags & CU_TCP_FIN) != 0);
+		if (!segment.icmp) {
+			note_end(ends, &segment);
+		}
 		cu_buf_add(&segments, bytes, cu_timeline_encode(&to, &segment, bytes));
 		copy.n_segments++;
 	}

@@ -22,13 +22,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How a timeline ended. */
+struct cu_ends {
+	bool fin[2]; /* each direction had one */
+	bool reset;  /* a RST came before both had */
+};
+
 /* A connection that may go on. */
 struct cu_held {
 	struct cu_key key;
 	struct cu_connection connection; /* its stream and files are those of the union */
 	uint64_t place;                  /* of its chunks in the store */
 	bool joined;                     /* a stream continued it */
-	bool fin[2];                     /* then: whether each direction had one */
+	struct cu_ends ends;             /* then: of all of it */
 	uint8_t timeline[];              /* the connection's own, until it is joined */
 };
 
@@ -94,10 +100,10 @@ void cu_join_merge(struct cu_held *held, const struct cu_connection *next, bool 
 
 /*
  * Appends a copy of a chunk record to buf, with another stream number, file
- * numbers raised by n_files and directions turned around; fin is set for each
- * direction that has one. CU_ERR_FORMAT, CU_ERR_NOMEM.
+ * numbers raised by n_files and directions turned around; ends is told of its
+ * segments. CU_ERR_FORMAT, CU_ERR_NOMEM.
  */
-int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, bool fin[2],
+int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, struct cu_ends *ends,
                   struct cu_buf *buf);
 
 #endif

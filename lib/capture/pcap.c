@@ -372,8 +372,7 @@ static void skip_record(struct cu_input *input, const struct record *rec)
 	input->stats.skipped_bytes += total;
 }
 
-/* Everything but an ordinary record that is wholly in the buffer. */
-/* noinline: the usual record takes none of the registers that this one saves. */
+/* Everything but an ordinary record that is wholly in the buffer; noinline: that one saves none of its registers. */
 static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct cu_packet *packet)
 {
 	struct cu_pcap *pcap = &input->format.pcap;
