@@ -504,6 +504,44 @@ static void test_decode_keeps_the_addresses_of_a_fragment(void **state)
 	assert_int_equal(content.tcp.payload_len, 5);
 }
 
+static uint64_t datagram_of(const char *const layers[LAYERS_CAP])
+{
+	struct frame f;
+	struct cu_packet_content content;
+	build(&f, layers);
+	decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
+	return content.datagram;
+}
+
+#define DATAGRAM(...) datagram_of((const char *const[LAYERS_CAP]){__VA_ARGS__})
+
+static void test_decode_tells_datagrams_apart(void **state)
+{
+	(void)state;
+	uint64_t first = DATAGRAM("eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp");
+	assert_int_not_equal(first, 0);
+	/* Later fragments are of the same, but not with another identification, protocol, end or VLAN. */
+	assert_true(first ==
+	            DATAGRAM("eth 0800", "4500 001c 0007 2003 4006 0000 0a000001 0a000002", "68656c6c 68656c6c"));
+	assert_true(first == DATAGRAM("eth 0800", "4500 0018 0007 0004 4006 0000 0a000001 0a000002", "68656c6c"));
+	assert_true(first != DATAGRAM("eth 0800", "4500 0018 0008 0004 4006 0000 0a000001 0a000002", "68656c6c"));
+	assert_true(first != DATAGRAM("eth 0800", "4500 0018 0007 0004 4011 0000 0a000001 0a000002", "68656c6c"));
+	assert_true(first != DATAGRAM("eth 0800", "4500 0018 0007 0004 4006 0000 0a000002 0a000001", "68656c6c"));
+	assert_true(first !=
+	            DATAGRAM("eth 8100", "0064 0800", "4500 0018 0007 0004 4006 0000 0a000001 0a000002", "68656c6c"));
+	assert_int_equal(DATAGRAM("eth 0800", IPV4), 0);
+	/* IPv6 has 32 bits of identification; what a later fragment says is next may be another. */
+	first = DATAGRAM("eth 86dd", "ip6 44", "0600 0001 00010007", "tcp");
+	assert_int_not_equal(first, 0);
+	assert_true(first == DATAGRAM("eth 86dd", "ip6 44", "3c00 0028 00010007", "68656c6c"));
+	assert_true(first != DATAGRAM("eth 86dd", "ip6 44", "0600 0028 00000007", "68656c6c"));
+	assert_int_equal(DATAGRAM("eth 86dd", "ip6 44", "0600 0000 00000001", "tcp"), 0);
+	/* Of a tunnel's fragments the outer datagram counts, whatever is in the first one. */
+	first = DATAGRAM("eth 0800", "4500 0045 0007 2000 402f 0000 0a000001 0a000002", "0000 0800",
+	                 "4500 05dc 0001 2000 4006 0000 0a000003 0a000004", "tcp");
+	assert_true(first == DATAGRAM("eth 0800", "4500 0018 0007 0006 402f 0000 0a000001 0a000002", "68656c6c"));
+}
+
 /* The payload's length is IP's, whatever the frame has besides it. */
 static void test_decode_takes_the_payload_length_from_ip(void **state)
 {
@@ -832,6 +870,7 @@ int main(void)
 		cmocka_unit_test(test_decode_uses_headers_cut_by_the_snap_length),
 		cmocka_unit_test(test_decode_tells_other_frames_apart),
 		cmocka_unit_test(test_decode_keeps_the_addresses_of_a_fragment),
+		cmocka_unit_test(test_decode_tells_datagrams_apart),
 		cmocka_unit_test(test_decode_takes_the_payload_length_from_ip),
 		cmocka_unit_test(test_decode_reads_the_options_of_a_syn),
 		cmocka_unit_test(test_decode_ignores_syn_options_elsewhere),
