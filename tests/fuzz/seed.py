@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the first inputs of the fuzz targets, in tests/corpus/, from samples/: seed.py build/release"""
+"""Makes the first inputs of the fuzz targets, in tests/corpus/, from samples/ and the rules: seed.py build/release"""
 import pathlib
 import struct
 import subprocess
@@ -8,6 +8,7 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = TOP / "tests" / "corpus"
 SMALL = ("request-lost", "server-thinks", "reference", "syn-lost")
+RULES_CAP = 4096  # bytes of a rules file that is a seed
 HEADER, BLOCK = 20, 20  # bytes of a stream's header and of a block's, flowrec(5)
 
 
@@ -72,6 +73,10 @@ def main():
         for suffix, stream in ((".flows", flows), (".judged", judged)):
             put("flowrec", name + suffix, stream)
             put("records", name + suffix, records(stream))
+    for path in [*TOP.glob("rules/**/*.yaml"), *TOP.glob("tests/unit/rules/*.yaml")]:
+        data = path.read_bytes()
+        if len(data) <= RULES_CAP and b"include" not in data:
+            put("rules", path.name if "unit" in path.parts else f"{path.parent.name}-{path.name}", data)
 
 
 if __name__ == "__main__":
