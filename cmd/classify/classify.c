@@ -158,6 +158,11 @@ static void note_counts(const struct cu_classify_counts *counts, const struct cu
 	prog_note("%" PRIu64 " transactions, %" PRIu64 " slow, %" PRIu64 " judged by rules, %" PRIu64 " findings",
 	          counts->n_transactions, counts->n_slow, counts->n_by_rule, counts->n_findings);
 	prog_note("%" PRIu64 " bytes written", cu_writer_n_bytes(writer));
+	if (counts->n_uncounted > 0) {
+		prog_warn("%" PRIu64 " transactions and connections were not counted for rules about endpoints: "
+		          "there are more endpoints, or more time in windows, than are remembered",
+		          counts->n_uncounted);
+	}
 	if (counts->n_connections > 0 && counts->n_analyses == 0) {
 		prog_warn("the input has connections but no analysis: it has to come from analyze");
 	}

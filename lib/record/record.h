@@ -410,7 +410,7 @@ struct cu_scan {
 
 /* A verdict about an endpoint. */
 struct cu_finding {
-	struct cu_text kind; /* "scan", "resets", "aborts", "half_open", "refused", "unanswered" */
+	struct cu_text kind; /* "scan", "resets", "aborts", "half_open", "refused", "unanswered", "rule" */
 	struct cu_addr addr; /* whom it is about */
 	uint16_t port;       /* 0: the host */
 	uint8_t blame;

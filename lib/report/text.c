@@ -410,7 +410,7 @@ static int put_finding(struct cu_page *page, const struct cu_buf *blob)
 		return error;
 	}
 	cu_page_style(page, CU_STYLE_BOLD);
-	cu_page_quote_rule(page, finding.kind);
+	cu_page_quote_rule(page, finding.rule.len > 0 ? finding.rule : finding.kind);
 	cu_page_style(page, CU_STYLE_PLAIN);
 	cu_page_dot(page);
 	cu_page_say_end(page, &finding.addr, finding.port);

@@ -715,16 +715,15 @@ static struct cu_expr *check_call(struct cu_scope *scope, struct cu_expr *expr)
 			return broken(expr);
 		}
 		constant = constant && checked->kind == CU_EXPR_NUMBER;
-		if (expr->function == CU_FUNCTION_COUNT && checked->type != CU_TYPE_BOOL) {
-			return WRONG(scope, expr, "count() counts conditions that are true; it was given %s",
+		bool counts = expr->function == CU_FUNCTION_COUNT || expr->function == CU_FUNCTION_SHARE;
+		if (counts && checked->type != CU_TYPE_BOOL) {
+			return WRONG(scope, expr, "%s() counts conditions that are true; it was given %s", name,
 			             cu_type_name(checked->type));
 		}
-		if (expr->function != CU_FUNCTION_COUNT &&
-		    (!cu_type_is_numeric(checked->type) || checked->type == CU_TYPE_PORT)) {
+		if (!counts && (!cu_type_is_numeric(checked->type) || checked->type == CU_TYPE_PORT)) {
 			return WRONG(scope, expr, "%s() of %s", name, cu_type_name(checked->type));
 		}
-		if (expr->function != CU_FUNCTION_COUNT && n > 0 &&
-		    !unify(scope, expr, "compares", "with", expr->items, checked)) {
+		if (!counts && n > 0 && !unify(scope, expr, "compares", "with", expr->items, checked)) {
 			return expr;
 		}
 	}
@@ -732,8 +731,11 @@ static struct cu_expr *check_call(struct cu_scope *scope, struct cu_expr *expr)
 		return WRONG(scope, expr, "%s() takes %s", name,
 		             expr->function == CU_FUNCTION_ABS ? "one value" : "two values or more");
 	}
-	if (expr->function == CU_FUNCTION_COUNT) {
-		expr->type = CU_TYPE_COUNT;
+	if (expr->function == CU_FUNCTION_SHARE && n != 1) {
+		return WRONG(scope, expr, "share() takes one condition");
+	}
+	if (expr->function == CU_FUNCTION_COUNT || expr->function == CU_FUNCTION_SHARE) {
+		expr->type = expr->function == CU_FUNCTION_COUNT ? CU_TYPE_COUNT : CU_TYPE_RATIO;
 		return expr;
 	}
 	expr->type = expr->items->type;

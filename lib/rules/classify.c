@@ -1,6 +1,7 @@
 #include "lib/rules/classify.h"
 
 #include "lib/rules/finding.h"
+#include "lib/rules/window.h"
 
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct classifier {
 	struct cu_rules *rules;
 	struct cu_classify_counts *counts;
 	struct cu_findings *findings;
+	struct cu_windows *windows; /* NULL: no rule is about endpoints */
 	struct cu_buf buf;
 	struct surroundings at;
 	bool began; /* a header was written */
@@ -76,6 +78,10 @@ static int leave_connection(struct classifier *classifier)
 	int err = 0;
 	if (at->has_connection && at->has_analysis) {
 		err = cu_findings_add(classifier->findings, &at->connection, &at->analysis, at->prohibited);
+		if (err == 0 && classifier->windows) {
+			err = cu_windows_add_connection(classifier->windows, &at->connection, &at->analysis,
+			                                at->prohibited);
+		}
 	}
 	at->has_connection = at->has_analysis = false;
 	return err;
@@ -96,6 +102,10 @@ static int write_verdict(struct classifier *classifier)
 	counts->n_slow += verdict.slow;
 	counts->n_by_rule += verdict.rule.len > 0;
 	counts->n_blamed[verdict.blame]++;
+	int err = classifier->windows ? cu_windows_add_transaction(classifier->windows, &facts, &verdict) : 0;
+	if (err != 0) {
+		return err;
+	}
 	cu_buf_clear(&classifier->buf);
 	cu_verdict_encode(&verdict, &classifier->buf);
 	if (classifier->buf.failed) {
@@ -172,6 +182,10 @@ static int finish(struct classifier *classifier)
 	if (err == 0) {
 		err = cu_findings_each(classifier->findings, write_finding, classifier);
 	}
+	if (err == 0 && classifier->windows) {
+		err = cu_windows_each(classifier->windows, write_finding, classifier);
+		classifier->counts->n_uncounted = cu_windows_n_dropped(classifier->windows);
+	}
 	int finish_err = cu_writer_finish(classifier->writer);
 	return err != 0 ? err : finish_err;
 }
@@ -181,9 +195,9 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 {
 	struct classifier classifier = {
 		.writer = writer, .rules = rules, .counts = counts, .findings = cu_findings_new()};
-	int first = classifier.findings ? 0 : CU_ERR_NOMEM;
+	int first = classifier.findings ? cu_windows_new(&classifier.windows, rules) : CU_ERR_NOMEM;
 	*counts = (struct cu_classify_counts){0};
-	for (size_t r = 0; r < n_readers && classifier.findings; r++) {
+	for (size_t r = 0; r < n_readers && first != CU_ERR_NOMEM; r++) {
 		int err = run(&classifier, readers[r]);
 		if (first == 0) {
 			first = err;
@@ -196,6 +210,7 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 		int err = finish(&classifier);
 		first = first != 0 ? first : err;
 	}
+	cu_windows_free(classifier.windows);
 	cu_findings_free(classifier.findings);
 	cu_buf_release(&classifier.buf);
 	return first;

@@ -12,6 +12,7 @@
 /* What was judged. */
 struct cu_classify_counts {
 	uint64_t n_connections, n_analyses, n_transactions, n_slow, n_by_rule, n_findings;
+	uint64_t n_uncounted;            /* transactions and connections that rules about endpoints had no room for */
 	uint64_t n_blamed[CU_N_PARTIES]; /* verdicts by party */
 };
 

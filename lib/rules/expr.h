@@ -39,7 +39,7 @@ enum cu_expr_kind {
 	CU_EXPR_CALL,       /* function of items */
 };
 
-enum cu_function { CU_FUNCTION_MIN, CU_FUNCTION_MAX, CU_FUNCTION_ABS, CU_FUNCTION_COUNT };
+enum cu_function { CU_FUNCTION_MIN, CU_FUNCTION_MAX, CU_FUNCTION_ABS, CU_FUNCTION_COUNT, CU_FUNCTION_SHARE };
 
 struct cu_macro;
 
@@ -96,6 +96,9 @@ struct cu_list {
 	bool used, visiting;
 };
 
+/* What a rule is about: a transaction, or an endpoint over a window of time. */
+enum cu_about { CU_ABOUT_TRANSACTION = 0, CU_ABOUT_SERVER, CU_ABOUT_CLIENT };
+
 /* Where the checker finds names. */
 struct cu_scope {
 	struct cu_diag *diag;
@@ -105,6 +108,7 @@ struct cu_scope {
 	/* The name at i of all macros and lists; NULL behind the last. */
 	const char *(*name_at)(void *names, size_t i);
 	unsigned depth;
+	enum cu_about about; /* for cu_expr_check_about */
 };
 
 /*
@@ -116,5 +120,12 @@ struct cu_expr *cu_expr_check(struct cu_scope *scope, struct cu_expr *expr);
 
 /* As cu_expr_check, and it has to be a condition. */
 struct cu_expr *cu_expr_check_condition(struct cu_scope *scope, struct cu_expr *expr);
+
+/*
+ * Whether what a checked tree names is known of scope->about: fields of a
+ * window belong to rules about endpoints, those of a transaction into their
+ * count() and share(). Says what is not.
+ */
+bool cu_expr_check_about(struct cu_scope *scope, const struct cu_expr *expr);
 
 #endif

@@ -79,6 +79,7 @@ int cu_names_find(const struct cu_names *names, const char *name, size_t len)
 #define TXN(member) .base = CU_FIELD_TRANSACTION, .offset = offsetof(struct cu_transaction, member)
 #define CONN(member) .base = CU_FIELD_CONNECTION, .offset = offsetof(struct cu_connection, member)
 #define ANALYSIS(member) .base = CU_FIELD_ANALYSIS, .offset = offsetof(struct cu_analysis, member)
+#define WINDOW(member) .base = CU_FIELD_WINDOW, .offset = offsetof(struct cu_window_facts, member)
 #define DERIVED(member) .base = CU_FIELD_DERIVED, .offset = offsetof(struct cu_derived, member)
 
 #define FIELD(n, t, where, a, text) \
@@ -102,6 +103,7 @@ static const struct cu_field fields[] = {
 	FIELD_OR_ZERO("service", TEXT, DERIVED(service), TEXT, "name of the service: from services in the rules, or well known by its port")
 	FIELD("total", TIME, TXN(total_ns), I64, "from the client's first byte to the last byte of the answer there")
 	FIELD("slow_over", TIME, DERIVED(slow_over_ns), I64, "the threshold it is held against")
+	FIELD("slow", BOOL, DERIVED(slow), BOOL, "it took longer than that; where rules about endpoints count, and no rule ignores it")
 	FIELD("excess", TIME, DERIVED(excess_ns), I64, "total less network.rtt: what exceeds a normal answer")
 	FIELD("http", BOOL, DERIVED(http), BOOL, "an HTTP request was seen in it")
 	FIELD("tls", BOOL, DERIVED(tls), BOOL, "its connection uses TLS")
@@ -218,6 +220,17 @@ static const struct cu_field fields[] = {
 	EVENT("events.duplicate_frame", CU_EVENT_DUPLICATE_FRAME, "frames that were captured twice")
 	NAMED("reset_by", DERIVED(party_of_reset), cu_party_names, "who sent the RST in this transaction: client, server or none")
 	FIELD("prohibited", BOOL, DERIVED(prohibited), BOOL, "an ICMP error, and no RST, refused the connection")
+
+	/* an endpoint over a window: for rules with for */
+	FIELD("transactions", COUNT, WINDOW(n_transactions), U64, "of an endpoint: transactions that began in the window")
+	FIELD("connections", COUNT, WINDOW(n_connections), U64, "of an endpoint: connections that ended in the window")
+	FIELD("refused", COUNT, WINDOW(n_bad[CU_BAD_REFUSED]), U64, "of an endpoint: those that were refused, by a RST or an ICMP error")
+	FIELD("unanswered", COUNT, WINDOW(n_bad[CU_BAD_UNANSWERED]), U64, "of an endpoint: those whose SYN got no answer")
+	FIELD("half_open", COUNT, WINDOW(n_bad[CU_BAD_HALF_OPEN]), U64, "of an endpoint: those whose SYN-ACK got no ACK")
+	FIELD("aborts", COUNT, WINDOW(n_bad[CU_BAD_ABORTED]), U64, "of an endpoint: those that the client reset with an answer unread")
+	FIELD("resets", COUNT, WINDOW(n_bad[CU_BAD_RESET]), U64, "of an endpoint: those that the server, or a device on the path, reset")
+	FIELD("window.start", INSTANT, WINDOW(start_ns), I64, "of an endpoint: when the window began")
+	FIELD("window.length", TIME, WINDOW(length_ns), I64, "of an endpoint: how long it is")
 };
 /* clang-format on */
 
@@ -447,6 +460,10 @@ void cu_field_format(const struct cu_field *field, const struct cu_view *view, s
 		const struct cu_addr *addr = cu_field_addr(field, view);
 		unsigned port = addr == &connection->client ? connection->client_port : connection->server_port;
 		char endpoint[CU_TEXT_CAP + 16];
+		if (port == 0) { /* a client, of any port */
+			cu_buf_add_cstr(buf, cu_format_addr(text, addr));
+			return;
+		}
 		snprintf(endpoint, sizeof(endpoint), addr->family == 6 ? "[%s]:%u" : "%s:%u",
 		         cu_format_addr(text, addr), port);
 		cu_buf_add_cstr(buf, endpoint);

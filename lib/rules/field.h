@@ -65,7 +65,16 @@ struct cu_derived {
 	int64_t retransmitted, gaps, gap_bytes;                       /* -1: no analysis record */
 	uint8_t blame, cause, confidence;                             /* what the ledger says */
 	uint8_t party_of_reset; /* who sent the RST; CU_PARTY_NONE when none did */
+	bool slow;              /* as the verdict has it, once there is one */
 	bool acked, http, tls, prohibited;
+};
+
+/* What a server or client did within a window of time, for rules about endpoints. */
+enum cu_bad_end { CU_BAD_REFUSED, CU_BAD_UNANSWERED, CU_BAD_HALF_OPEN, CU_BAD_ABORTED, CU_BAD_RESET, CU_N_BAD };
+struct cu_window_facts {
+	uint64_t n_transactions, n_connections;
+	uint64_t n_bad[CU_N_BAD]; /* connections, by how they ended */
+	int64_t start_ns, length_ns;
 };
 
 /* Where values are. */
@@ -74,6 +83,7 @@ enum cu_field_base {
 	CU_FIELD_CONNECTION,
 	CU_FIELD_ANALYSIS,
 	CU_FIELD_DERIVED,
+	CU_FIELD_WINDOW,
 	CU_N_FIELD_BASES
 };
 /* clang-format off */
@@ -84,6 +94,7 @@ enum cu_field_access { CU_ACCESS_I64, CU_ACCESS_U64, CU_ACCESS_U32, CU_ACCESS_U1
 /* The records a transaction is judged by; NULL where there is none. */
 struct cu_view {
 	const void *base[CU_N_FIELD_BASES];
+	const uint64_t *counters; /* of a window; NULL for a transaction */
 };
 
 struct cu_field {

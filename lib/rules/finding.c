@@ -18,8 +18,6 @@ struct span {
 	int64_t start_ns, end_ns;
 };
 
-enum bad { BAD_REFUSED, BAD_UNANSWERED, BAD_HALF_OPEN, BAD_ABORTED, BAD_RESET, N_BAD };
-
 /* Which of something a client tried, as linear counting (Whang and others 1990). */
 struct sketch {
 	uint64_t bits[SKETCH_BITS / 64];
@@ -37,7 +35,7 @@ struct probes {
 /* How often a client met a server's refusal, silence or half-open handshake. */
 struct met {
 	struct cu_addr client;
-	uint64_t n[BAD_HALF_OPEN + 1];
+	uint64_t n[CU_BAD_HALF_OPEN + 1];
 };
 
 struct endpoint {
@@ -46,7 +44,7 @@ struct endpoint {
 	bool used;
 	uint64_t n; /* connections */
 	uint64_t n_prohibited;
-	struct span bad[N_BAD];                /* of a client: [0] is what it tried in vain */
+	struct span bad[CU_N_BAD];             /* of a client: [0] is what it tried in vain */
 	uint32_t n_resets[CU_RESET_ABORT + 1]; /* of a server: by kind */
 	uint32_t n_resets_by_network;
 	struct met met[2];     /* of a server: the first two clients with something to tell */
@@ -121,7 +119,7 @@ static struct endpoint *slot_of(const struct table *table, const struct cu_addr 
 static uint64_t weight(const struct endpoint *endpoint)
 {
 	uint64_t n = 0;
-	for (unsigned kind = 0; kind < N_BAD; kind++) {
+	for (unsigned kind = 0; kind < CU_N_BAD; kind++) {
 		n += endpoint->bad[kind].n;
 	}
 	return n;
@@ -238,7 +236,7 @@ static void add_probe(struct endpoint *client, struct cu_hash_seed seed, const s
 }
 
 /* Remembers whom a server refused, so that a scanner can be left out in the end. */
-static void add_met(struct endpoint *server, const struct cu_addr *client, enum bad kind)
+static void add_met(struct endpoint *server, const struct cu_addr *client, enum cu_bad_end kind)
 {
 	for (size_t i = 0; i < sizeof(server->met) / sizeof(server->met[0]); i++) {
 		struct met *met = &server->met[i];
@@ -252,27 +250,26 @@ static void add_met(struct endpoint *server, const struct cu_addr *client, enum 
 	}
 }
 
-/* What of it is held against the server; N_BAD for nothing. */
-static enum bad judge(const struct cu_analysis *analysis, bool prohibited)
+enum cu_bad_end cu_finding_bad_end(const struct cu_analysis *analysis, bool prohibited)
 {
 	bool data = analysis->completeness & CU_SEEN_DATA;
 	if (prohibited || analysis->close == CU_CLOSE_REFUSED) {
-		return BAD_REFUSED;
+		return CU_BAD_REFUSED;
 	}
 	if (analysis->close == CU_CLOSE_UNANSWERED) {
-		return BAD_UNANSWERED;
+		return CU_BAD_UNANSWERED;
 	}
 	if (analysis->close == CU_CLOSE_HALF_OPEN) {
-		return BAD_HALF_OPEN;
+		return CU_BAD_HALF_OPEN;
 	}
 	if (analysis->close != CU_CLOSE_ABORTIVE) {
-		return N_BAD;
+		return CU_N_BAD;
 	}
 	if (analysis->closed_by == CU_PARTY_SERVER || analysis->reset_by == CU_PARTY_NETWORK) {
-		return BAD_RESET;
+		return CU_BAD_RESET;
 	}
 	/* A client that is done may close with a RST; one that throws away an answer is not done. */
-	return data && analysis->reset == CU_RESET_ON_DATA ? BAD_ABORTED : N_BAD;
+	return data && analysis->reset == CU_RESET_ON_DATA ? CU_BAD_ABORTED : CU_N_BAD;
 }
 
 int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection,
@@ -286,16 +283,16 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	if (!server || !client) {
 		return CU_ERR_NOMEM;
 	}
-	enum bad kind = judge(analysis, prohibited);
+	enum cu_bad_end kind = cu_finding_bad_end(analysis, prohibited);
 	server->n++;
 	server->n_prohibited += prohibited;
 	client->n++;
-	if (kind != N_BAD) {
+	if (kind != CU_N_BAD) {
 		count(&server->bad[kind], connection);
 	}
-	if (kind <= BAD_HALF_OPEN) {
+	if (kind <= CU_BAD_HALF_OPEN) {
 		add_met(server, &connection->client, kind);
-	} else if (kind == BAD_RESET) {
+	} else if (kind == CU_BAD_RESET) {
 		server->n_resets[analysis->reset <= CU_RESET_ABORT ? analysis->reset : CU_RESET_NONE]++;
 		server->n_resets_by_network += analysis->reset_by == CU_PARTY_NETWORK;
 	}
@@ -304,11 +301,11 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	bool broken_off = empty && analysis->close == CU_CLOSE_ABORTIVE && analysis->closed_by == CU_PARTY_CLIENT;
 	struct probes *probes = client->probes;
 	struct cu_hash_seed seed = findings->servers.seed;
-	if (kind == BAD_UNANSWERED || (kind == BAD_REFUSED && prohibited)) {
+	if (kind == CU_BAD_UNANSWERED || (kind == CU_BAD_REFUSED && prohibited)) {
 		add_probe(client, seed, connection, &probes->n_filtered);
-	} else if (kind == BAD_REFUSED) {
+	} else if (kind == CU_BAD_REFUSED) {
 		add_probe(client, seed, connection, &probes->n_closed);
-	} else if (broken_off || kind == BAD_HALF_OPEN) {
+	} else if (broken_off || kind == CU_BAD_HALF_OPEN) {
 		add_probe(client, seed, connection, &probes->n_open);
 	}
 	return 0;
@@ -318,17 +315,17 @@ static const struct {
 	const char *kind;
 	uint64_t least, percent;
 } limits[] = {
-	[BAD_REFUSED] = {"refused", CU_REFUSED_LEAST, CU_REFUSED_PERCENT},
-	[BAD_UNANSWERED] = {"unanswered", CU_UNANSWERED_LEAST, CU_UNANSWERED_PERCENT},
-	[BAD_HALF_OPEN] = {"half_open", CU_HALF_OPEN_LEAST, CU_HALF_OPEN_PERCENT},
-	[BAD_ABORTED] = {"aborts", CU_ABORTS_LEAST, CU_ABORTS_PERCENT},
-	[BAD_RESET] = {"resets", CU_RESETS_LEAST, CU_RESETS_PERCENT},
+	[CU_BAD_REFUSED] = {"refused", CU_REFUSED_LEAST, CU_REFUSED_PERCENT},
+	[CU_BAD_UNANSWERED] = {"unanswered", CU_UNANSWERED_LEAST, CU_UNANSWERED_PERCENT},
+	[CU_BAD_HALF_OPEN] = {"half_open", CU_HALF_OPEN_LEAST, CU_HALF_OPEN_PERCENT},
+	[CU_BAD_ABORTED] = {"aborts", CU_ABORTS_LEAST, CU_ABORTS_PERCENT},
+	[CU_BAD_RESET] = {"resets", CU_RESETS_LEAST, CU_RESETS_PERCENT},
 };
 
 /* A candidate: its endpoint and what about it. */
 struct candidate {
 	const struct endpoint *endpoint;
-	unsigned kind; /* enum bad; N_BAD for a scan */
+	unsigned kind; /* enum bad; CU_N_BAD for a scan */
 	uint64_t count;
 };
 
@@ -369,7 +366,7 @@ static uint64_t count_scanned(const struct endpoint *client)
 static bool is_bad(const struct cu_findings *findings, const struct endpoint *server, unsigned kind)
 {
 	uint64_t n = server->bad[kind].n, of = server->n;
-	for (size_t i = 0; kind <= BAD_HALF_OPEN && i < sizeof(server->met) / sizeof(server->met[0]); i++) {
+	for (size_t i = 0; kind <= CU_BAD_HALF_OPEN && i < sizeof(server->met) / sizeof(server->met[0]); i++) {
 		const struct met *met = &server->met[i];
 		if (met->n[kind] > 0 && met->n[kind] <= CU_SCAN_TRIES &&
 		    count_scanned(slot_of(&findings->clients, &met->client, 0)) > 0) {
@@ -385,7 +382,7 @@ static size_t collect(const struct cu_findings *findings, struct candidate *cand
 	size_t n = 0;
 	for (size_t i = 0; i < findings->servers.n_slots; i++) {
 		const struct endpoint *server = &findings->servers.slots[i];
-		for (unsigned kind = 0; server->used && kind < N_BAD; kind++) {
+		for (unsigned kind = 0; server->used && kind < CU_N_BAD; kind++) {
 			if (is_bad(findings, server, kind)) {
 				candidates[n++] = (struct candidate){server, kind, server->bad[kind].n};
 			}
@@ -395,7 +392,7 @@ static size_t collect(const struct cu_findings *findings, struct candidate *cand
 		const struct endpoint *client = &findings->clients.slots[i];
 		uint64_t different = count_scanned(client);
 		if (different > 0) {
-			candidates[n++] = (struct candidate){client, N_BAD, different};
+			candidates[n++] = (struct candidate){client, CU_N_BAD, different};
 		}
 	}
 	return n;
@@ -459,7 +456,7 @@ static void say_scan(struct cu_buf *why, const struct cu_scan *scan, uint64_t di
 static struct cu_finding describe(struct cu_findings *findings, const struct candidate *candidate)
 {
 	const struct endpoint *endpoint = candidate->endpoint;
-	const struct span *span = &endpoint->bad[candidate->kind == N_BAD ? 0 : candidate->kind];
+	const struct span *span = &endpoint->bad[candidate->kind == CU_N_BAD ? 0 : candidate->kind];
 	bool all = span->n == endpoint->n;
 	struct cu_buf *why = &findings->why, *advice = &findings->advice;
 	struct cu_finding finding = {.addr = endpoint->addr,
@@ -471,14 +468,14 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 	                             .last_file = span->last_file,
 	                             .start_ns = span->start_ns,
 	                             .end_ns = span->end_ns};
-	const char *kind = candidate->kind == N_BAD ? "scan" : limits[candidate->kind].kind;
+	const char *kind = candidate->kind == CU_N_BAD ? "scan" : limits[candidate->kind].kind;
 	char addr[CU_TEXT_CAP];
 	cu_format_addr(addr, &endpoint->addr);
 	cu_buf_clear(why);
 	cu_buf_clear(advice);
 	unsigned long long n = span->n, of = endpoint->n;
 	switch (candidate->kind) {
-	case BAD_REFUSED: {
+	case CU_BAD_REFUSED: {
 		bool prohibited = endpoint->n_prohibited * 2 > span->n;
 		finding.blame = prohibited ? CU_PARTY_NETWORK : CU_PARTY_SERVER;
 		finding.confidence = all ? CU_CONFIDENCE_HIGH : CU_CONFIDENCE_MEDIUM;
@@ -490,27 +487,27 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 		              endpoint->port, addr);
 		break;
 	}
-	case BAD_UNANSWERED:
+	case CU_BAD_UNANSWERED:
 		finding.blame = CU_PARTY_NETWORK;
 		finding.confidence = all ? CU_CONFIDENCE_MEDIUM : CU_CONFIDENCE_LOW;
 		cu_buf_printf(why, "%llu of %llu connections got no answer", n, of);
 		cu_buf_printf(advice, "check that %s is up and that no firewall drops port %u", addr, endpoint->port);
 		break;
-	case BAD_HALF_OPEN:
+	case CU_BAD_HALF_OPEN:
 		finding.blame = CU_PARTY_CLIENT;
 		finding.confidence = CU_CONFIDENCE_LOW;
 		cu_buf_printf(why, "%llu of %llu handshakes were left half-open: no ACK followed the SYN-ACK", n, of);
 		cu_buf_printf(advice, "see whether the SYN-ACKs of %s reach the clients, or whether it is flooded",
 		              addr);
 		break;
-	case BAD_ABORTED:
+	case CU_BAD_ABORTED:
 		finding.blame = CU_PARTY_CLIENT;
 		finding.confidence = CU_CONFIDENCE_MEDIUM;
 		cu_buf_printf(why, "%llu of %llu connections were reset by clients that left data unread", n, of);
 		cu_buf_printf(advice, "compare the clients' timeouts with the time that port %u of %s takes",
 		              endpoint->port, addr);
 		break;
-	case BAD_RESET:
+	case CU_BAD_RESET:
 		finding.confidence = CU_CONFIDENCE_MEDIUM;
 		if (endpoint->n_resets_by_network * UINT64_C(2) > n) {
 			finding.blame = CU_PARTY_NETWORK;
@@ -545,7 +542,7 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, const struct cu_finding *finding),
                      void *context)
 {
-	size_t most = findings->servers.n * N_BAD + findings->clients.n;
+	size_t most = findings->servers.n * CU_N_BAD + findings->clients.n;
 	if (most == 0) {
 		return 0;
 	}

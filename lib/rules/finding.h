@@ -12,6 +12,7 @@
 #define CU_RULES_FINDING_H
 
 #include "lib/record/record.h"
+#include "lib/rules/field.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,9 @@ enum {
 	CU_SCAN_PERCENT = 80, /* different endpoints tried in vain */
 	CU_SCAN_TRIES = 11,   /* at one endpoint, as nmap's --max-retries 10; who asks more often wants it */
 };
+
+/* What is bad about a connection's end; CU_N_BAD for nothing. prohibited: an ICMP error refused it. */
+enum cu_bad_end cu_finding_bad_end(const struct cu_analysis *analysis, bool prohibited);
 
 struct cu_findings;
 

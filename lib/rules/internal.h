@@ -27,8 +27,10 @@ struct cu_rule {
 	const char *name;
 	const struct cu_yaml *where; /* its name in the file */
 	enum cu_rule_kind kind;
-	unsigned layer; /* higher ones are tried first */
-	size_t order;   /* within the layer */
+	enum cu_about about;
+	int64_t over_ns; /* of a rule about endpoints: its window; 0 all */
+	unsigned layer;  /* higher ones are tried first */
+	size_t order;    /* within the layer */
 	struct cu_fragment *condition;
 	const struct cu_yaml *output, *advice, *blame, *cause, *confidence;
 	bool enabled;
@@ -36,6 +38,7 @@ struct cu_rule {
 	/* compiled */
 	struct cu_expr *expr;
 	int32_t step;
+	uint64_t counters; /* bits of the program's that its condition reads */
 	struct cu_template_part *why, *advice_parts;
 	int blame_value, cause_value, confidence_value; /* -1: the ledger's */
 };
@@ -75,7 +78,8 @@ struct cu_rules {
 
 	struct cu_rule **rules; /* in order of definition; after finish, as they are tried */
 	size_t n_rules, cap_rules;
-	size_t n_active; /* of rules: those that are compiled, which come first */
+	size_t n_active;    /* of rules: those about transactions that are compiled, which come first */
+	size_t n_endpoints; /* behind them: those about endpoints that are compiled */
 	struct cu_macro_def {
 		struct cu_macro macro;
 		struct cu_fragment *condition;
@@ -129,6 +133,12 @@ const struct cu_wording *cu_wording_find(struct cu_rules *rules);
 
 /* Whether a transaction is one to judge: slow, or without an answer. */
 bool cu_is_judged(const struct cu_transaction *transaction, int64_t slow_over_ns);
+
+/*
+ * Which of the program's counters count the transaction that was judged last:
+ * a bit for each. blame and cause are the verdict's then, not the ledger's.
+ */
+uint64_t cu_rules_count(struct cu_rules *rules, const struct cu_verdict *verdict);
 
 /* The first rule that matches the transaction in view, or NULL. */
 const struct cu_rule *cu_match(struct cu_rules *rules);

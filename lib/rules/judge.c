@@ -95,6 +95,7 @@ void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
 	unsigned kind = transaction->kind < CU_SLOW_KINDS ? transaction->kind : CU_TXN_NONE;
 	derived->service = at->name;
 	derived->slow_over_ns = at->slow.ns[kind];
+	derived->slow = transaction->total_ns > derived->slow_over_ns;
 	derived->excess_ns = transaction->total_ns - transaction->ledger[CU_NETWORK_RTT].ns;
 	derived->acked = transaction->acked_frame != 0;
 	derived->ack_delay_ns = derived->acked ? transaction->ack_delay_ns : -1;
@@ -111,7 +112,10 @@ void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
 	derive_events(transaction, derived);
 	derive_connection(facts, derived);
 	cu_ledger_judge(transaction, derived);
-	rules->view = (struct cu_view){{transaction, connection, facts->analysis, derived}};
+	rules->view = (struct cu_view){.base = {[CU_FIELD_TRANSACTION] = transaction,
+	                                        [CU_FIELD_CONNECTION] = connection,
+	                                        [CU_FIELD_ANALYSIS] = facts->analysis,
+	                                        [CU_FIELD_DERIVED] = derived}};
 }
 
 /* ---- the ledger's own verdict ---- */
@@ -345,4 +349,18 @@ void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct
 	}
 	render(rules, rule && rule->why ? rule->why : wording->why,
 	       rule && rule->advice_parts ? rule->advice_parts : wording->advice, verdict);
+}
+
+uint64_t cu_rules_count(struct cu_rules *rules, const struct cu_verdict *verdict)
+{
+	uint64_t bits = 0;
+	rules->derived.slow = verdict->slow;
+	rules->derived.blame = verdict->blame;
+	rules->derived.cause = verdict->cause;
+	rules->derived.confidence = verdict->confidence;
+	cu_program_begin(&rules->program);
+	for (unsigned i = 0; i < rules->program.n_counters; i++) {
+		bits |= (uint64_t)cu_program_test(&rules->program, rules->program.counters[i], &rules->view) << i;
+	}
+	return bits;
 }

@@ -78,9 +78,9 @@ enum item_kind { ITEM_RULE, ITEM_IGNORE, ITEM_MACRO, ITEM_LIST, ITEM_INCLUDE, IT
 
 /* The keys of each kind of item; the first is what tells the kind. */
 /* clang-format off */
-static const char *const item_keys[N_ITEM_KINDS][14] = {
+static const char *const item_keys[N_ITEM_KINDS][16] = {
 	[ITEM_RULE] = {"rule", "condition", "blame", "cause", "confidence", "output", "advice", "enabled", "append", "override",
-	               "description", "tags"},
+	               "for", "over", "description", "tags"},
 	[ITEM_IGNORE] = {"ignore", "condition", "enabled", "append", "override", "description", "tags"},
 	[ITEM_MACRO] = {"macro", "condition", "append", "override", "description"},
 	[ITEM_LIST] = {"list", "items", "append", "override", "description"},
@@ -377,6 +377,42 @@ static struct cu_rule *new_rule(struct file *file, const struct cu_yaml *name)
 	return rule;
 }
 
+/* Whom a rule is about, and over how long. */
+static bool take_about(struct file *file, const struct cu_yaml *item, struct cu_rule *rule)
+{
+	enum { SHORTEST_NS = CU_NS_PER_MS };
+	const struct cu_yaml *about = cu_yaml_find(item, "for"), *over = cu_yaml_find(item, "over");
+	if (about && !want_scalar(file, about, "server or client")) {
+		return false;
+	}
+	if (about && !cu_yaml_is(about, "server") && !cu_yaml_is(about, "client")) {
+		cu_yaml_error(
+			&file->rules->diag, about,
+			"'%s' is none that a rule can be for; write server or client, or leave it out for transactions",
+			about->text);
+		return false;
+	}
+	if (about) {
+		rule->about = cu_yaml_is(about, "server") ? CU_ABOUT_SERVER : CU_ABOUT_CLIENT;
+	}
+	if (over && rule->about == CU_ABOUT_TRANSACTION) {
+		cu_yaml_error(&file->rules->diag, over,
+		              "over is a window of rules with 'for: server' or 'for: client'");
+		return false;
+	}
+	if (!over) {
+		return true;
+	}
+	if (!take_duration(file, over, &rule->over_ns)) {
+		return false;
+	}
+	if (rule->over_ns < SHORTEST_NS) {
+		cu_yaml_error(&file->rules->diag, over, "a window of %s is too short; 1ms is the shortest", over->text);
+		return false;
+	}
+	return true;
+}
+
 static void take_rule(struct file *file, const struct cu_yaml *item, enum item_kind kind)
 {
 	const char *what = kind == ITEM_RULE ? "rule" : "ignore";
@@ -423,7 +459,7 @@ static void take_rule(struct file *file, const struct cu_yaml *item, enum item_k
 		rule->enabled = is_enabled;
 	}
 	rule->kind = kind == ITEM_RULE ? CU_RULE_BLAMES : CU_RULE_IGNORES;
-	if (kind != ITEM_RULE) {
+	if (kind != ITEM_RULE || !take_about(file, item, rule)) {
 		return;
 	}
 	const struct cu_yaml **const texts[] = {&rule->output, &rule->advice, &rule->blame, &rule->cause,

@@ -2,8 +2,11 @@
 
 #include <string.h>
 
-static const char *const functions[] = {
-	[CU_FUNCTION_MIN] = "min", [CU_FUNCTION_MAX] = "max", [CU_FUNCTION_ABS] = "abs", [CU_FUNCTION_COUNT] = "count"};
+static const char *const functions[] = {[CU_FUNCTION_MIN] = "min",
+                                        [CU_FUNCTION_MAX] = "max",
+                                        [CU_FUNCTION_ABS] = "abs",
+                                        [CU_FUNCTION_COUNT] = "count",
+                                        [CU_FUNCTION_SHARE] = "share"};
 
 struct parser {
 	struct cu_diag *diag;

@@ -62,6 +62,26 @@ static bool visit(struct cu_program *program)
 static int32_t compile_condition(struct cu_program *program, const struct cu_expr *expr, int32_t on_true,
                                  int32_t on_false);
 
+/* The counter of a condition about transactions: one that is there, or a new one. */
+static int32_t counter_of(struct cu_program *program, const struct cu_expr *condition)
+{
+	program->of_window = false;
+	int32_t step = compile_condition(program, condition, CU_STEP_MATCH, CU_STEP_NO);
+	program->of_window = true;
+	unsigned i = 0;
+	while (i < program->n_counters && program->counters[i] != step) {
+		i++;
+	}
+	if (i == CU_COUNTER_CAP) {
+		program->too_many_counters = program->too_large = true;
+		return 0;
+	}
+	program->counters[i] = step;
+	program->n_counters += i == program->n_counters;
+	program->used_counters |= UINT64_C(1) << i;
+	return (int32_t)i;
+}
+
 /* Adds code to the scratch that leaves expr on the stack, of which depth places are taken. */
 static void compile_number(struct cu_program *program, const struct cu_expr *expr, unsigned depth)
 {
@@ -97,6 +117,16 @@ static void compile_number(struct cu_program *program, const struct cu_expr *exp
 		         0, 0);
 		break;
 	case CU_EXPR_CALL:
+		if (expr->function == CU_FUNCTION_SHARE ||
+		    (expr->function == CU_FUNCTION_COUNT && program->of_window)) {
+			int32_t counter = counter_of(program, expr->items);
+			add_code(program, CU_CODE_COUNTER, counter, 0);
+			if (expr->function == CU_FUNCTION_SHARE) {
+				add_code(program, CU_CODE_FIELD, field_index(cu_field_find("transactions", 12)), 0);
+				add_code(program, CU_CODE_DIVIDE, 0, 0);
+			}
+			break;
+		}
 		if (expr->function == CU_FUNCTION_COUNT) {
 			add_code(program, CU_CODE_NUMBER, 0, 0);
 			for (const struct cu_expr *item = expr->items; item; item = item->next) {
@@ -468,7 +498,8 @@ static int32_t compile_condition(struct cu_program *program, const struct cu_exp
 int32_t cu_program_add_condition(struct cu_program *program, const struct cu_expr *expr)
 {
 	program->n_visits = 0;
-	program->too_large = false;
+	program->too_large = program->too_many_counters = false;
+	program->used_counters = 0;
 	int32_t step = compile_condition(program, expr, CU_STEP_MATCH, CU_STEP_NO);
 	return program->failed || program->too_large ? CU_STEP_BROKEN : step;
 }
@@ -476,7 +507,7 @@ int32_t cu_program_add_condition(struct cu_program *program, const struct cu_exp
 struct cu_code_ref cu_program_add_number(struct cu_program *program, const struct cu_expr *expr)
 {
 	program->n_visits = 0;
-	program->too_large = false;
+	program->too_large = program->too_many_counters = false;
 	struct cu_code_ref ref = compile_ref(program, expr);
 	if (program->failed || program->too_large) {
 		ref.n = 0;
@@ -520,6 +551,9 @@ double cu_program_number(struct cu_program *program, struct cu_code_ref ref, con
 			break;
 		case CU_CODE_TEST:
 			stack[n++] = cu_program_test(program, code->arg, view);
+			break;
+		case CU_CODE_COUNTER:
+			stack[n++] = view->counters ? (double)view->counters[code->arg] : (double)NAN;
 			break;
 		case CU_CODE_ADD:
 			n--;

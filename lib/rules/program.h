@@ -13,7 +13,11 @@
 
 #include "lib/rules/expr.h"
 
-enum { CU_PROGRAM_STACK_CAP = 128, CU_PROGRAM_VISIT_CAP = 100000 };
+enum {
+	CU_PROGRAM_STACK_CAP = 128,
+	CU_PROGRAM_VISIT_CAP = 100000,
+	CU_COUNTER_CAP = 64, /* conditions that rules about endpoints count */
+};
 
 /* Where a chain ends. */
 enum { CU_STEP_MATCH = -1, CU_STEP_NO = -2, CU_STEP_BROKEN = -3 };
@@ -21,13 +25,13 @@ enum { CU_STEP_MATCH = -1, CU_STEP_NO = -2, CU_STEP_BROKEN = -3 };
 /* clang-format off */
 enum cu_code_op {
 	CU_CODE_NUMBER, CU_CODE_FIELD, CU_CODE_TEST, CU_CODE_ADD, CU_CODE_SUBTRACT, CU_CODE_MULTIPLY, CU_CODE_DIVIDE,
-	CU_CODE_MINIMUM, CU_CODE_MAXIMUM, CU_CODE_ABSOLUTE, CU_CODE_NEGATE,
+	CU_CODE_MINIMUM, CU_CODE_MAXIMUM, CU_CODE_ABSOLUTE, CU_CODE_NEGATE, CU_CODE_COUNTER,
 };
 /* clang-format on */
 
 struct cu_code {
 	uint32_t op;
-	int32_t arg; /* index of a field; step of a test */
+	int32_t arg; /* index of a field; step of a test; number of a counter */
 	double number;
 };
 
@@ -95,8 +99,13 @@ struct cu_program {
 	uint8_t *known; /* of each atom: 0 not worked out, 1 false, 2 true */
 	size_t cap_known;
 	size_t n_visits;
-	bool failed;    /* memory ran out */
-	bool too_large; /* the last condition or number added was */
+	int32_t counters[CU_COUNTER_CAP]; /* steps of what is counted over a window */
+	unsigned n_counters;
+	bool of_window;         /* what is added is about an endpoint: count() and share() are of counters */
+	uint64_t used_counters; /* bits of those that the last condition added reads */
+	bool too_many_counters; /* the last condition or number added had no room */
+	bool failed;            /* memory ran out */
+	bool too_large;         /* the last condition or number added was */
 };
 
 void cu_program_release(struct cu_program *program);

@@ -64,7 +64,7 @@ size_t cu_rules_n_warnings(const struct cu_rules *rules)
 
 struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules)
 {
-	return (struct cu_rules_counts){.n_rules = rules->n_active,
+	return (struct cu_rules_counts){.n_rules = rules->n_active + rules->n_endpoints,
 	                                .n_macros = rules->n_macros,
 	                                .n_lists = rules->n_lists,
 	                                .n_services = rules->services.n,
@@ -212,10 +212,20 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 		rule->expr = cu_expr_check_condition(&scope, rule->expr);
 	}
 	rule->step = CU_STEP_NO;
+	scope.about = rule->about;
+	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR && !cu_expr_check_about(&scope, rule->expr)) {
+		rule->expr = NULL;
+	}
 	const struct cu_yaml *condition = rule->condition->node;
 	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR) {
+		rules->program.of_window = rule->about != CU_ABOUT_TRANSACTION;
 		rule->step = cu_program_add_condition(&rules->program, rule->expr);
-		if (rule->step == CU_STEP_BROKEN && !rules->program.failed) {
+		rules->program.of_window = false;
+		rule->counters = rules->program.used_counters;
+		if (rules->program.too_many_counters) {
+			cu_yaml_error(&rules->diag, condition,
+			              "rules about endpoints count more than %d different conditions", CU_COUNTER_CAP);
+		} else if (rule->step == CU_STEP_BROKEN && !rules->program.failed) {
 			cu_yaml_error(&rules->diag, condition,
 			              "the condition is too large once its macros are written out");
 		} else if (rule->step == CU_STEP_NO) {
@@ -322,6 +332,9 @@ static int as_tried(const void *a, const void *b)
 	if (x->enabled != y->enabled) {
 		return x->enabled ? -1 : 1;
 	}
+	if ((x->about != CU_ABOUT_TRANSACTION) != (y->about != CU_ABOUT_TRANSACTION)) {
+		return x->about == CU_ABOUT_TRANSACTION ? -1 : 1;
+	}
 	if (x->layer != y->layer) {
 		return x->layer > y->layer ? -1 : 1;
 	}
@@ -345,7 +358,11 @@ int cu_rules_finish(struct cu_rules *rules)
 	}
 	for (size_t i = 0; i < rules->n_rules && rules->rules[i]->enabled; i++) {
 		compile_rule(rules, rules->rules[i]);
-		rules->n_active++;
+		if (rules->rules[i]->about == CU_ABOUT_TRANSACTION) {
+			rules->n_active++;
+		} else {
+			rules->n_endpoints++;
+		}
 	}
 	warn_of_shadowed(rules);
 	if (rules->program.failed || !make_index(rules)) {

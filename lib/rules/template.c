@@ -58,7 +58,7 @@ static bool take_value(struct cu_scope *scope, struct cu_program *program, const
 		return false;
 	}
 	struct cu_expr *expr = cu_expr_check(scope, cu_expr_parse(scope->diag, scalar, begin, end - begin));
-	if (!expr || expr->kind == CU_EXPR_ERROR) {
+	if (!expr || expr->kind == CU_EXPR_ERROR || !cu_expr_check_about(scope, expr)) {
 		return false;
 	}
 	const struct cu_expr *value = expr;
@@ -76,7 +76,9 @@ static bool take_value(struct cu_scope *scope, struct cu_program *program, const
 		                 "%s cannot be shown; expected a field or a quantity", cu_type_name(value->type));
 		return false;
 	}
+	program->of_window = scope->about != CU_ABOUT_TRANSACTION;
 	part->code = cu_program_add_number(program, value);
+	program->of_window = false;
 	if (part->code.n == 0) {
 		cu_yaml_error_at(scope->diag, scalar, begin, end - begin, "too large; make it simpler");
 		return false;

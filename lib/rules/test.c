@@ -156,7 +156,7 @@ static void take_fact(struct cu_rules *rules, struct cu_scene *scene, const stru
 {
 	const struct cu_yaml *key = node->key;
 	const struct cu_field *field = cu_field_find(key->text, key->len);
-	void *bases[CU_N_FIELD_BASES] = {&scene->transaction, &scene->connection, &scene->analysis, NULL};
+	void *bases[CU_N_FIELD_BASES] = {&scene->transaction, &scene->connection, &scene->analysis, NULL, NULL};
 	double number;
 	if (!field) {
 		struct cu_nearest nearest;
@@ -188,9 +188,12 @@ static void take_fact(struct cu_rules *rules, struct cu_scene *scene, const stru
 	if (settable && !take_number(rules, field, node, &number)) {
 		return;
 	}
-	if (settable && field->base != CU_FIELD_DERIVED) {
+	if (settable && bases[field->base]) {
 		put_number(field, bases[field->base], number);
-		scene->has_total = scene->has_total || field->offset == offsetof(struct cu_transaction, total_ns);
+		scene->has_total = scene->has_total || (field->base == CU_FIELD_TRANSACTION &&
+		                                        field->offset == offsetof(struct cu_transaction, total_ns));
+	} else if (field->base == CU_FIELD_WINDOW) {
+		cu_yaml_error(&rules->diag, key, "%s is of an endpoint; tests are about one transaction", field->name);
 	} else if (!settable || !put_derived(scene, field, number)) {
 		cu_yaml_error(&rules->diag, key, "%s follows from other fields and cannot be given", field->name);
 	}
