@@ -56,7 +56,8 @@ lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c))
 bench_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 # A page's name as installed: commands are culprit-NAME(1), as split(1) is another's.
 pages_1 = $(notdir $(wildcard cmd/culprit/*.1)) $(patsubst %,culprit-%,$(notdir $(wildcard $(stages:%=cmd/%/*.1))))
-pages_5 = $(patsubst rules.5,culprit-rules.5,$(notdir $(wildcard lib/*/*.5)))
+page_5 = $(if $(filter rules.5 baseline.5,$1),culprit-)$1
+pages_5 = $(foreach p,$(notdir $(wildcard lib/*/*.5)),$(call page_5,$p))
 pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
 
 # Commands are shown by what they make; V=1 shows them in full.
@@ -108,7 +109,7 @@ $(B)/share/man/man1/culprit%: ; mkdir -p $(@D) && cp $< $@
 $(B)/share/man/man5/%: ; mkdir -p $(@D) && cp $< $@
 $(foreach p,$(wildcard cmd/culprit/*.1),$(eval $(B)/share/man/man1/$(notdir $p): $p))
 $(foreach p,$(wildcard $(stages:%=cmd/%/*.1)),$(eval $(B)/share/man/man1/culprit-$(notdir $p): $p))
-$(foreach p,$(wildcard lib/*/*.5),$(eval $(B)/share/man/man5/$(patsubst rules.5,culprit-rules.5,$(notdir $p)): $p))
+$(foreach p,$(wildcard lib/*/*.5),$(eval $(B)/share/man/man5/$(call page_5,$(notdir $p)): $p))
 
 $(unit_tests): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
 	$(call say,LD   $@)

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static struct prog_list rule_files;
+static struct prog_list rule_files, baseline_files;
 static int64_t slow_ns;
-static const char *check_file, *explain;
-static bool list_fields, explain_all, run_tests, no_defaults;
+static const char *check_file, *explain, *learn;
+static bool list_fields, explain_all, run_tests, no_defaults, merge;
 
 /* clang-format off */
 static const struct prog_option options[] = {
@@ -22,6 +22,12 @@ static const struct prog_option options[] = {
 	 .help = "what takes longer is slow, unless the rules say otherwise for its service", .preset = "what the rules say, or 1s"},
 	{.name = "no-defaults", .kind = PROG_FLAG, .value = &no_defaults,
 	 .help = "without the rules that come with culprit: those of -r only"},
+	{.name = "baseline", .kind = PROG_LIST, .value = &baseline_files, .arg = "FILE",
+	 .help = "what --learn learned: gives rules the fields of baseline; several are merged"},
+	{.name = "learn", .kind = PROG_TEXT, .value = &learn, .arg = "FILE",
+	 .help = "instead of records write to a file how long the services' transactions take"},
+	{.name = "merge", .kind = PROG_FLAG, .value = &merge,
+	 .help = "take the operands as such files, and write the one that learning from all would have given"},
 	{.name = "check", .kind = PROG_TEXT, .value = &check_file, .arg = "FILE",
 	 .help = "say what is wrong with a rules file, and exit"},
 	{.name = "test", .kind = PROG_FLAG, .value = &run_tests,
@@ -153,6 +159,68 @@ static int run_explain(const struct prog_readers *inputs, struct cu_rules *rules
 	return error != 0 ? PROG_FAILED : PROG_OK;
 }
 
+/* Adds files to a baseline. */
+static bool read_baselines(struct cu_baseline *baseline, const char *const *paths, size_t n)
+{
+	bool good = baseline != NULL;
+	if (!good) {
+		prog_error("%s", cu_error_text(CU_ERR_NOMEM));
+	}
+	for (size_t i = 0; good && i < n; i++) {
+		struct cu_fault fault = {0};
+		good = cu_baseline_read(baseline, paths[i], &fault) == 0;
+		if (!good) {
+			prog_error_fault(&fault);
+		}
+	}
+	return good;
+}
+
+static int write_baseline(struct cu_baseline *baseline)
+{
+	struct cu_buf buf = {0};
+	struct cu_baseline_counts counts = cu_baseline_counts(baseline);
+	cu_baseline_encode(baseline, &buf);
+	prog_note("%" PRIu64 " transactions, %zu services and kinds, %zu bytes", counts.n_transactions,
+	          counts.n_entries, buf.len);
+	if (counts.n_dropped > 0) {
+		prog_warn("%" PRIu64 " transactions were not learned: there are more than %d services and kinds",
+		          counts.n_dropped, CU_BASELINE_ENTRY_CAP);
+	}
+	return print(&buf);
+}
+
+/* Writes what the operands hold together. */
+static int run_merge(const struct prog_operands *operands)
+{
+	struct cu_baseline *baseline = cu_baseline_new();
+	int status = PROG_FAILED;
+	if (operands->none) {
+		prog_usage("--merge takes the files to merge");
+	}
+	if (read_baselines(baseline, (const char *const *)operands->paths, operands->n)) {
+		prog_output_open(PROG_BINARY_OUTPUT);
+		status = write_baseline(baseline);
+	}
+	cu_baseline_free(baseline);
+	return prog_finish(status);
+}
+
+static int run_learn(const struct prog_readers *inputs, struct cu_rules *rules)
+{
+	struct cu_baseline *baseline = cu_baseline_new();
+	int error = baseline ? cu_classify_learn(inputs->readers, inputs->n, rules, baseline) : CU_ERR_NOMEM;
+	int status = error != 0 ? PROG_FAILED : PROG_OK;
+	if (error == CU_ERR_NOMEM) {
+		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
+		status = prog_output_failed(&out_of_memory);
+	} else {
+		status = prog_worse(status, write_baseline(baseline));
+	}
+	cu_baseline_free(baseline);
+	return status;
+}
+
 static void note_counts(const struct cu_classify_counts *counts, const struct cu_writer *writer)
 {
 	prog_note("%" PRIu64 " transactions, %" PRIu64 " slow, %" PRIu64 " judged by rules, %" PRIu64 " findings",
@@ -203,22 +271,43 @@ int main(int argc, char **argv)
 		prog_output_open(PROG_TEXT_OUTPUT);
 		return prog_finish(print(&buf));
 	}
+	if (merge) {
+		return run_merge(&flows);
+	}
+	if (learn && (prog_settings.output || explain || explain_all)) {
+		prog_usage("--learn writes its file instead of %s",
+		           prog_settings.output ? "that of -o" : "an explanation");
+	}
 	struct cu_rules *rules = load_rules();
+	struct cu_baseline *baseline = baseline_files.n > 0 ? cu_baseline_new() : NULL;
 	int status = PROG_OK;
+	if (baseline_files.n > 0 &&
+	    !read_baselines(baseline, (const char *const *)baseline_files.items, baseline_files.n)) {
+		cu_baseline_free(baseline);
+		cu_rules_free(rules);
+		return prog_finish(PROG_FAILED);
+	}
+	cu_rules_set_baseline(rules, baseline);
 	if (check_file || run_tests) {
 		prog_output_open(PROG_TEXT_OUTPUT);
 		status = check_file ? check(rules) : PROG_OK;
 		status = run_tests ? prog_worse(status, test(rules)) : status;
+		cu_baseline_free(baseline);
 		cu_rules_free(rules);
 		return prog_finish(status);
 	}
 	struct prog_readers inputs = prog_readers_open(&flows);
-	if (inputs.n > 0) {
+	if (learn && inputs.n > 0) {
+		prog_settings.output = learn; /* appears when it is whole, as that of -o */
+		prog_output_open(PROG_BINARY_OUTPUT);
+		status = run_learn(&inputs, rules);
+	} else if (inputs.n > 0) {
 		prog_output_open(text ? PROG_TEXT_OUTPUT : PROG_BINARY_OUTPUT);
 		status = explain || explain_all ? run_explain(&inputs, rules) : run_classify(&inputs, rules);
 	}
 	status = prog_worse(status, prog_readers_status(&inputs));
 	prog_readers_close(&inputs);
+	cu_baseline_free(baseline);
 	cu_rules_free(rules);
 	return prog_finish(status);
 }

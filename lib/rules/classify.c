@@ -216,6 +216,32 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 	return first;
 }
 
+int cu_classify_learn(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
+                      struct cu_baseline *baseline)
+{
+	struct surroundings at = {0};
+	int first = 0;
+	for (size_t r = 0; r < n_readers; r++) {
+		struct cu_record record;
+		int item, err = 0;
+		while (err == 0 && (item = cu_reader_next(readers[r], &record)) != CU_STREAM_END) {
+			int is_transaction = item;
+			if (item > 0) {
+				is_transaction = item == CU_STREAM_RECORD ? take_facts(&at, readers[r], &record) : 0;
+			}
+			err = is_transaction < 0 ? is_transaction : 0;
+			if (is_transaction > 0 && at.has_connection) {
+				const struct cu_connection *connection = &at.connection;
+				struct cu_text service =
+					cu_rules_service(rules, &connection->server, connection->server_port);
+				err = cu_baseline_add(baseline, service, connection->server_port, &at.transaction);
+			}
+		}
+		first = first != 0 ? first : err;
+	}
+	return first;
+}
+
 bool cu_explain_parse(const char *text, struct cu_explain_config *config)
 {
 	char stream[CU_TEXT_CAP];

@@ -28,6 +28,10 @@ struct cu_classify_counts {
 int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer, struct cu_rules *rules,
                 struct cu_classify_counts *counts);
 
+/* Reads the streams and adds their transactions to a baseline. 0, or a reader's error, or CU_ERR_NOMEM. */
+int cu_classify_learn(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
+                      struct cu_baseline *baseline);
+
 /* Which transactions to explain. */
 struct cu_explain_config {
 	bool one; /* only that of the two numbers; else all that are judged */

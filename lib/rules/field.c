@@ -1,5 +1,7 @@
 #include "lib/rules/field.h"
 
+#include "lib/rules/baseline.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,6 +82,11 @@ int cu_names_find(const struct cu_names *names, const char *name, size_t len)
 #define CONN(member) .base = CU_FIELD_CONNECTION, .offset = offsetof(struct cu_connection, member)
 #define ANALYSIS(member) .base = CU_FIELD_ANALYSIS, .offset = offsetof(struct cu_analysis, member)
 #define WINDOW(member) .base = CU_FIELD_WINDOW, .offset = offsetof(struct cu_window_facts, member)
+#define USUAL(member) .base = CU_FIELD_BASELINE, .offset = offsetof(struct cu_usual, member)
+#define QUANTILES(n, cause, what) \
+	FIELD(n ".p50", TIME, USUAL(ns[cause][CU_USUAL_P50]), I64, "the median of " what " of the service, for its kind of transaction, as learned") \
+	FIELD(n ".p95", TIME, USUAL(ns[cause][CU_USUAL_P95]), I64, "its 95th percentile: one of twenty took longer") \
+	FIELD(n ".p99", TIME, USUAL(ns[cause][CU_USUAL_P99]), I64, "its 99th percentile: one of a hundred took longer")
 #define DERIVED(member) .base = CU_FIELD_DERIVED, .offset = offsetof(struct cu_derived, member)
 
 #define FIELD(n, t, where, a, text) \
@@ -231,6 +238,24 @@ static const struct cu_field fields[] = {
 	FIELD("resets", COUNT, WINDOW(n_bad[CU_BAD_RESET]), U64, "of an endpoint: those that the server, or a device on the path, reset")
 	FIELD("window.start", INSTANT, WINDOW(start_ns), I64, "of an endpoint: when the window began")
 	FIELD("window.length", TIME, WINDOW(length_ns), I64, "of an endpoint: how long it is")
+
+	/* what is usual: of --baseline */
+	FIELD("baseline.count", COUNT, USUAL(n), U64, "how many transactions of the service and kind were learned; 20 at least")
+	QUANTILES("baseline", CU_CAUSE_NONE, "total")
+	QUANTILES("baseline.client.pause", CU_CLIENT_PAUSE, "client.pause")
+	QUANTILES("baseline.client.window", CU_CLIENT_WINDOW, "client.window")
+	QUANTILES("baseline.client.delayed_ack", CU_CLIENT_DELAYED_ACK, "client.delayed_ack")
+	QUANTILES("baseline.network.rtt", CU_NETWORK_RTT, "network.rtt")
+	QUANTILES("baseline.network.transfer", CU_NETWORK_TRANSFER, "network.transfer")
+	QUANTILES("baseline.network.loss", CU_NETWORK_LOSS, "network.loss")
+	QUANTILES("baseline.network.connect", CU_NETWORK_CONNECT, "network.connect")
+	QUANTILES("baseline.network.mtu", CU_NETWORK_MTU, "network.mtu")
+	QUANTILES("baseline.server.think", CU_SERVER_THINK, "server.think")
+	QUANTILES("baseline.server.pause", CU_SERVER_PAUSE, "server.pause")
+	QUANTILES("baseline.server.window", CU_SERVER_WINDOW, "server.window")
+	QUANTILES("baseline.server.delayed_ack", CU_SERVER_DELAYED_ACK, "server.delayed_ack")
+	QUANTILES("baseline.server.connect", CU_SERVER_CONNECT, "server.connect")
+	QUANTILES("baseline.unknown.capture", CU_UNKNOWN_CAPTURE, "unknown.capture")
 };
 /* clang-format on */
 
@@ -485,7 +510,7 @@ void cu_fields_list(struct cu_buf *buf)
 {
 	for (size_t i = 0; i < N_FIELDS; i++) {
 		char head[CU_TEXT_CAP];
-		snprintf(head, sizeof(head), "%-30s %-8s  ", fields[i].name, cu_type_unit(fields[i].type));
+		snprintf(head, sizeof(head), "%-32s %-8s  ", fields[i].name, cu_type_unit(fields[i].type));
 		cu_buf_add_cstr(buf, head);
 		cu_buf_add_cstr(buf, fields[i].meaning);
 		cu_buf_add_u8(buf, '\n');

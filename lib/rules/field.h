@@ -84,6 +84,7 @@ enum cu_field_base {
 	CU_FIELD_ANALYSIS,
 	CU_FIELD_DERIVED,
 	CU_FIELD_WINDOW,
+	CU_FIELD_BASELINE,
 	CU_N_FIELD_BASES
 };
 /* clang-format off */

@@ -38,7 +38,8 @@ struct cu_rule {
 	/* compiled */
 	struct cu_expr *expr;
 	int32_t step;
-	uint64_t counters; /* bits of the program's that its condition reads */
+	uint64_t counters;     /* bits of the program's that its condition reads */
+	uint64_t all_counters; /* and its texts */
 	struct cu_template_part *why, *advice_parts;
 	int blame_value, cause_value, confidence_value; /* -1: the ledger's */
 };
@@ -104,6 +105,8 @@ struct cu_rules {
 	struct cu_index *index;      /* of the active rules; NULL when they are few */
 	struct cu_wording *wordings; /* of the ledger's own verdicts, by number in ledger.c */
 	bool finished;
+
+	struct cu_baseline *baseline; /* NULL: none */
 
 	/* for judging */
 	struct cu_service_at cache[CU_SERVICE_CACHE];

@@ -112,10 +112,15 @@ void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
 	derive_events(transaction, derived);
 	derive_connection(facts, derived);
 	cu_ledger_judge(transaction, derived);
+	const struct cu_usual *usual = facts->usual;
+	if (!usual && rules->baseline && connection) {
+		usual = cu_baseline_find(rules->baseline, at->name, connection->server_port, transaction->kind);
+	}
 	rules->view = (struct cu_view){.base = {[CU_FIELD_TRANSACTION] = transaction,
 	                                        [CU_FIELD_CONNECTION] = connection,
 	                                        [CU_FIELD_ANALYSIS] = facts->analysis,
-	                                        [CU_FIELD_DERIVED] = derived}};
+	                                        [CU_FIELD_DERIVED] = derived,
+	                                        [CU_FIELD_BASELINE] = usual}};
 }
 
 /* ---- the ledger's own verdict ---- */

@@ -102,7 +102,7 @@ struct cu_program {
 	int32_t counters[CU_COUNTER_CAP]; /* steps of what is counted over a window */
 	unsigned n_counters;
 	bool of_window;         /* what is added is about an endpoint: count() and share() are of counters */
-	uint64_t used_counters; /* bits of those that the last condition added reads */
+	uint64_t used_counters; /* bits of those that the last condition added reads, and the numbers after it */
 	bool too_many_counters; /* the last condition or number added had no room */
 	bool failed;            /* memory ran out */
 	bool too_large;         /* the last condition or number added was */

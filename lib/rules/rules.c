@@ -42,6 +42,11 @@ void cu_rules_set_slow(struct cu_rules *rules, int64_t slow_ns)
 	rules->services.slow_override_ns = slow_ns;
 }
 
+void cu_rules_set_baseline(struct cu_rules *rules, struct cu_baseline *baseline)
+{
+	rules->baseline = baseline;
+}
+
 size_t cu_rules_n_messages(const struct cu_rules *rules)
 {
 	return rules->diag.n_messages;
@@ -235,6 +240,7 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 	}
 	rule->why = rule->output ? cu_template_parse(&scope, &rules->program, rule->output) : NULL;
 	rule->advice_parts = rule->advice ? cu_template_parse(&scope, &rules->program, rule->advice) : NULL;
+	rule->all_counters = rules->program.used_counters;
 }
 
 /* ---- warnings about several rules ---- */

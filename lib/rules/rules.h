@@ -10,6 +10,7 @@
 
 #include "lib/base/error.h"
 #include "lib/record/record.h"
+#include "lib/rules/baseline.h"
 #include "lib/rules/diag.h"
 #include "lib/rules/field.h"
 
@@ -35,6 +36,7 @@ struct cu_facts {
 	const struct cu_transaction *transaction;
 	const struct cu_connection *connection; /* NULL: its record was not seen */
 	const struct cu_analysis *analysis;     /* NULL likewise */
+	const struct cu_usual *usual;           /* NULL: as the baseline of the rules has it, if there is one */
 	bool tls;                               /* an earlier transaction of the connection was a TLS handshake */
 };
 
@@ -60,6 +62,9 @@ int cu_rules_add_default(struct cu_rules *rules);
 
 /* Takes the place of the default threshold, whatever the files say. Before cu_rules_finish or after. */
 void cu_rules_set_slow(struct cu_rules *rules, int64_t slow_ns);
+
+/* Gives the fields of baseline their values; borrowed until the rules are freed. */
+void cu_rules_set_baseline(struct cu_rules *rules, struct cu_baseline *baseline);
 
 /* Checks and compiles all that was added. 0, CU_ERR_RULES or CU_ERR_NOMEM. Once. */
 int cu_rules_finish(struct cu_rules *rules);

@@ -11,7 +11,8 @@ struct cu_scene {
 	struct cu_transaction transaction;
 	struct cu_connection connection;
 	struct cu_analysis analysis;
-	bool has_total, tls;
+	struct cu_usual usual;
+	bool has_total, tls, has_usual;
 	int blame, cause, confidence, slow; /* expected; -1 any */
 	const char *rule;                   /* "" none; NULL any */
 	const char *service, *why, *advice; /* NULL any; the last two are globs */
@@ -156,7 +157,8 @@ static void take_fact(struct cu_rules *rules, struct cu_scene *scene, const stru
 {
 	const struct cu_yaml *key = node->key;
 	const struct cu_field *field = cu_field_find(key->text, key->len);
-	void *bases[CU_N_FIELD_BASES] = {&scene->transaction, &scene->connection, &scene->analysis, NULL, NULL};
+	void *bases[CU_N_FIELD_BASES] = {&scene->transaction, &scene->connection, &scene->analysis, NULL, NULL,
+	                                 &scene->usual};
 	double number;
 	if (!field) {
 		struct cu_nearest nearest;
@@ -190,6 +192,7 @@ static void take_fact(struct cu_rules *rules, struct cu_scene *scene, const stru
 	}
 	if (settable && bases[field->base]) {
 		put_number(field, bases[field->base], number);
+		scene->has_usual = scene->has_usual || field->base == CU_FIELD_BASELINE;
 		scene->has_total = scene->has_total || (field->base == CU_FIELD_TRANSACTION &&
 		                                        field->offset == offsetof(struct cu_transaction, total_ns));
 	} else if (field->base == CU_FIELD_WINDOW) {
@@ -328,6 +331,7 @@ int cu_rules_run_tests(struct cu_rules *rules, struct cu_buf *buf, size_t *n_fai
 	for (const struct cu_test *test = rules->tests; test; test = test->next) {
 		const struct cu_scene *scene = test->scene;
 		struct cu_facts facts = {.transaction = &scene->transaction,
+		                         .usual = scene->has_usual ? &scene->usual : NULL,
 		                         .connection = &scene->connection,
 		                         .analysis = &scene->analysis,
 		                         .tls = scene->tls};

@@ -87,7 +87,7 @@ static bool make_groups(struct cu_windows *windows)
 		windows->n_groups += group == windows->n_groups;
 		windows->groups[group].about = rule->about;
 		windows->groups[group].over_ns = rule->over_ns;
-		windows->groups[group].counters |= rule->counters;
+		windows->groups[group].counters |= rule->all_counters;
 		windows->group_of[i] = (uint32_t)group;
 	}
 	return windows->groups && windows->group_of;
@@ -229,9 +229,10 @@ static int find_cell(struct cu_windows *windows, int64_t endpoint, uint32_t grou
                      uint32_t **counts)
 {
 	int64_t over_ns = windows->groups[group].over_ns;
-	const struct cell key = {.endpoint = (uint32_t)endpoint + 1,
-	                         .group = group,
-	                         .number = over_ns >= CU_WINDOW_CELLS ? divide_down(seen->time_ns, over_ns / CU_WINDOW_CELLS) : 0};
+	const struct cell key = {
+		.endpoint = (uint32_t)endpoint + 1,
+		.group = group,
+		.number = over_ns >= CU_WINDOW_CELLS ? divide_down(seen->time_ns, over_ns / CU_WINDOW_CELLS) : 0};
 	*counts = NULL;
 	if (windows->n_cells * 4 >= windows->n_slots * 3 && !grow(windows)) {
 		return CU_ERR_NOMEM;

@@ -89,7 +89,8 @@ static void world_init(struct world *w)
 		(struct cu_event){.kind = CU_EVENT_KEEP_ALIVE_ACK, .dir = CU_S2C, .count = 2, .frame = 8};
 	w->transaction.n_events = 4;
 	w->transaction.n_kept = 2;
-	w->facts = (struct cu_facts){&w->transaction, &w->connection, &w->analysis, false};
+	w->facts = (struct cu_facts){
+		.transaction = &w->transaction, .connection = &w->connection, .analysis = &w->analysis};
 }
 
 static void print_messages(const struct cu_rules *rules)
