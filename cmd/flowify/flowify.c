@@ -6,9 +6,11 @@
 #include "lib/capture/capture.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-static const char *filter;
+static const char *filter, *key_file;
 static struct cu_flowify_config config;
 
 /* clang-format off */
@@ -22,6 +24,8 @@ static const struct prog_option options[] = {
 	 .preset = "32M of segments, 4 Mi connections"},
 	{.name = "no-hints", .kind = PROG_FLAG, .value = &config.no_hints,
 	 .help = "keep nothing of the payload, not even what names its protocol"},
+	{.name = "anonymize", .kind = PROG_TEXT, .value = &key_file, .arg = "KEYFILE",
+	 .help = "write other addresses, keeping common prefixes; no names; the 32 bytes of this file are the key"},
 	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &config.ignore_vlan,
 	 .help = "the same addresses in different VLANs are the same connection"},
 	{0},
@@ -59,6 +63,33 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 	return status;
 }
 
+/* Sets up what --anonymize asks for; exits when there is no sound key. Freed by the caller. */
+static struct cu_anonymizer *make_anonymizer(void)
+{
+	uint8_t key[CU_ANONYMIZE_KEY_LEN];
+	bool exposed;
+	struct cu_fault fault = {0};
+	struct cu_anonymizer *anonymizer = malloc(sizeof(*anonymizer));
+	if (!anonymizer) {
+		cu_fault_set(&fault, CU_ERR_NOMEM, "%s", cu_error_text(CU_ERR_NOMEM));
+	} else {
+		cu_anonymize_key_read(key_file, key, &exposed, &fault);
+	}
+	if (fault.code == CU_ERR_FORMAT) {
+		prog_usage("--anonymize: %s", fault.text);
+	}
+	if (fault.code != CU_OK) {
+		prog_error_fault(&fault);
+		exit(prog_finish(PROG_FAILED));
+	}
+	if (exposed) {
+		prog_warn("%s: others can read this key, and with it undo the anonymizing", key_file);
+	}
+	cu_anonymize_init(anonymizer, key);
+	explicit_bzero(key, sizeof(key));
+	return anonymizer;
+}
+
 int main(int argc, char **argv)
 {
 	struct prog_operands captures = prog_start(&spec, argc, argv);
@@ -68,6 +99,7 @@ int main(int argc, char **argv)
 		           (int)CU_FILE_CAP);
 	}
 
+	config.anonymizer = key_file ? make_anonymizer() : NULL;
 	struct cu_capture_config inputs = {.paths = (const char *const *)captures.paths,
 	                                   .n_paths = captures.n,
 	                                   .filter = filter,
@@ -96,5 +128,9 @@ int main(int argc, char **argv)
 	status = prog_worse(status, report_captures(capture, &totals));
 	cu_writer_close(writer);
 	cu_capture_close(capture);
+	if (config.anonymizer) {
+		explicit_bzero(config.anonymizer, sizeof(*config.anonymizer));
+		free(config.anonymizer);
+	}
 	return prog_finish(status);
 }

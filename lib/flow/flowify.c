@@ -2,6 +2,7 @@
 
 #include "lib/flow/track.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,9 +85,15 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 		sighting->syn = tcp->syn;
 		if (tcp->payload_caplen > 0 && may_begin_hint(tcp->payload[0]) && !f->config->no_hints) {
 			cu_hint_parse(tcp->payload, tcp->payload_caplen, &sighting->segment.hint);
+			if (f->config->anonymizer != NULL) {
+				cu_anonymize_hint(&sighting->segment.hint);
+			}
 		}
 	} else if (kind == CU_PACKET_ICMP_ERROR) {
 		fill_icmp(&content.icmp, &sighting->segment);
+		if (f->config->anonymizer != NULL) {
+			cu_anonymize_addr(f->config->anonymizer, &sighting->segment.icmp_reporter);
+		}
 		key = &content.icmp.key;
 	} else if (content.datagram == 0) {
 		return false;
@@ -133,14 +140,18 @@ static int write_header(struct flowify *f)
 	if (n > CU_FILE_CAP) {
 		return CU_ERR_RANGE;
 	}
-	struct cu_stream_file *files = calloc(n > 0 ? n : 1, sizeof(*files));
-	if (files == NULL) {
+	struct cu_stream_file *files = calloc(n + 1, sizeof(*files));
+	char(*numbers)[CU_TEXT_CAP] = calloc(n + 1, sizeof(*numbers));
+	if (files == NULL || numbers == NULL) {
+		free(files);
+		free(numbers);
 		return CU_ERR_NOMEM;
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct cu_capture_stats *stats = cu_capture_stats(f->capture, i);
+		(void)snprintf(numbers[i], sizeof(numbers[i]), "capture %zu", i + 1);
 		files[i] = (struct cu_stream_file){
-			.path = stats->path,
+			.path = f->config->anonymizer != NULL ? numbers[i] : stats->path,
 			.snaplen = stats->snaplen,
 			.linktype = stats->linktype,
 		};
@@ -148,6 +159,7 @@ static int write_header(struct flowify *f)
 	struct cu_stream_header header = {.tool = TOOL_NAME, .files = files, .n_files = n};
 	int rc = cu_writer_header(f->writer, &header);
 	free(files);
+	free(numbers);
 	return rc;
 }
 

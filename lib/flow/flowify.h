@@ -5,6 +5,7 @@
 #define CU_FLOW_FLOWIFY_H
 
 #include "lib/capture/capture.h"
+#include "lib/flow/anonymize.h"
 #include "lib/record/record.h"
 #include "lib/record/stream.h"
 
@@ -27,6 +28,11 @@ struct cu_flowify_config {
 	 * there may be 4 Mi connections.
 	 */
 	uint64_t memory_bytes;
+	/*
+	 * Other addresses and ids take the place of those captured, texts of hints
+	 * and the captures' names stay out. Borrowed; NULL: not wanted.
+	 */
+	struct cu_anonymizer *anonymizer;
 	bool no_hints;    /* nothing of any payload leaves */
 	bool ignore_vlan; /* one connection across VLANs, for mirrors where the directions differ */
 };

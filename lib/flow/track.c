@@ -42,6 +42,7 @@ int cu_track_init(struct cu_track *track, struct cu_writer *writer, const struct
 {
 	memset(track, 0, sizeof(*track));
 	track->writer = writer;
+	track->anonymizer = config->anonymizer;
 	track->idle_timeout_ns = config->idle_timeout_ns > 0 ? config->idle_timeout_ns : CU_IDLE_TIMEOUT_NS;
 	track->flows_cap = FLOWS_CAP;
 	track->spare_bytes = PENDING_BYTES;
@@ -158,21 +159,36 @@ static bool is_seen_whole(const struct cu_flow *flow, const struct cu_connection
 	       cu_connection_starts_with(connection, &flow->state.start);
 }
 
+/* Who a connection is between, as the stream says it. */
+static void fill_ends(const struct cu_track *track, const struct cu_flow *flow, const struct cu_key *key,
+                      struct cu_connection *connection)
+{
+	struct cu_addr addr[2];
+	uint16_t port[2];
+	cu_key_ends(key, addr, port);
+	unsigned client = flow->client_is_lower ? 0 : 1;
+	connection->client = addr[client];
+	connection->server = addr[1 - client];
+	connection->client_port = port[client];
+	connection->server_port = port[1 - client];
+	connection->n_ids = cu_key_ids(key, connection->ids);
+	if (track->anonymizer == NULL) {
+		return;
+	}
+	cu_anonymize_addr(track->anonymizer, &connection->client);
+	cu_anonymize_addr(track->anonymizer, &connection->server);
+	for (unsigned i = 0; i < connection->n_ids; i++) {
+		connection->ids[i] = cu_anonymize_id(track->anonymizer, connection->ids[i]);
+	}
+}
+
 /* Writes what there is of a connection. How it ended weighs more than why it leaves. */
 static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
 {
 	struct cu_key key;
 	cu_flow_key(flow, &key);
-	struct cu_addr addr[2];
-	uint16_t port[2];
-	cu_key_ends(&key, addr, port);
-	unsigned client = flow->client_is_lower ? 0 : 1;
 	struct cu_connection connection = {
 		.stream = flow->stream,
-		.client = addr[client],
-		.server = addr[1 - client],
-		.client_port = port[client],
-		.server_port = port[1 - client],
 		.role = flow->role,
 		.end = (uint8_t)(flow->reset       ? CU_END_RESET
 	                         : both_fins(flow) ? CU_END_CLOSED
@@ -187,7 +203,7 @@ static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_conn
 		.last_file = flow->last_file,
 		.n_fragments = flow->n_fragments,
 	};
-	connection.n_ids = cu_key_ids(&key, connection.ids);
+	fill_ends(track, flow, &key, &connection);
 	fill_side(&flow->side[CU_C2S], &connection.side[CU_C2S]);
 	fill_side(&flow->side[CU_S2C], &connection.side[CU_S2C]);
 	if (is_seen_whole(flow, &connection)) {
@@ -445,19 +461,8 @@ static bool first_guess(const struct cu_sighting *sighting)
 /* Says at once that a connection continues another, perhaps of the capture before: see flowrec(5). */
 static int write_begin(struct cu_track *track, const struct cu_sighting *sighting, const struct cu_flow *flow)
 {
-	struct cu_addr addr[2];
-	uint16_t port[2];
-	cu_key_ends(&sighting->key, addr, port);
-	unsigned client = flow->client_is_lower ? 0 : 1;
-	struct cu_connection connection = {
-		.stream = flow->stream,
-		.client = addr[client],
-		.server = addr[1 - client],
-		.client_port = port[client],
-		.server_port = port[1 - client],
-		.start_ns = flow->start_ns,
-	};
-	connection.n_ids = cu_key_ids(&sighting->key, connection.ids);
+	struct cu_connection connection = {.stream = flow->stream, .start_ns = flow->start_ns};
+	fill_ends(track, flow, &sighting->key, &connection);
 	cu_buf_clear(&track->buf);
 	cu_connection_encode(&connection, &track->buf);
 	if (track->buf.failed) {

@@ -34,7 +34,8 @@ enum {
 struct cu_track {
 	struct cu_table table;
 	struct cu_spool_pool spools;
-	struct cu_writer *writer; /* borrowed */
+	struct cu_writer *writer;         /* borrowed */
+	struct cu_anonymizer *anonymizer; /* borrowed; or NULL */
 	struct cu_buf buf;
 	int64_t idle_timeout_ns;
 	uint32_t flows_cap;
