@@ -58,13 +58,14 @@ bench_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 pages_1 = $(notdir $(wildcard cmd/culprit/*.1)) $(patsubst %,culprit-%,$(notdir $(wildcard $(stages:%=cmd/%/*.1))))
 page_5 = $(if $(filter rules.5 baseline.5,$1),culprit-)$1
 pages_5 = $(foreach p,$(notdir $(wildcard lib/*/*.5)),$(call page_5,$p))
-pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%)
+pages_8 = $(notdir $(wildcard contrib/*/*.8))
+pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%) $(pages_8:%=$(B)/share/man/man8/%)
 
 # Commands are shown by what they make; V=1 shows them in full.
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tshark check-tcptrace check-memory asan fuzz cov lint fmt bench bench-guard lab compdb
+.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly asan fuzz cov lint fmt bench bench-guard lab compdb
 .PHONY: install uninstall dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -107,8 +108,10 @@ $(B)/paths: FORCE
 
 $(B)/share/man/man1/culprit%: ; mkdir -p $(@D) && cp $< $@
 $(B)/share/man/man5/%: ; mkdir -p $(@D) && cp $< $@
+$(B)/share/man/man8/%: ; mkdir -p $(@D) && cp $< $@
 $(foreach p,$(wildcard cmd/culprit/*.1),$(eval $(B)/share/man/man1/$(notdir $p): $p))
 $(foreach p,$(wildcard $(stages:%=cmd/%/*.1)),$(eval $(B)/share/man/man1/culprit-$(notdir $p): $p))
+$(foreach p,$(wildcard contrib/*/*.8),$(eval $(B)/share/man/man8/$(notdir $p): $p))
 $(foreach p,$(wildcard lib/*/*.5),$(eval $(B)/share/man/man5/$(call page_5,$(notdir $p)): $p))
 
 $(unit_tests): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(unit_helpers) $(library)
@@ -138,6 +141,11 @@ demo: all ## show a verdict on the reference capture
 
 check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what they expect
 	BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
+
+check-nightly: all ## kill culprit-nightly at KILLS random points (100), and compare with an undisturbed run
+	dir=$$(mktemp -d) && cd $$dir && PATH=$(abspath $(B)/bin):$(CURDIR)/tests/cli/bin:$$PATH top=$(CURDIR) samples=$(CURDIR)/samples \
+		$(CURDIR)/tests/cli/bin/check-nightly kills $(KILLS); status=$$?; rm -rf $$dir; exit $$status
+KILLS = 100
 
 check-tcptrace: all ## compare each connection's totals with tcptrace's; FILES=
 	BUILD_DIR=$(B) python3 tests/tcptrace/compare.py $(FILES)
@@ -189,6 +197,10 @@ compdb: ## write compile_commands.json for editors
 manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culprit/$s:$(libexecdir)/culprit/$s) \
 	$(foreach p,$(pages_1),$(B)/share/man/man1/$p:$(mandir)/man1/$p) \
 	$(foreach p,$(pages_5),$(B)/share/man/man5/$p:$(mandir)/man5/$p) \
+	$(foreach p,$(pages_8),$(B)/share/man/man8/$p:$(mandir)/man8/$p) \
+	contrib/cron/culprit-nightly:$(bindir)/culprit-nightly \
+	$(foreach u,$(wildcard contrib/systemd/*),$u:$(PREFIX)/lib/systemd/system/$(notdir $u)) \
+	$(foreach e,culprit-nightly.cron culprit-rotated,contrib/cron/$e:$(datadir)/culprit/cron/$e) \
 	contrib/completion/culprit.bash:$(datadir)/bash-completion/completions/culprit \
 	$(foreach r,$(wildcard rules/*.yaml rules/services/*.yaml),$r:$(datadir)/culprit/$r)
 
@@ -199,7 +211,7 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
-	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /)) 2>/dev/null || :
+	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /cron /)) 2>/dev/null || :
 
 dist: ## make a source archive of the last commit
 	mkdir -p build
