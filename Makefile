@@ -66,7 +66,7 @@ $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
 .PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly asan fuzz cov lint fmt bench bench-guard lab compdb
-.PHONY: install uninstall dist distcheck help clean FORCE
+.PHONY: install uninstall deb check-deb dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -202,6 +202,8 @@ manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culpr
 	$(foreach u,$(wildcard contrib/systemd/*),$u:$(PREFIX)/lib/systemd/system/$(notdir $u)) \
 	$(foreach e,culprit-nightly.cron culprit-rotated,contrib/cron/$e:$(datadir)/culprit/cron/$e) \
 	contrib/completion/culprit.bash:$(datadir)/bash-completion/completions/culprit \
+	contrib/completion/_culprit:$(datadir)/zsh/site-functions/_culprit \
+	contrib/magic/culprit:$(datadir)/culprit/magic \
 	$(foreach r,$(wildcard rules/*.yaml rules/services/*.yaml),$r:$(datadir)/culprit/$r)
 
 install: all ## install under $(DESTDIR)$(PREFIX)
@@ -212,6 +214,12 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 uninstall: ## remove what install put there
 	for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
 	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /cron /)) 2>/dev/null || :
+
+deb: all ## make a Debian package in build/ (contrib/deb)
+	MAKE='$(MAKE)' BUILD=$(BUILD) sh contrib/deb/build $(VERSION) build
+
+check-deb: deb ## show the package to lintian, install it below a folder, run it, remove it
+	sh contrib/deb/check build/culprit_$(VERSION)_$$(dpkg --print-architecture).deb
 
 dist: ## make a source archive of the last commit
 	mkdir -p build
