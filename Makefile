@@ -65,7 +65,7 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%) $(
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly asan fuzz cov lint fmt bench bench-guard lab compdb
+.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly asan fuzz cov lint fmt bench bench-guard bench-rules lab compdb
 .PHONY: install uninstall deb check-deb dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -180,6 +180,9 @@ bench: all $(bench_programs) ## measure against libpcap, tshark, tcptrace (DESIG
 
 bench-guard: all $(B)/tests/bench/generate ## compare instructions a packet of each stage with the committed ones; UPDATE=1
 	BUILD_DIR=$(B) CC='$(CC)' sh tests/bench/guard
+
+bench-rules: all $(B)/tests/bench/generate ## show that a thousand rules cost at most 1.5 times ten; PACKETS= TRANSACTIONS=
+	BUILD_DIR=$(B) sh tests/bench/rules
 
 check-memory: all $(bench_programs) ## show that memory is flat over 1 and 5 GB of capture (SMALL= LARGE=)
 	BUILD_DIR=$(B) sh tests/bench/memory
