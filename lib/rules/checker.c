@@ -246,6 +246,26 @@ static void warn_of_percent(struct cu_scope *scope, const struct cu_expr *field,
 	}
 }
 
+/*
+ * total > 5ns: captures tell microseconds, and no transaction takes a day. Of
+ * the transaction only: a connection may well last for days.
+ */
+static void warn_of_time(struct cu_scope *scope, const struct cu_expr *field, const struct cu_expr *number)
+{
+	char text[CU_TEXT_CAP];
+	if (field->kind != CU_EXPR_FIELD || field->type != CU_TYPE_TIME || number->kind != CU_EXPR_NUMBER ||
+	    number->type != CU_TYPE_TIME || field->field->base != CU_FIELD_TRANSACTION) {
+		return;
+	}
+	if (number->number > 0 && number->number < (double)CU_NS_PER_US) {
+		WARN(scope, number, "%s of %s is less than a capture's clock tells; ms is meant?",
+		     cu_format_duration(text, (int64_t)number->number), field->field->name);
+	} else if (number->number > (double)(86400 * CU_NS_PER_S) && number->number < (double)INT64_MAX) {
+		WARN(scope, number, "%s of %s is longer than a day; ms or s is meant?",
+		     cu_format_duration(text, (int64_t)number->number), field->field->name);
+	}
+}
+
 /* How to write a plain number as type; "" when there is no way. */
 static const char *unit_advice(enum cu_type type)
 {
@@ -270,6 +290,8 @@ static bool unify(struct cu_scope *scope, struct cu_expr *whole, const char *ver
 {
 	warn_of_percent(scope, a, b);
 	warn_of_percent(scope, b, a);
+	warn_of_time(scope, a, b);
+	warn_of_time(scope, b, a);
 	if (a->type == b->type || adopt(scope, a, b->type) || adopt(scope, b, a->type)) {
 		if (is_error(a) || is_error(b)) {
 			broken(whole);
@@ -498,6 +520,9 @@ static struct cu_expr *check_arithmetic(struct cu_scope *scope, struct cu_expr *
 		if (expr->type == CU_TYPE_NONE) {
 			return WRONG(scope, expr, "%s %s by %s", expr->op == CU_TOKEN_TIMES ? "multiplies" : "divides",
 			             cu_type_name(a->type), cu_type_name(b->type));
+		}
+		if (expr->op == CU_TOKEN_OF && a->kind == CU_EXPR_NUMBER && a->bare && a->number > 1) {
+			WARN(scope, expr, "%g of it is %g %%; %g%% is meant?", a->number, a->number * 100, a->number);
 		}
 		if (expr->op == CU_TOKEN_DIVIDE && b->kind == CU_EXPR_NUMBER && b->number == 0) {
 			return WRONG(scope, expr, "divides by zero");

@@ -552,10 +552,24 @@ static void take_list(struct file *file, const struct cu_yaml *item)
 
 /* ---- thresholds and services ---- */
 
+/* A threshold, and a warning of one that cannot be meant. */
+static bool take_threshold(struct file *file, const struct cu_yaml *node, int64_t *ns)
+{
+	if (!take_duration(file, node, ns)) {
+		return false;
+	}
+	if (*ns < CU_NS_PER_US || *ns > (86400 * CU_NS_PER_S)) {
+		cu_yaml_warn_at(&file->rules->diag, node, 0, node->len,
+		                "with a threshold of %s %s is slow; ms is meant?", node->text,
+		                *ns < CU_NS_PER_US ? "everything" : "nothing");
+	}
+	return true;
+}
+
 static bool take_slow(struct file *file, const struct cu_yaml *node, struct cu_slow *slow)
 {
 	if (node->kind == CU_YAML_SCALAR) {
-		return take_duration(file, node, &slow->ns[CU_TXN_NONE]);
+		return take_threshold(file, node, &slow->ns[CU_TXN_NONE]);
 	}
 	if (node->kind == CU_YAML_SEQUENCE) {
 		cu_yaml_error(&file->rules->diag, node,
@@ -574,7 +588,7 @@ static bool take_slow(struct file *file, const struct cu_yaml *node, struct cu_s
 				child->key->text);
 			good = false;
 		} else {
-			good = take_duration(file, child, &slow->ns[kind]) && good;
+			good = take_threshold(file, child, &slow->ns[kind]) && good;
 		}
 	}
 	return good;

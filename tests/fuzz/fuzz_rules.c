@@ -1,9 +1,10 @@
 /*
  * A rules file and its expressions: read, checked, compiled, asked about two
- * transactions (all that can be known of one, and next to nothing), explained,
- * and its own tests run. What is right must judge the same twice.
+ * transactions (all that can be known of one, and next to nothing) and about
+ * the endpoints of one, explained, and its own tests run. What is right must judge the same twice.
  */
 #include "lib/rules/rules.h"
+#include "lib/rules/window.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -22,6 +23,28 @@ static void judge_twice(struct cu_rules *rules, const struct cu_facts *facts)
 	       first.why.len == second.why.len && first.slow == second.slow);
 	assert(cu_rules_explain(rules, facts, &text) == 0);
 	cu_buf_release(&text);
+}
+
+static int take_finding(void *context, const struct cu_finding *finding)
+{
+	(void)context;
+	assert(finding->count > 0 && finding->why.len <= CU_VERDICT_TEXT_CAP);
+	return 0;
+}
+
+static void ask_about_endpoints(struct cu_rules *rules, const struct cu_facts *facts)
+{
+	struct cu_windows *windows;
+	struct cu_verdict verdict;
+	assert(cu_windows_new(&windows, rules) == 0);
+	if (windows == NULL) {
+		return;
+	}
+	cu_rules_judge(rules, facts, &verdict);
+	assert(cu_windows_add_transaction(windows, facts, &verdict) == 0);
+	assert(cu_windows_add_connection(windows, facts->connection, facts->analysis, false) == 0);
+	assert(cu_windows_each(windows, take_finding, NULL) == 0);
+	cu_windows_free(windows);
 }
 
 static void judge(struct cu_rules *rules)
