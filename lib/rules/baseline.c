@@ -13,6 +13,9 @@
 /* As PNG's: a file that went through a text conversion is seen at once. */
 static const uint8_t magic[8] = {0x8a, 'C', 'U', 'B', '\r', '\n', 0x1a, '\n'};
 
+/* In a file: more than anyone learns, and room to add many up. */
+#define COUNT_CAP (UINT64_C(1) << 48)
+
 enum { SLOTS = CU_BASELINE_ENTRY_CAP * 2, N_HISTOGRAMS = CU_N_CAUSES, CRC_LEN = 4 };
 
 /* A service's transactions of a kind: the total, then each cause. */
@@ -57,6 +60,17 @@ void cu_baseline_free(struct cu_baseline *baseline)
 		}
 	}
 	free(baseline);
+}
+
+/* Entries are in order of name, then kind. */
+static int compare(const struct entry *x, const struct entry *y)
+{
+	size_t len = x->name_len < y->name_len ? x->name_len : y->name_len;
+	int order = memcmp(x->name, y->name, len);
+	if (order != 0 || x->name_len != y->name_len) {
+		return order != 0 ? order : x->name_len < y->name_len ? -1 : 1;
+	}
+	return x->kind < y->kind ? -1 : x->kind > y->kind;
 }
 
 static struct entry **slot_of(struct cu_baseline *baseline, const char *name, size_t len, unsigned kind)
@@ -186,13 +200,7 @@ static void add_histogram(struct cu_buf *buf, const struct cu_histogram *histogr
 
 static int by_name(const void *a, const void *b)
 {
-	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-	size_t len = x->name_len < y->name_len ? x->name_len : y->name_len;
-	int order = memcmp(x->name, y->name, len);
-	if (order != 0 || x->name_len != y->name_len) {
-		return order != 0 ? order : x->name_len < y->name_len ? -1 : 1;
-	}
-	return x->kind < y->kind ? -1 : x->kind > y->kind;
+	return compare(*(struct entry *const *)a, *(struct entry *const *)b);
 }
 
 void cu_baseline_encode(struct cu_baseline *baseline, struct cu_buf *buf)
@@ -244,8 +252,8 @@ static int take_histogram(struct cu_cursor *cursor, struct cu_histogram *histogr
 	}
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t step = cu_cursor_varint(cursor), count = cu_cursor_varint(cursor);
-		if (cursor->failed || step > last || (i > 0 && step == 0) || count == 0 || count > INT64_MAX ||
-		    histogram->n > INT64_MAX - count || (index += step) > last) {
+		if (cursor->failed || step > last || (i > 0 && step == 0) || count == 0 || count > COUNT_CAP ||
+		    histogram->n > COUNT_CAP - count || (index += step) > last) {
 			return 0;
 		}
 		struct cu_histogram_bucket one = {.index = (uint32_t)index, .n = count};
@@ -265,6 +273,8 @@ static int take_histogram(struct cu_cursor *cursor, struct cu_histogram *histogr
 static int take_entries(struct cu_cursor *cursor, struct cu_baseline *baseline)
 {
 	struct cu_histogram histogram = {0};
+	char before[CU_BASELINE_NAME_CAP] = "", now[CU_BASELINE_NAME_CAP];
+	struct entry last = {.name = before};
 	uint64_t n_histograms = cu_cursor_varint(cursor), n = cu_cursor_varint(cursor);
 	int good = !cursor->failed && n_histograms >= 1 && n_histograms <= UINT8_MAX && n <= CU_BASELINE_ENTRY_CAP;
 	for (uint64_t i = 0; good == 1 && i < n; i++) {
@@ -273,6 +283,14 @@ static int take_entries(struct cu_cursor *cursor, struct cu_baseline *baseline)
 		const uint8_t *name = len > 0 && len <= CU_BASELINE_NAME_CAP ? cu_cursor_bytes(cursor, len) : NULL;
 		uint64_t kind = cu_cursor_varint(cursor);
 		good = name && !cursor->failed && kind <= UINT8_MAX;
+		if (good) {
+			memcpy(now, name, len);
+			const struct entry key = {.name = now, .name_len = len, .kind = (unsigned)kind};
+			good = compare(&last, &key) < 0;
+			memcpy(before, now, len);
+			last.name_len = len;
+			last.kind = (unsigned)kind;
+		}
 		if (good && baseline && get_entry(baseline, (const char *)name, len, (unsigned)kind, &entry) != 0) {
 			good = CU_ERR_NOMEM;
 		}

@@ -66,10 +66,10 @@ static void judge(struct cu_rules *rules)
 	assert(cu_parse_addr("10.0.0.1", &connection.client) && cu_parse_addr("10.0.1.2", &connection.server));
 	const struct cu_analysis analysis = {.rtt_ns = 20 * CU_NS_PER_MS, .completeness = CU_SEEN_SYN};
 	judge_twice(rules, &(struct cu_facts){.transaction = &nothing});
-	judge_twice(rules, &(struct cu_facts){.transaction = &transaction,
-	                                      .connection = &connection,
-	                                      .analysis = &analysis,
-	                                      .tls = true});
+	const struct cu_facts all = {
+		.transaction = &transaction, .connection = &connection, .analysis = &analysis, .tls = true};
+	judge_twice(rules, &all);
+	ask_about_endpoints(rules, &all);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
