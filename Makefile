@@ -207,6 +207,7 @@ manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culpr
 	contrib/completion/culprit.bash:$(datadir)/bash-completion/completions/culprit \
 	contrib/completion/_culprit:$(datadir)/zsh/site-functions/_culprit \
 	contrib/magic/culprit:$(datadir)/culprit/magic \
+	$(foreach e,$(wildcard contrib/sql/*.sql),$e:$(datadir)/culprit/sql/$(notdir $e)) \
 	$(foreach e,culprit.lua README.md,contrib/wireshark/$e:$(datadir)/culprit/wireshark/$e) \
 	$(foreach r,$(wildcard rules/*.yaml rules/services/*.yaml),$r:$(datadir)/culprit/$r)
 
@@ -217,7 +218,7 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
-	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /cron /wireshark /)) 2>/dev/null || :
+	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /cron /sql /wireshark /)) 2>/dev/null || :
 
 deb: all ## make a Debian package in build/ (contrib/deb)
 	MAKE='$(MAKE)' BUILD=$(BUILD) sh contrib/deb/build $(VERSION) build
