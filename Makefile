@@ -65,7 +65,7 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%) $(
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly asan fuzz cov lint fmt bench bench-guard bench-rules lab compdb
+.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster asan fuzz cov lint fmt bench bench-guard bench-rules lab compdb
 .PHONY: install uninstall deb check-deb dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -147,6 +147,9 @@ check-nightly: all ## kill culprit-nightly at KILLS random points (100), and com
 		$(CURDIR)/tests/cli/bin/check-nightly kills $(KILLS); status=$$?; rm -rf $$dir; exit $$status
 KILLS = 100
 
+check-cluster: all $(B)/tests/bench/generate ## contrib/cluster on a Slurm of its own, a task requeued (root, slurm-wlm)
+	top=$(CURDIR) BUILD_DIR=$(abspath $(B)) sh tests/cluster/slurm
+
 check-tcptrace: all ## compare each connection's totals with tcptrace's; FILES=
 	BUILD_DIR=$(B) python3 tests/tcptrace/compare.py $(FILES)
 
@@ -208,6 +211,7 @@ manifest = $(culprit):$(bindir)/culprit $(foreach s,$(stages),$(B)/libexec/culpr
 	contrib/completion/_culprit:$(datadir)/zsh/site-functions/_culprit \
 	contrib/magic/culprit:$(datadir)/culprit/magic \
 	$(foreach e,$(wildcard contrib/sql/*.sql),$e:$(datadir)/culprit/sql/$(notdir $e)) \
+	$(foreach e,$(wildcard contrib/cluster/*),$e:$(datadir)/culprit/cluster/$(notdir $e)) \
 	$(foreach e,culprit.lua README.md,contrib/wireshark/$e:$(datadir)/culprit/wireshark/$e) \
 	$(foreach r,$(wildcard rules/*.yaml rules/services/*.yaml),$r:$(datadir)/culprit/$r)
 
@@ -218,7 +222,7 @@ install: all ## install under $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	for pair in $(manifest); do rm -f "$(DESTDIR)$${pair#*:}"; done
-	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /cron /sql /wireshark /)) 2>/dev/null || :
+	rmdir $(addprefix $(DESTDIR),$(libexecdir)/culprit $(addprefix $(datadir)/culprit,/rules/services /rules /cluster /cron /sql /wireshark /)) 2>/dev/null || :
 
 deb: all ## make a Debian package in build/ (contrib/deb)
 	MAKE='$(MAKE)' BUILD=$(BUILD) sh contrib/deb/build $(VERSION) build
