@@ -18,10 +18,10 @@ PACKAGES = libzstd libpcap yaml-0.1
 
 flags_release = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 flags_debug = -Og -g3
-flags_asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-flags_tsan = -O1 -g -fsanitize=thread
-flags_cov = -O0 -g --coverage
-flags_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+flags_asan = -DCU_UNCONFINED -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags_tsan = -DCU_UNCONFINED -O1 -g -fsanitize=thread
+flags_cov = -DCU_UNCONFINED -O0 -g --coverage
+flags_fuzz = -DCU_UNCONFINED -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 ifeq ($(flags_$(BUILD)),)
 $(error BUILD=$(BUILD) is none of release debug asan tsan cov fuzz)
 endif
@@ -53,6 +53,8 @@ unit_helpers = $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/un
 unit_tests = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 fuzzers = $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c))
+hostile_programs = $(B)/tests/bench/hostile $(B)/tests/bench/generate
+fault_library = $(B)/tests/fault/fault.so
 bench_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
 # A page's name as installed: commands are culprit-NAME(1), as split(1) is another's.
 pages_1 = $(notdir $(wildcard cmd/culprit/*.1)) $(patsubst %,culprit-%,$(notdir $(wildcard $(stages:%=cmd/%/*.1))))
@@ -65,7 +67,7 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%) $(
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster asan fuzz cov lint fmt bench bench-guard bench-rules lab compdb
+.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster asan fuzz cov lint fmt bench bench-guard bench-hostile bench-rules lab compdb
 .PHONY: install uninstall deb check-deb dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -126,6 +128,10 @@ $(fuzzers): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/replay.o $(li
 	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs)
 endif
+$(fault_library): $(B)/%.so: %.c $(B)/flags
+	mkdir -p $(@D)
+	$(call say,LD   $@)
+	$(CC) $(all_cppflags) -std=c17 -O1 -fPIC -shared $(WARNINGS) -o $@ $<
 $(lab_programs) $(bench_programs): $(B)/%: $(B)/%.o $(library)
 	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs) $(libs_$(*F))
@@ -139,7 +145,7 @@ demo: all ## show a verdict on the reference capture
 	echo '$$ culprit run samples/reference.pcap'
 	$(culprit) run samples/reference.pcap
 
-check: all $(unit_tests) $(fuzzers) ## run the tests; UPDATE=1 rewrites what they expect
+check: all $(unit_tests) $(fuzzers) $(fault_library) $(hostile_programs) ## run the tests; UPDATE=1 rewrites what they expect
 	BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
 
 check-nightly: all ## kill culprit-nightly at KILLS random points (100), and compare with an undisturbed run
@@ -186,6 +192,9 @@ bench-guard: all $(B)/tests/bench/generate ## compare instructions a packet of e
 
 bench-rules: all $(B)/tests/bench/generate ## show that a thousand rules cost at most 1.5 times ten; PACKETS= TRANSACTIONS=
 	BUILD_DIR=$(B) sh tests/bench/rules
+
+bench-hostile: all $(hostile_programs) ## measure over captures that mean to exhaust it: PACKETS=250000 ATTACKS=
+	PATH=$(CURDIR)/$(B)/libexec/culprit:$$PATH python3 tests/bench/hostile.py $(B)/tests/bench/hostile $(or $(PACKETS),250000) $(ATTACKS)
 
 check-memory: all $(bench_programs) ## show that memory is flat over 1 and 5 GB of capture (SMALL= LARGE=)
 	BUILD_DIR=$(B) sh tests/bench/memory

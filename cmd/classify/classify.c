@@ -83,47 +83,43 @@ static void print_messages(const struct cu_rules *rules, bool warnings)
 	}
 }
 
-/* Adds a file; false when it cannot be read. What is wrong in it is found later. */
-static bool add_file(struct cu_rules *rules, const char *path)
+/* Adds a file; says why it cannot be read. What is wrong in it is found later. 0, CU_ERR_IO or CU_ERR_NOMEM. */
+static int add_file(struct cu_rules *rules, const char *path)
 {
 	struct cu_fault fault = {0};
 	int error = cu_rules_add_file(rules, path, &fault);
-	if (error != 0 && error != CU_ERR_RULES) {
-		fault.code = fault.code ? fault.code : (enum cu_error)error;
+	if (error == CU_ERR_IO) {
 		prog_error_fault(&fault);
-		return false;
 	}
-	return true;
+	return error == CU_ERR_RULES ? 0 : error;
 }
 
 /* Reads all rules; exits when they are no good. */
 static struct cu_rules *load_rules(void)
 {
 	struct cu_rules *rules = cu_rules_new();
-	bool good = rules != NULL, failed = !rules;
-	if (good && !no_defaults) {
-		cu_rules_add_default(rules);
+	int error = rules ? 0 : CU_ERR_NOMEM;
+	if (error == 0 && !no_defaults) {
+		error = cu_rules_add_default(rules);
 	}
-	for (size_t i = 0; good && i < rule_files.n; i++) {
-		good = add_file(rules, rule_files.items[i]);
+	for (size_t i = 0; error == 0 && i < rule_files.n; i++) {
+		error = add_file(rules, rule_files.items[i]);
 	}
-	if (good && check_file) {
-		good = add_file(rules, check_file);
+	if (error == 0 && check_file) {
+		error = add_file(rules, check_file);
 	}
 	if (rules && slow_ns > 0) {
 		cu_rules_set_slow(rules, slow_ns);
 	}
-	int error = good ? cu_rules_finish(rules) : CU_ERR_RULES;
-	if (rules) {
+	error = error ? error : cu_rules_finish(rules);
+	if (error == CU_ERR_NOMEM) {
+		prog_error("%s", cu_error_text(error));
+	} else {
 		print_messages(rules, check_file || prog_settings.verbose);
-	}
-	if (error == CU_ERR_NOMEM || failed) {
-		prog_error("%s", cu_error_text(CU_ERR_NOMEM));
-		error = CU_ERR_RULES;
 	}
 	if (error != 0) {
 		cu_rules_free(rules);
-		exit(prog_finish(PROG_USAGE));
+		exit(prog_finish(error == CU_ERR_NOMEM ? PROG_FAILED : PROG_USAGE));
 	}
 	return rules;
 }

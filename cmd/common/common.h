@@ -178,8 +178,9 @@ int prog_output_write(const void *data, size_t len);
  * The last act of main: flushes and closes standard output and says what went
  * wrong with it; gives the file of -o its name, also when status is
  * PROG_FAILED because an input was not whole, and removes it when its own
- * writing failed or status is PROG_USAGE. Dies of SIGPIPE when the reader of
- * the output went away. Returns the status to exit with.
+ * writing failed, status is PROG_USAGE, or nothing was written and status is
+ * PROG_FAILED. Dies of SIGPIPE when the reader of the output went away.
+ * Returns the status to exit with.
  */
 int prog_finish(int status);
 

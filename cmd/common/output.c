@@ -186,6 +186,13 @@ static void close_output(void)
 	}
 }
 
+/* Whether nothing was written: after a failure that is no reason to replace a file. */
+static bool is_nothing(void)
+{
+	struct stat st;
+	return temporary[0] && stat(temporary, &st) == 0 && st.st_size == 0;
+}
+
 /* Gives the file of -o its name, or removes it. */
 static void settle(bool keep)
 {
@@ -219,7 +226,7 @@ int prog_finish(int status)
 	prog_progress_clear();
 	prog_options_release();
 	close_output();
-	settle(!failed && status != PROG_USAGE);
+	settle(!failed && status != PROG_USAGE && !(status == PROG_FAILED && is_nothing()));
 	if (closed) {
 		die_of_sigpipe();
 	}

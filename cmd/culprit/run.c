@@ -295,7 +295,11 @@ static int stage_status(const struct stage *stage)
 	int status = stage->wait_status;
 	if (WIFEXITED(status)) {
 		int code = WEXITSTATUS(status);
-		return code >= PROG_OK && code <= PROG_BLAMED ? code : PROG_FAILED;
+		if (code >= PROG_OK && code <= PROG_BLAMED) {
+			return code;
+		}
+		prog_error("%s could not be run: exit status %d", stage->name, code); /* of the loader, as a rule */
+		return PROG_FAILED;
 	}
 	int number = WTERMSIG(status);
 	if (number == SIGPIPE || stage->killed) {

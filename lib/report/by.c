@@ -96,6 +96,7 @@ static void add_row(struct by *by, struct cu_text_table *table, const struct cu_
 	struct cu_buf name = {0};
 	cu_group_name(&by->groups, group, &name);
 	cu_term_escape(cell, (const char *)name.data, name.len, by->term.unicode);
+	cell->failed = cell->failed || name.failed;
 	cu_buf_release(&name);
 	cu_text_table_next(table);
 	cu_term_count(cell, group->n);
@@ -130,6 +131,7 @@ static void add_row(struct by *by, struct cu_text_table *table, const struct cu_
 static void put_line(struct by *by, struct cu_buf *line)
 {
 	cu_term_flow(&by->term, &by->sink->buf, 0, (const char *)line->data, line->len);
+	by->sink->buf.failed = by->sink->buf.failed || line->failed;
 	cu_buf_release(line);
 }
 
@@ -205,6 +207,7 @@ static void put_json_group(const struct cu_groups *groups, const struct cu_group
 	CU_JSON_WORD(out, "{\"record\":\"group\",\"schema\":1,\"by\":", by_name[groups->by]);
 	CU_PUT(out, ",\"name\":");
 	cu_json_string(out, (const char *)name.data, name.len);
+	out->failed = out->failed || name.failed;
 	cu_buf_release(&name);
 	CU_JSON_U64(out, ",\"transactions\":", group->n);
 	CU_JSON_U64(out, ",\"slow\":", group->n_slow);

@@ -142,6 +142,7 @@ static int put_entries(struct text *text, struct cu_top *top)
 		cu_term_count(&title, top->n_offered);
 		cu_page_newline(page);
 		cu_page_rule(page, cu_buf_cstr(&title));
+		page->out->failed = page->out->failed || title.failed;
 		error = cu_entry_read(&top->entry[i].blob, &entry);
 		if (error == 0) {
 			cu_entry_put(page, &entry);

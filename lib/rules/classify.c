@@ -108,7 +108,7 @@ static int write_verdict(struct classifier *classifier)
 	}
 	cu_buf_clear(&classifier->buf);
 	cu_verdict_encode(&verdict, &classifier->buf);
-	if (classifier->buf.failed) {
+	if (classifier->buf.failed || cu_rules_failed(classifier->rules)) {
 		return CU_ERR_NOMEM;
 	}
 	return cu_writer_add(classifier->writer, CU_RECORD_VERDICT, classifier->buf.data, classifier->buf.len);

@@ -147,5 +147,5 @@ int cu_rules_explain(struct cu_rules *rules, const struct cu_facts *facts, struc
 	              ignored ? " (ignored)" : "");
 	add_text(buf, "why", verdict.why);
 	add_text(buf, "advice", verdict.advice);
-	return buf->failed || rules->program.failed ? CU_ERR_NOMEM : 0;
+	return buf->failed || cu_rules_failed(rules) ? CU_ERR_NOMEM : 0;
 }

@@ -555,7 +555,7 @@ int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, co
 	int err = 0;
 	for (size_t i = 0; i < n && i < CU_FINDING_CAP && err == 0; i++) {
 		struct cu_finding finding = describe(findings, &candidates[i]);
-		err = take(context, &finding);
+		err = findings->why.failed || findings->advice.failed ? CU_ERR_NOMEM : take(context, &finding);
 	}
 	free(candidates);
 	return err;

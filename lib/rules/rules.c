@@ -67,6 +67,11 @@ size_t cu_rules_n_warnings(const struct cu_rules *rules)
 	return rules->diag.n_warnings;
 }
 
+bool cu_rules_failed(const struct cu_rules *rules)
+{
+	return rules->text.failed || rules->program.failed;
+}
+
 struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules)
 {
 	return (struct cu_rules_counts){.n_rules = rules->n_active + rules->n_endpoints,
@@ -352,6 +357,9 @@ int cu_rules_finish(struct cu_rules *rules)
 	struct cu_scope scope = cu_rules_scope(rules);
 	if (rules->n_rules > 0) {
 		qsort(rules->rules, rules->n_rules, sizeof(*rules->rules), as_tried);
+	}
+	if (rules->heap.failed) { /* what was added is not all there */
+		return CU_ERR_NOMEM;
 	}
 	for (size_t i = 0; i < rules->n_macros; i++) {
 		rules->macros[i]->macro.expr = parse_condition(rules, rules->macros[i]->condition);

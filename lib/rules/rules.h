@@ -88,6 +88,9 @@ struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules);
  */
 void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct cu_verdict *verdict);
 
+/* Whether memory ran out in judging: then verdicts lack their texts. For good. */
+bool cu_rules_failed(const struct cu_rules *rules);
+
 /* Name of the service at an endpoint: from the rules, or well known by its port; empty when neither. */
 struct cu_text cu_rules_service(struct cu_rules *rules, const struct cu_addr *addr, unsigned port);
 

@@ -63,7 +63,7 @@ static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
 {
 	const struct cu_source *source = loader->source;
 	if (parser->error == YAML_MEMORY_ERROR) {
-		cu_diag_error(loader->diag, source, 0, 0, "out of memory");
+		loader->diag->heap->failed = true; /* no fault of the file's */
 		return;
 	}
 	if (parser->error == YAML_READER_ERROR) {
