@@ -36,6 +36,7 @@ int main(int argc, char **argv)
 		return prog_finish(PROG_FAILED);
 	}
 	prog_output_open(PROG_BINARY_OUTPUT);
+	prog_confine(0);
 
 	struct cu_writer *writer;
 	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};

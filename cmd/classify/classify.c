@@ -299,6 +299,7 @@ int main(int argc, char **argv)
 		status = run_learn(&inputs, rules);
 	} else if (inputs.n > 0) {
 		prog_output_open(text ? PROG_TEXT_OUTPUT : PROG_BINARY_OUTPUT);
+		prog_confine(0);
 		status = explain || explain_all ? run_explain(&inputs, rules) : run_classify(&inputs, rules);
 	}
 	status = prog_worse(status, prog_readers_status(&inputs));

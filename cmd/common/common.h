@@ -19,6 +19,7 @@
 #ifndef CU_CMD_COMMON_H
 #define CU_CMD_COMMON_H
 
+#include "lib/base/confine.h"
 #include "lib/base/error.h"
 #include "lib/capture/capture.h"
 #include "lib/record/stream.h"
@@ -163,6 +164,12 @@ enum prog_output { PROG_TEXT_OUTPUT, PROG_BINARY_OUTPUT };
  * would go to a terminal.
  */
 void prog_output_open(enum prog_output kind);
+
+/*
+ * All inputs and outputs are open: gives up what is not needed any more (see
+ * cu_confine); keep is CU_CONFINE_ bits. Where that cannot be, -v says so.
+ */
+void prog_confine(unsigned keep);
 
 /*
  * To be told of a failed write to standard output that did not go through

@@ -123,6 +123,13 @@ void prog_output_open(enum prog_output kind)
 	}
 }
 
+void prog_confine(unsigned keep)
+{
+	if (!cu_confine(keep | (temporary[0] ? CU_CONFINE_RENAME : 0U))) {
+		prog_note("not confined: the system cannot, or something is preloaded");
+	}
+}
+
 /* Remembers that the output is not whole, and says why unless that was said or is a closed pipe. */
 static void fail(int error)
 {

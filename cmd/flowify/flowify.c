@@ -111,6 +111,9 @@ int main(int argc, char **argv)
 		return prog_finish(fault.code == CU_ERR_RULES ? PROG_USAGE : PROG_FAILED);
 	}
 	prog_output_open(PROG_BINARY_OUTPUT);
+	if (cu_capture_is_settled(capture)) {
+		prog_confine(CU_CONFINE_CHILDREN);
+	}
 
 	struct cu_totals totals = {0};
 	struct cu_writer *writer;

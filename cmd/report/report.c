@@ -139,6 +139,7 @@ int main(int argc, char **argv)
 	}
 	prog_output_open(PROG_TEXT_OUTPUT);
 	config.term = look_at_terminal();
+	prog_confine(0);
 
 	struct cu_report *report;
 	int status = PROG_FAILED;

@@ -206,6 +206,9 @@ static int split(struct cu_capture *capture)
 		return PROG_FAILED;
 	}
 	abandon_on_signals();
+	if (cu_capture_is_settled(capture)) {
+		prog_confine(CU_CONFINE_FILES | CU_CONFINE_CHILDREN);
+	}
 	int status = PROG_OK;
 	int error = cu_split(capture, shards, &config, &totals, &fault);
 	if (error != 0) {

@@ -377,6 +377,16 @@ const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t
 	return NULL;
 }
 
+bool cu_capture_is_settled(const struct cu_capture *capture)
+{
+	for (size_t i = 0; i < capture->n_slots; i++) {
+		if (capture->slots[i].state == SLOT_WAITING) {
+			return false;
+		}
+	}
+	return capture->filter == NULL;
+}
+
 size_t cu_capture_n_files(const struct cu_capture *capture)
 {
 	return capture->n_slots;

@@ -126,6 +126,13 @@ void cu_capture_origin(const struct cu_capture *capture, const struct cu_packet 
 /* The n-th fault met in any input (each names its input and place), or NULL past the last. */
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n);
 
+/*
+ * Whether reading on opens no file and starts no program: not while there are
+ * more captures than are held open at once, and not with a filter, whose names
+ * may have to be looked up again for another link type.
+ */
+bool cu_capture_is_settled(const struct cu_capture *capture);
+
 size_t cu_capture_n_files(const struct cu_capture *capture);
 const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t file);
 
