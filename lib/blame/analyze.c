@@ -47,20 +47,29 @@ static int put(struct analyzer *analyzer, enum cu_record_kind kind)
 	return cu_writer_add(analyzer->writer, kind, analyzer->buf.data, analyzer->buf.len);
 }
 
-static void count_segments(const struct cu_trace *trace, struct cu_analysis *analysis)
+/* Counts the segments; fin_end becomes where each direction's last FIN ends, -1 without one. */
+static void count_segments(const struct cu_trace *trace, struct cu_analysis *analysis, int64_t fin_end[2])
 {
+	uint32_t mss[2]; /* that the receiver of a direction takes */
+	for (int dir = 0; dir < 2; dir++) {
+		uint16_t said = trace->connection.side[!dir].syn.mss;
+		mss[dir] = said != 0 ? said : UINT32_MAX;
+		fin_end[dir] = -1;
+	}
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp) {
 			continue;
 		}
 		struct cu_analysis_side *side = &analysis->side[seg->dir];
-		/* Segments above the receiver's MSS were cut or put together by a network card behind or before the capture. */
-		uint16_t mss = trace->connection.side[!seg->dir].syn.mss;
 		side->n_data_segments += seg->len > 0;
-		side->n_syns += (seg->flags & CU_TCP_SYN) != 0;
-		side->n_large += mss != 0 && seg->len > mss;
+		/* Those above the receiver's MSS were cut or put together by a network card behind or before the capture. */
+		side->n_large += seg->len > mss[seg->dir];
 		side->largest_bytes = seg->len > side->largest_bytes ? seg->len : side->largest_bytes;
+		if (seg->flags & CU_TCP_FIN) {
+			fin_end[seg->dir] = seg->end;
+		}
+		side->n_syns += (seg->flags & CU_TCP_SYN) != 0;
 		if (seg->flags & CU_TCP_SYN) {
 			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
 		} else if (seg->flags & CU_TCP_ACK && seg->len == 0) {
@@ -98,18 +107,6 @@ static uint64_t count_flags(const struct cu_trace *trace, int dir, int64_t fin_e
 	return (uint64_t)syn + (uint64_t)fin;
 }
 
-/* Where a direction's FIN ends; -1 without one. */
-static int64_t find_fin(const struct cu_trace *trace, int dir)
-{
-	for (size_t i = trace->flags & CU_TCP_FIN ? trace->n : 0; i > 0; i--) {
-		const struct cu_trace_segment *seg = &trace->segment[i - 1];
-		if (!seg->icmp && seg->dir == dir && seg->flags & CU_TCP_FIN) {
-			return seg->end;
-		}
-	}
-	return -1;
-}
-
 static void put_rtt(const struct cu_path_side *from, struct cu_analysis_side *side)
 {
 	side->n_rtt_samples = from->n_samples;
@@ -121,7 +118,9 @@ static void put_rtt(const struct cu_path_side *from, struct cu_analysis_side *si
 	side->rtt_p99_ns = from->p99_ns;
 	side->rtt_max_ns = from->max_ns;
 	side->rtt_slice_ns = from->slice_ns;
-	memcpy(side->rtt_slice, from->slice, sizeof(side->rtt_slice));
+	if (from->slice_ns != 0) {
+		memcpy(side->rtt_slice, from->slice, sizeof(side->rtt_slice));
+	}
 }
 
 static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
@@ -138,7 +137,8 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 		.window_scaled = trace->scaled,
 		.rtt_uncertain = !path->server_known || !path->client_known,
 	};
-	count_segments(trace, &analysis);
+	int64_t fin_end[2];
+	count_segments(trace, &analysis, fin_end);
 	cu_ending_find(trace, path, &analysis);
 	for (int dir = 0; dir < 2; dir++) {
 		const struct cu_delivery *delivery = &analyzer->delivery[dir];
@@ -146,10 +146,10 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 		put_rtt(&path->side[dir], side);
 		side->window = cu_window_measure(trace, delivery, path, dir);
 		side->loss = cu_loss_runs_count(trace, delivery, dir);
-		int64_t fin_end = find_fin(trace, dir);
 		for (size_t p = 0; p < delivery->n_pieces; p++) {
 			const struct cu_piece *piece = &delivery->piece[p];
-			uint64_t n = (uint64_t)(piece->end - piece->start) - count_flags(trace, dir, fin_end, piece);
+			uint64_t n =
+				(uint64_t)(piece->end - piece->start) - count_flags(trace, dir, fin_end[dir], piece);
 			if (piece->loss == CU_LOSS_CAPTURE) {
 				side->n_unseen_bytes += n;
 			} else {

@@ -376,22 +376,24 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define PUT_NUMBERS(nr, member, count, cap) \
 	put_numbers(out, nr, from->member, from->count < (cap) ? from->count : (cap));
 #define PUT_FRAME(nr, member) put_since(out, nr, from->member, base);
-#define PUT_PART_(nr, member, part, at)                    \
-	if (put_##part##_fields(out, &from->member, at)) { \
-		out->mask |= bit(nr);                      \
+#define PUT_PART_(nr, member, part, at)                                                          \
+	if (has_##part##_fields(&from->member) && put_##part##_fields(out, &from->member, at)) { \
+		out->mask |= bit(nr);                                                            \
 	}
-#define PUT_PARTS_(nr, member, n, part, near)                                                        \
-	{                                                                                            \
-		const unsigned n_bytes = ((n) + 6) / 7;                                              \
-		uint8_t *at = out->p;                                                                \
-		uint32_t elements = 0;                                                               \
-		out->p += n_bytes;                                                                   \
-		for (unsigned i = 0; i < (n); i++) {                                                 \
-			elements |= (uint32_t)put_##part##_fields(out, &from->member[i], near) << i; \
-		}                                                                                    \
-		put_mask(at, elements, n_bytes);                                                     \
-		out->p = elements != 0 ? out->p : at;                                                \
-		out->mask |= elements != 0 ? bit(nr) : 0;                                            \
+#define PUT_PARTS_(nr, member, n, part, near)                                                                \
+	{                                                                                                    \
+		const unsigned n_bytes = ((n) + 6) / 7;                                                      \
+		uint8_t *at = out->p;                                                                        \
+		uint32_t elements = 0;                                                                       \
+		out->p += n_bytes;                                                                           \
+		for (unsigned i = 0; i < (n); i++) {                                                         \
+			if (has_##part##_fields(&from->member[i])) {                                         \
+				elements |= (uint32_t)put_##part##_fields(out, &from->member[i], near) << i; \
+			}                                                                                    \
+		}                                                                                            \
+		put_mask(at, elements, n_bytes);                                                             \
+		out->p = elements != 0 ? out->p : at;                                                        \
+		out->mask |= elements != 0 ? bit(nr) : 0;                                                    \
 	}
 #define PUT_PART(nr, member, part) PUT_PART_(nr, member, part, 0)
 #define PUT_PART_AT(nr, member, part, near) PUT_PART_(nr, member, part, from->near)
@@ -408,6 +410,25 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 			}                                                              \
 		}                                                                      \
 	}
+
+/* Whether any field of a part is to be written: most are all zero, and so seen at once. */
+#define HAS(type, nr, ...) | HAS_##type(__VA_ARGS__)
+#define HAS_NUMBER(member) (uint64_t)(from->member)
+#define HAS_U8(member, max) HAS_NUMBER(member)
+#define HAS_U16(member) HAS_NUMBER(member)
+#define HAS_U32(member) HAS_NUMBER(member)
+#define HAS_U64(member) HAS_NUMBER(member)
+#define HAS_I64(member) HAS_NUMBER(member)
+#define HAS_FIXED16(member) HAS_NUMBER(member)
+#define HAS_FIXED32(member) HAS_NUMBER(member)
+#define HAS_TIME(member) HAS_NUMBER(member)
+#define HAS_SINCE(member, base) HAS_NUMBER(member)
+#define HAS_FRAME(member) HAS_NUMBER(member)
+#define HAS_ADDR(member) HAS_NUMBER(member.family)
+#define HAS_FLAGS4(a, b, c, d) (HAS_NUMBER(a) | HAS_NUMBER(b) | HAS_NUMBER(c) | HAS_NUMBER(d))
+/* What has parts of its own is always looked into. */
+#define HAS_PART(member, part) 1
+#define HAS_PARTS(member, n, part) 1
 
 /* ---- Decoding ---- */
 
@@ -572,15 +593,23 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 		return cur.failed ? CU_ERR_FORMAT : 0;                                    \
 	}
 
-FIELDS(connection_side, SIDE_FIELDS)
-FIELDS(rtt_slice, RTT_SLICE_FIELDS)
-FIELDS(window_use, WINDOW_USE_FIELDS)
-FIELDS(loss_runs, LOSS_RUNS_FIELDS)
-FIELDS(analysis_side, ANALYSIS_SIDE_FIELDS)
-FIELDS(message, MESSAGE_FIELDS)
-FIELDS(ledger_entry, LEDGER_ENTRY_FIELDS)
-FIELDS(event, EVENT_FIELDS)
-FIELDS(scan, SCAN_FIELDS)
+/* What is a part of a record, or of a part. */
+#define PART_OF(part, LIST_OF)                                               \
+	static inline bool has_##part##_fields(const struct cu_##part *from) \
+	{                                                                    \
+		return (0 LIST_OF(HAS)) != 0;                                \
+	}                                                                    \
+	FIELDS(part, LIST_OF)
+
+PART_OF(connection_side, SIDE_FIELDS)
+PART_OF(rtt_slice, RTT_SLICE_FIELDS)
+PART_OF(window_use, WINDOW_USE_FIELDS)
+PART_OF(loss_runs, LOSS_RUNS_FIELDS)
+PART_OF(analysis_side, ANALYSIS_SIDE_FIELDS)
+PART_OF(message, MESSAGE_FIELDS)
+PART_OF(ledger_entry, LEDGER_ENTRY_FIELDS)
+PART_OF(event, EVENT_FIELDS)
+PART_OF(scan, SCAN_FIELDS)
 
 RECORD(connection, CONNECTION_FIELDS, from->timeline.len)
 RECORD(analysis, ANALYSIS_FIELDS, 0)

@@ -60,6 +60,41 @@ static inline void put_digits(uint8_t *p, uint64_t v, unsigned n)
 	}
 }
 
+/* How many digits v has. */
+static inline unsigned count_digits(uint64_t v)
+{
+	static const uint64_t power[] = {1,
+	                                 10,
+	                                 100,
+	                                 1000,
+	                                 10000,
+	                                 100000,
+	                                 1000000,
+	                                 10000000,
+	                                 100000000,
+	                                 1000000000,
+	                                 10000000000,
+	                                 100000000000,
+	                                 1000000000000,
+	                                 10000000000000,
+	                                 100000000000000,
+	                                 1000000000000000,
+	                                 10000000000000000,
+	                                 100000000000000000,
+	                                 1000000000000000000,
+	                                 UINT64_C(10000000000000000000)};
+	/* Each bit is log10(2) = 0.301 of a digit: 1233 / 4096. */
+	unsigned n = (64 - (unsigned)__builtin_clzll(v | 1)) * 1233 >> 12;
+	return n + (v >= power[n]);
+}
+
+/* Four digits of v, below 10000. */
+static inline void put_four(uint8_t *to, uint32_t v)
+{
+	memcpy(to, pairs + 2 * (v / 100), 2);
+	memcpy(to + 2, pairs + 2 * (v % 100), 2);
+}
+
 void cu_put_u64(struct cu_buf *buf, uint64_t v)
 {
 	enum { DIGITS_CAP = 20 };
@@ -72,18 +107,23 @@ void cu_put_u64(struct cu_buf *buf, uint64_t v)
 		buf->len++;
 		return;
 	}
-	/* Written from behind; as many are copied as there may be, which is two moves. */
-	uint8_t text[2 * DIGITS_CAP] = {0};
-	size_t at = DIGITS_CAP;
-	for (; v >= 100; v /= 100) {
-		at -= 2;
-		memcpy(text + at, pairs + 2 * (v % 100), 2);
+	unsigned n = count_digits(v);
+	buf->len += n;
+	for (; n > 4; v /= 10000) {
+		n -= 4;
+		put_four(to + n, (uint32_t)(v % 10000));
 	}
-	at -= 2;
-	memcpy(text + at, pairs + 2 * v, 2);
-	at += v < 10;
-	memcpy(to, text + at, DIGITS_CAP);
-	buf->len += DIGITS_CAP - at;
+	uint32_t rest = (uint32_t)v;
+	if (n > 2) {
+		n -= 2;
+		memcpy(to + n, pairs + 2 * (rest % 100), 2);
+		rest /= 100;
+	}
+	if (n == 2) {
+		memcpy(to, pairs + 2 * rest, 2);
+	} else {
+		to[0] = (uint8_t)('0' + rest);
+	}
 }
 
 void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr)
