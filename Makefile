@@ -67,7 +67,8 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%) $(
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster asan fuzz cov lint fmt bench bench-guard bench-hostile bench-rules lab compdb
+.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster check-s390x asan fuzz cov
+.PHONY: lint fmt lab compdb bench bench-guard bench-hostile bench-rules
 .PHONY: install uninstall deb check-deb dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -162,6 +163,9 @@ check-tcptrace: all ## compare each connection's totals with tcptrace's; FILES=
 check-tshark: all ## compare each segment's analysis with tshark's, over samples/ and ../shared/captures
 	BUILD_DIR=$(B) tests/tshark/compare
 
+check-s390x: all ## compare what a big-endian machine writes, under qemu-user; see tests/s390x for what it needs
+	BUILD_DIR=$(B) sh tests/s390x
+
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check
 
@@ -247,7 +251,7 @@ distcheck: dist ## build, test, install and uninstall from that archive
 	sh contrib/lint/distcheck build/culprit-$(VERSION).tar.gz
 
 help: ## list the targets
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
 clean: ## remove build/
 	rm -rf build
