@@ -25,7 +25,8 @@ enum {
  * Confines this process, its threads and those to come; keep is CU_CONFINE_
  * bits. False where the kernel cannot, or where it would break what others
  * have loaded into the process (LD_PRELOAD: debuggers, other allocators):
- * nothing has changed then.
+ * nothing has changed then. Builds for sanitizers and coverage (CU_UNCONFINED)
+ * confine nothing, and say so by true.
  */
 bool cu_confine(unsigned keep);
 
