@@ -132,6 +132,10 @@ static void put_handshake(struct cu_page *page, const struct cu_report_connectio
 		if (side->has_syn) {
 			cu_page_say(page, dir == CU_C2S ? "client: MSS " : "server: MSS ");
 			say_count(page, side->syn.mss);
+			cu_page_say(page, side->syn.has_wscale ? ", window scale " : ", no window scale");
+			if (side->syn.has_wscale) {
+				say_count(page, side->syn.wscale);
+			}
 			cu_page_say(page, side->syn.sack_permitted ? ", SACK" : ", no SACK");
 			cu_page_say(page, side->syn.has_timestamps ? ", timestamps" : ", no timestamps");
 			if (item->analysis->side[dir].n_syns > 1) {
