@@ -42,8 +42,9 @@ static uint16_t next_id(const struct cu_timeline_dir *dir)
 /* Most captures have microseconds, and most clocks go forward. */
 static inline size_t put_time(uint8_t *p, int64_t delta)
 {
-	if (delta >= 0 && delta % 1000 == 0) {
-		return cu_put_varint(p, (uint64_t)delta / 1000 << 1);
+	uint64_t us = (uint64_t)delta / 1000;
+	if (delta >= 0 && us * 1000 == (uint64_t)delta) {
+		return cu_put_varint(p, us << 1);
 	}
 	/* Beyond 2^62 ns (146 years) a delta is not stored: a capture's clock has no such step. */
 	return cu_put_varint(p, cu_zigzag(delta) << 1 | 1);

@@ -175,9 +175,8 @@ static int show_connection(struct cu_report *report)
 	if (report->has_trace) {
 		if (!report->marked) {
 			cu_trace_mark(&report->trace);
-		} else {
-			cu_trace_resent(&report->trace);
 		}
+		cu_trace_resent(&report->trace);
 		cu_trace_mark_forward(&report->trace);
 		report->counts.n_segments += report->trace.n;
 	}

@@ -41,53 +41,38 @@ static inline void *append(void **array, size_t *n, size_t *cap, size_t size)
 #define APPEND(owner, list, n, cap) \
 	append((void **)&(owner)->list, &(owner)->n, &(owner)->cap, sizeof((owner)->list[0]))
 
+/* Halving without a branch on what is found, which no processor foresees: n elements from at are left to look at. */
 size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq)
 {
-	size_t low = 0, high = delivery->n_pieces;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (delivery->piece[mid].end <= seq) {
-			low = mid + 1;
-		} else {
-			high = mid;
-		}
+	size_t at = 0, n = delivery->n_pieces;
+	for (; n > 1; n -= n / 2) {
+		at += (delivery->piece[at + n / 2 - 1].end <= seq) * (n / 2);
 	}
-	return low;
+	return at + (n == 1 && delivery->piece[at].end <= seq);
 }
 
 size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq)
 {
-	size_t low = 0, high = delivery->n_steps;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (delivery->step[mid].ack < seq) {
-			low = mid + 1;
-		} else {
-			high = mid;
-		}
+	size_t at = 0, n = delivery->n_steps;
+	for (; n > 1; n -= n / 2) {
+		at += (delivery->step[at + n / 2 - 1].ack < seq) * (n / 2);
 	}
-	return low;
+	return at + (n == 1 && delivery->step[at].ack < seq);
 }
 
 size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns)
 {
-	size_t low = 0, high = delivery->n_steps;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (delivery->step[mid].time_ns <= time_ns) {
-			low = mid + 1;
-		} else {
-			high = mid;
-		}
+	size_t at = 0, n = delivery->n_steps;
+	for (; n > 1; n -= n / 2) {
+		at += (delivery->step[at + n / 2 - 1].time_ns <= time_ns) * (n / 2);
 	}
-	return low;
+	return at + (n == 1 && delivery->step[at].time_ns <= time_ns);
 }
 
-/* How late the ACK of a full segment is, if its bytes were sent but once (Karn's rule). */
-static bool ack_lateness(const struct cu_delivery *delivery, const struct cu_ack_step *step, int64_t acked_before,
-                         int64_t mss, int64_t *late_ns)
+/* How late the ACK of a full segment, piece p, is, if its bytes were sent but once (Karn's rule). */
+static bool ack_lateness(const struct cu_delivery *delivery, const struct cu_ack_step *step, size_t p,
+                         int64_t acked_before, int64_t mss, int64_t *late_ns)
 {
-	size_t p = cu_delivery_find(delivery, step->ack - 1);
 	if (p == delivery->n_pieces || delivery->piece[p].end != step->ack ||
 	    delivery->piece[p].end - delivery->piece[p].start < mss) {
 		return false;
@@ -110,18 +95,24 @@ int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start,
 		return 0;
 	}
 	int64_t late[AGREE] = {0}, acked = start;
-	size_t n = 0, s = cu_delivery_acked(delivery, start + 1);
+	size_t n = 0, s = cu_delivery_acked(delivery, start + 1), p = cu_delivery_find(delivery, start);
 
 	for (; s < delivery->n_steps && delivery->step[s].ack < end; s++) {
 		const struct cu_ack_step *step = &delivery->step[s];
 		bool open = s == 0 || step->window >= step[-1].window;
-		if (step->ack > acked && open && ack_lateness(delivery, step, acked, mss, &late[n % AGREE])) {
+		while (p < delivery->n_pieces && delivery->piece[p].end < step->ack) {
+			p++;
+		}
+		if (step->ack > acked && open && ack_lateness(delivery, step, p, acked, mss, &late[n % AGREE])) {
 			n++;
 		}
 		acked = step->ack;
 	}
-	size_t p = cu_delivery_find(delivery, end - 1);
-	if (n < AGREE || s == delivery->n_steps || p == delivery->n_pieces) {
+	if (n < AGREE || s == delivery->n_steps) {
+		return 0;
+	}
+	p = cu_delivery_find(delivery, end - 1);
+	if (p == delivery->n_pieces) {
 		return 0;
 	}
 	int64_t least = delivery->step[s].time_ns - delivery->piece[p].arrive_ns;

@@ -58,6 +58,12 @@ struct cu_delivery {
 	bool lacks; /* bytes were acknowledged that were never seen */
 };
 
+/* Whether every byte passed once and in order: nothing can be lost, resent or lacking then. */
+static inline bool cu_delivery_is_clean(const struct cu_delivery *delivery)
+{
+	return delivery->n_holes == 0 && delivery->n_copies == 0;
+}
+
 /* {0} is empty. */
 void cu_delivery_release(struct cu_delivery *delivery);
 

@@ -175,6 +175,9 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
 	size_t h = 0;
 	int err = 0;
 	gaps->n = 0;
+	if (cu_delivery_is_clean(delivery)) {
+		return 0;
+	}
 	for (const struct cu_piece *first = delivery->piece, *end; first < all && err == 0; first = end) {
 		end = first + 1;
 		if (at < first->start) {
@@ -247,6 +250,9 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 	uint64_t run = 0;
 	int64_t at = -1, mss = trace->mss[dir];
 
+	if (cu_delivery_is_clean(delivery)) {
+		return runs;
+	}
 	for (size_t p = 0; p < delivery->n_pieces; p++) {
 		const struct cu_piece *piece = &delivery->piece[p];
 		if (piece->end <= 1) {
@@ -271,7 +277,7 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 		step(&steps, n, lost);
 	}
 	if (runs.n_lost == 0) {
-		return runs;
+		return (struct cu_loss_runs){0};
 	}
 	runs.enter_ppm = ppm(steps.n[0][1], steps.n[0][0] + steps.n[0][1]);
 	runs.leave_ppm = ppm(steps.n[1][0], steps.n[1][0] + steps.n[1][1]);

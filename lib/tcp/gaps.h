@@ -26,7 +26,7 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
  * neither state and breaks the chain. The word "runs" asks for a dependence
  * that is significant at 1 % (likelihood ratio against independent losses, one
  * degree of freedom) and runs of two and more on average; "scattered" for six
- * runs that are hardly ever longer than one.
+ * runs that are hardly ever longer than one. All zero when nothing was lost.
  */
 struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struct cu_delivery *delivery, int dir);
 

@@ -1,4 +1,3 @@
-#include "lib/tcp/resent.h"
 #include "lib/tcp/trace.h"
 
 /*
@@ -488,7 +487,6 @@ void cu_trace_mark(struct cu_trace *trace)
 	}
 	settle_mss(trace);
 	trace->handshake_ns = pass.first_rtt_ns;
-	cu_trace_resent(trace);
 }
 
 void cu_trace_mark_forward(struct cu_trace *trace)

@@ -182,6 +182,29 @@ static struct cu_loss_runs count_runs(const char *pattern)
 	return runs;
 }
 
+static void test_clean_transfer_has_no_gaps_and_no_runs(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	for (unsigned n = 0; n < 4; n++) {
+		talk_add(&talk, t + n, CU_S2C, ACK, at(n), 1, SEG);
+	}
+	talk_analyse(&talk);
+	assert_true(cu_delivery_is_clean(&talk.delivery[CU_S2C]));
+	struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+	assert_int_equal(gaps.n, 0);
+	struct cu_loss_runs runs = cu_loss_runs_count(&talk.trace, &talk.delivery[CU_S2C], CU_S2C);
+	assert_int_equal(runs.n_segments, 0);
+	cu_gaps_release(&gaps);
+	talk_release(&talk);
+
+	lose_a_run(&talk);
+	assert_false(cu_delivery_is_clean(&talk.delivery[CU_S2C]));
+	talk_release(&talk);
+}
+
 static void test_loss_runs_count_by_hand(void **state)
 {
 	(void)state;
@@ -523,6 +546,7 @@ int main(void)
 		cmocka_unit_test(test_gaps_of_33_segments),
 		cmocka_unit_test(test_gaps_behind_the_vantage_point),
 		cmocka_unit_test(test_gaps_the_capture_lacks),
+		cmocka_unit_test(test_clean_transfer_has_no_gaps_and_no_runs),
 		cmocka_unit_test(test_loss_runs_count_by_hand),
 		cmocka_unit_test(test_loss_runs_say_the_word_only_with_figures),
 		cmocka_unit_test(test_path_timestamp_tells_which_copy_was_answered),
