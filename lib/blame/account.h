@@ -23,13 +23,22 @@ struct cu_small_waits {
 	int64_t transfer_ns, delayed_ns;
 };
 
+/* What a direction's identifications tell of flights that were lost before the vantage point; hidden.c. */
+struct cu_hidden_flights {
+	uint32_t next;                       /* the segment to look at next */
+	const struct cu_trace_segment *last; /* the last whose identification counts */
+	int64_t end;                         /* the highest sequence number so far */
+	int64_t sent_end;                    /* bytes before it may have been sent before, and lost */
+};
+
 /* One transaction being charged. */
 struct cu_account {
 	const struct cu_case *known;
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
 	struct cu_small_waits small;
-	int64_t burst_start;     /* where the message at hand went on after its last pause */
+	struct cu_hidden_flights flights; /* of the message at hand */
+	int64_t burst_start;              /* where the message at hand went on after its last pause */
 	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
 };
 
@@ -136,6 +145,12 @@ bool cu_mtu_reported(const struct cu_account *account, int dir, int64_t from, in
 
 /* hidden.c: a silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
+
+/*
+ * hidden.c: whether the bytes from seq on, which a direction's sender sent with this segment, had been sent before, in
+ * flights of which nothing reached the vantage point. Segments are asked for in order.
+ */
+bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, int64_t seq);
 
 /* hidden.c: what they were lost to: CU_NETWORK_LOSS or CU_NETWORK_MTU. */
 enum cu_cause cu_hidden_loss_cause(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);

@@ -14,6 +14,9 @@ static bool is_counted(const struct cu_trace_segment *seg, int dir)
 	return seg->dir == dir && !seg->icmp && seg->ip_id != 0 && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 }
 
+/* So few lost packets may have been lone ACKs: then the time has to look like a timer's. */
+enum { FEW = 2 };
+
 /* How many identifications lie between a segment and its sender's one before; UNTOLD when there is none near. */
 enum { LOOK = 64, SKIPPED_CAP = 1024, UNTOLD = -1 };
 
@@ -96,7 +99,6 @@ static bool lost_tail(const struct cu_account *account, uint32_t seg_index, int6
 
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
 {
-	enum { FEW = 2 }; /* lost packets that may have been lone ACKs: then the time has to look like a timer's */
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
@@ -113,6 +115,34 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 		return false;
 	}
 	return counts_by_one(trace, seg_index);
+}
+
+/*
+ * A flight lost whole is sent again at the pace of the sender's recovery: at
+ * worst a segment each timeout. No identification is missing then, but they
+ * were when the first copy came: as many as segments, and these are the bytes.
+ */
+bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, int64_t seq)
+{
+	const struct cu_trace *trace = account->known->trace;
+	struct cu_hidden_flights *flights = &account->flights;
+	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
+	if (account->known->path->vantage == at_sender) {
+		return false;
+	}
+	for (; flights->next <= seg_index; flights->next++) {
+		const struct cu_trace_segment *seg = &trace->segment[flights->next];
+		if (!is_counted(seg, dir)) {
+			continue;
+		}
+		int n = flights->last != NULL ? (uint16_t)(seg->ip_id - flights->last->ip_id) - 1 : 0;
+		if (n > FEW && n <= SKIPPED_CAP && counts_by_one(trace, flights->next)) {
+			flights->sent_end = cu_max_ns(flights->sent_end, flights->end + n * trace->mss[dir]);
+		}
+		flights->last = seg;
+		flights->end = cu_max_ns(flights->end, seg->end);
+	}
+	return seq < flights->sent_end;
 }
 
 /*

@@ -182,7 +182,8 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
-	if (cu_hidden_loss(account, wait->dir, last, until - from)) {
+	if (cu_hidden_loss(account, wait->dir, last, until - from) ||
+	    cu_hidden_before(account, wait->dir, last, wait->next->start)) {
 		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
 		cu_charge(account, cu_hidden_loss_cause(account, wait->dir, last, until - from), from, until, first,
@@ -262,6 +263,8 @@ static void settle_small_waits(struct cu_account *account, int dir)
 		pause->first_file = ledger[CU_NETWORK_TRANSFER].first_file;
 		pause->last_file = ledger[CU_NETWORK_TRANSFER].last_file;
 	}
+	/* Or one that says each in answer to the ACK of the one before. */
+	cu_account_doubt(account, CU_DOUBT_OWN_MESSAGE);
 	pause->ns += small->transfer_ns + small->delayed_ns;
 	ledger[CU_NETWORK_TRANSFER].ns -= small->transfer_ns;
 	ledger[cu_delayed_ack_of_receiver(dir)].ns -= small->delayed_ns;
@@ -274,9 +277,11 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	const struct cu_piece *before = NULL;
 	account->small = (struct cu_small_waits){0};
 	account->burst_start = start;
+	size_t first = cu_delivery_find(delivery, start);
+	account->flights =
+		(struct cu_hidden_flights){.next = first < delivery->n_pieces ? delivery->piece[first].first_seg : 0};
 
-	for (size_t p = cu_delivery_find(delivery, start); p < delivery->n_pieces && delivery->piece[p].start < end;
-	     p++) {
+	for (size_t p = first; p < delivery->n_pieces && delivery->piece[p].start < end; p++) {
 		const struct cu_piece *piece = &delivery->piece[p];
 		int64_t arrive = cu_min_ns(piece->arrive_ns, limit);
 		int64_t due = cu_min_ns(piece->due_ns, arrive);

@@ -309,8 +309,31 @@ static void mark_resent(struct pass *pass, size_t i, bool settle)
 }
 
 /*
+ * Whether a sender fills segments of this length, its largest: one ends where
+ * the next goes on, without the PSH of the end of what there was to send.
+ */
+static bool fills(const struct cu_trace *trace, int dir, int64_t len)
+{
+	const struct cu_trace_segment *full = NULL;
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || seg->dir != dir || seg->len == 0) {
+			continue;
+		}
+		if (full != NULL && seg->seq == full->end) {
+			return true;
+		}
+		full = seg->len == len && !(seg->flags & CU_TCP_PSH) ? seg : NULL;
+	}
+	return false;
+}
+
+/*
  * What a sender may put in a segment: the smaller of both advertised sizes,
- * less its options (RFC 9293 3.7.1); without the SYNs, the largest seen.
+ * less its options (RFC 9293 3.7.1), or less where it fills smaller ones: for
+ * the path's MTU (RFC 1191), a tunnel, or options that it may want to send.
+ * Below half, the receiver's window is as likely a reason. Without the SYNs,
+ * the largest seen.
  */
 static void settle_mss(struct cu_trace *trace)
 {
@@ -322,13 +345,15 @@ static void settle_mss(struct cu_trace *trace)
 			advertised = side[dir].syn.mss;
 		}
 	}
-	bool timestamps = side[CU_C2S].syn.has_timestamps && side[CU_S2C].syn.has_timestamps;
+	if (advertised != INT64_MAX && side[CU_C2S].syn.has_timestamps && side[CU_S2C].syn.has_timestamps) {
+		advertised -= TIMESTAMPS_BYTES;
+	}
 	for (int dir = 0; dir < 2; dir++) {
 		int64_t seen = trace->mss[dir];
-		if (advertised != INT64_MAX) {
-			trace->mss[dir] = advertised - (timestamps ? TIMESTAMPS_BYTES : 0);
-		} else {
+		if (advertised == INT64_MAX) {
 			trace->mss[dir] = seen < DEFAULT_MSS ? DEFAULT_MSS : seen > OFFLOAD_ABOVE ? 1460 : seen;
+		} else if (seen >= advertised || seen <= advertised / 2 || !fills(trace, dir, seen)) {
+			trace->mss[dir] = advertised;
 		}
 	}
 }

@@ -77,9 +77,9 @@ struct cu_trace {
 	size_t n_sack, sack_cap;
 	struct cu_hint *hint;
 	size_t n_hint, hint_cap;
-	int64_t mss[2];        /* bytes a direction's segments hold at most: advertised, or the largest seen */
-	uint8_t shift[2];      /* window scale of each direction's sender, when both SYNs carried one */
-	bool scaled;           /* both SYNs seen with a window scale */
+	int64_t mss[2];   /* bytes a direction's segments hold at most: advertised, or the largest that were filled */
+	uint8_t shift[2]; /* window scale of each direction's sender, when both SYNs carried one */
+	bool scaled;      /* both SYNs seen with a window scale */
 	bool scale_unknown[2]; /* the SYNs seen do not say it: windows are as sent */
 	int64_t handshake_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
 	/* While filling. */

@@ -205,6 +205,69 @@ static void test_ledger_lost_tail_after_a_coarse_timer(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the client: of a flight of three segments nothing came, and each is sent again after a timeout of its own. */
+static void test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again(void **state)
+{
+	enum { N_HIDDEN = 3 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 40000, 100);
+	uint32_t seq = 1;
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	for (t += 40000; seq < 1 + 4 * TALK_MSS; seq += TALK_MSS) {
+		talk_add(&talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
+	}
+	talk_add(&talk, t + 100, CU_C2S, ACK, 101, seq, 0);
+	talk.next_id[CU_S2C] += N_HIDDEN;
+	for (unsigned i = 0; i < N_HIDDEN + 1; i++, seq += TALK_MSS) {
+		t += 700000;
+		talk_add(&talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
+		talk_add(&talk, t + 100, CU_C2S, ACK, 101, seq + TALK_MSS, 0);
+	}
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_LOSS, N_HIDDEN * 700000);
+	assert_us(request, CU_SERVER_PAUSE, 700000);
+	talk_release(&talk);
+}
+
+/* Seen at the server: three flights of segments of 900 bytes, each set free by the ACK of the one before. */
+static struct cu_transaction flights_of_900(struct talk *talk, unsigned flags)
+{
+	enum { LEN = 900 };
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 100, 40000);
+	uint32_t seq = 1;
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 100;
+	for (unsigned flight = 0; flight < 3; flight++, t += 40200) {
+		talk_add(talk, t, CU_S2C, flags, seq, 101, LEN);
+		talk_add(talk, t + 10, CU_S2C, PSH, seq + LEN, 101, LEN);
+		seq += 2 * LEN;
+		talk_add(talk, t + 40000, CU_C2S, ACK, 101, seq - LEN, 0);
+		talk_add(talk, t + 40100, CU_C2S, ACK, 101, seq, 0);
+	}
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_sender_that_fills_less_than_the_mss(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction filled = flights_of_900(&talk, ACK);
+	assert_int_equal(talk.trace.mss[CU_S2C], 900);
+	assert_us(filled, CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+	/* An application's own portions, each with its PSH. */
+	struct cu_transaction portions = flights_of_900(&talk, PSH);
+	assert_int_equal(talk.trace.mss[CU_S2C], TALK_MSS);
+	assert_true(portions.ledger[CU_SERVER_PAUSE].ns > 80000 * US);
+	assert_true(portions.certainty < 100);
+	talk_release(&talk);
+}
+
 /* Seen at the client: a SYN-ACK as late as its own timer makes a second one, where that runs in ticks of 500 ms. */
 static void test_ledger_lost_syn_ack_after_a_coarse_timer(void **state)
 {
@@ -660,6 +723,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_client_window_closed),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
+		cmocka_unit_test(test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again),
+		cmocka_unit_test(test_ledger_a_sender_that_fills_less_than_the_mss),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
