@@ -190,10 +190,34 @@ bool cu_addr_equal(const struct cu_addr *a, const struct cu_addr *b)
 	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
+static char *put_octet(char *p, unsigned octet)
+{
+	if (octet >= 100) {
+		*p++ = (char)('0' + octet / 100);
+	}
+	if (octet >= 10) {
+		*p++ = (char)('0' + octet / 10 % 10);
+	}
+	*p++ = (char)('0' + octet % 10);
+	return p;
+}
+
+/* inet_ntop(3) goes through printf, and each verdict shows a few addresses. */
+static void format_ipv4(char *p, const uint8_t octet[static 4])
+{
+	for (int i = 0; i < 4; i++) {
+		p = put_octet(p, octet[i]);
+		*p++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *cu_format_addr(char text[static CU_TEXT_CAP], const struct cu_addr *addr)
 {
-	int family = addr->family == 4 ? AF_INET : addr->family == 6 ? AF_INET6 : 0;
-	if (family == 0 || inet_ntop(family, addr->bytes, text, CU_TEXT_CAP) == NULL) {
+	if (addr->family == 4) {
+		format_ipv4(text, addr->bytes);
+		return text;
+	}
+	if (addr->family != 6 || inet_ntop(AF_INET6, addr->bytes, text, CU_TEXT_CAP) == NULL) {
 		snprintf(text, CU_TEXT_CAP, "-");
 	}
 	return text;

@@ -461,10 +461,18 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 	return receiver_rtt_ns < RTT_TELLS_NS || waited >= receiver_rtt_ns - receiver_rtt_ns / 4;
 }
 
+/* A copy covers no more pieces in earnest: segments sent at once, of an offload of 64 KB. */
+enum { COPY_PIECES_CAP = 64 };
+
+static size_t copy_pieces_end(const struct cu_delivery *delivery, size_t first)
+{
+	return delivery->n_pieces - first > COPY_PIECES_CAP ? first + COPY_PIECES_CAP : delivery->n_pieces;
+}
+
 static void count_copy(struct cu_delivery *delivery, const struct cu_delivery_copy *copy)
 {
-	for (size_t p = cu_delivery_find(delivery, copy->start);
-	     p < delivery->n_pieces && delivery->piece[p].start < copy->end; p++) {
+	size_t p = cu_delivery_find(delivery, copy->start);
+	for (size_t end = copy_pieces_end(delivery, p); p < end && delivery->piece[p].start < copy->end; p++) {
 		struct cu_piece *piece = &delivery->piece[p];
 		if (piece->loss != CU_LOSS_CAPTURE) {
 			piece->n_copies++;
@@ -478,8 +486,8 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 {
 	struct cu_trace_segment *seg = &trace->segment[copy->seg];
 	bool needed = false;
-	for (size_t p = cu_delivery_find(delivery, copy->start);
-	     p < delivery->n_pieces && delivery->piece[p].start < copy->end; p++) {
+	size_t p = cu_delivery_find(delivery, copy->start);
+	for (size_t end = copy_pieces_end(delivery, p); p < end && delivery->piece[p].start < copy->end; p++) {
 		struct cu_piece *piece = &delivery->piece[p];
 		if (piece->loss == CU_LOSS_CAPTURE || !copy_needed(delivery, trace, piece, copy, receiver_rtt_ns)) {
 			continue;
