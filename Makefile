@@ -52,7 +52,7 @@ stage_programs = $(stages:%=$(B)/libexec/culprit/%)
 unit_helpers = $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 unit_tests = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 fuzzers = $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
-lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c))
+lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c)) $(B)/tests/lab/netstack
 hostile_programs = $(B)/tests/bench/hostile $(B)/tests/bench/generate
 fault_library = $(B)/tests/fault/fault.so
 bench_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
@@ -133,13 +133,20 @@ $(fault_library): $(B)/%.so: %.c $(B)/flags
 	mkdir -p $(@D)
 	$(call say,LD   $@)
 	$(CC) $(all_cppflags) -std=c17 -O1 -fPIC -shared $(WARNINGS) -o $@ $<
-$(lab_programs) $(bench_programs): $(B)/%: $(B)/%.o $(library)
+$(filter-out %/netstack,$(lab_programs)) $(bench_programs): $(B)/%: $(B)/%.o $(library)
 	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs) $(libs_$(*F))
 # lwIP comes without a pkg-config file; without its headers the program only says so.
 lwip_headers = $(firstword $(wildcard /usr/include/lwip /usr/local/include/lwip))
 cppflags_lwip = $(lwip_headers:%=-isystem %)
 libs_lwip = $(if $(lwip_headers),-llwip -pthread)
+# Go's packages as Debian has them; without them the program only says so.
+go_path = /usr/share/gocode
+$(B)/tests/lab/netstack: tests/lab/netstack.go
+	mkdir -p $(@D)
+	$(call say,GO   $@)
+	if [ -d $(go_path)/src/gvisor.dev/gvisor ]; then GO111MODULE=off GOPATH=$(go_path) go build -o $@ $<; \
+	else printf '#!/bin/sh\nexit 77\n' >$@ && chmod +x $@; fi
 
 demo: all ## show a verdict on the reference capture
 	echo 'A client waits 108 seconds for an answer. Is it the client, the network or the server?'

@@ -59,14 +59,14 @@ class Namespace:
 
     def __init__(self):
         self.name = f"lab{os.getpid()}.{next(self.numbers)}"
-        self.lwip_address = None
+        self.stack = ()  # the program whose TCP it has, and its address, if not the kernel's
         run("ip", "netns", "add", self.name)
 
-    def configure(self, address, address6, mtu, sysctls, congestion, lwip=False):
-        """Once the wire has made the device. The route says which congestion control connections get. lwip: the address is
+    def configure(self, address, address6, mtu, sysctls, congestion, stack=None):
+        """Once the wire has made the device. The route says which congestion control connections get. stack: the address is
         that of the program, not the kernel's."""
-        self.lwip_address = address if lwip else None
-        if lwip:
+        if stack:
+            self.stack = (stack, address)
             run("ip", "-n", self.name, "link", "set", "lab0", "mtu", str(mtu), "up")
             return
         settings = "".join(f"{name}={value}\n" for name, value in {**SYSCTLS, **sysctls}.items())
@@ -80,8 +80,8 @@ class Namespace:
         return ("nsenter", f"--net=/run/netns/{self.name}", *command)
 
     def peer(self, programs, *arguments):
-        """The command of a scripted end, on the kernel's TCP or on lwIP's."""
-        program = ("lwip", self.lwip_address) if self.lwip_address else ("peer",)
+        """The command of a scripted end, on the kernel's TCP or on its program's."""
+        program = self.stack or ("peer",)
         return self.inside(os.path.join(programs, program[0]), *program[1:], *arguments)
 
     def remove(self):
@@ -213,9 +213,9 @@ def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
                                     *scenario.wire_settings()),
                                    ready_on="stdout")
         client.configure(CLIENT_ADDRESS, CLIENT_ADDRESS6, scenario.mtu, scenario.client_sysctls, scenario.congestion,
-                         "client" in scenario.lwip)
+                         scenario.stacks.get("client"))
         server.configure(SERVER_ADDRESS, SERVER_ADDRESS6, scenario.mtu, scenario.server_sysctls, scenario.congestion,
-                         "server" in scenario.lwip)
+                         scenario.stacks.get("server"))
         converse(scenario, processes, client, server)
         time.sleep(0.2 + 2 * scenario.rtt_ms / 1000)  # what is still on the wire arrives
         the_wire.send_signal(signal.SIGTERM)
@@ -278,7 +278,7 @@ def main():
     parser.add_argument("--first-seed", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--only", action="append", help="this scenario; may be repeated")
     parser.add_argument("--stack", action="append", choices=scenarios.STACKS,
-                        help="which ends have lwIP's TCP; may be repeated (linux: none)")
+                        help="which ends have lwIP's or netstack's TCP; may be repeated (linux: none)")
     parser.add_argument("--snaplen", type=int, help="bytes of each frame; all by default")
     parser.add_argument("--slow", action="store_true", help="also those that take minutes")
     parser.add_argument("-j", "--jobs", type=int, default=6, help="runs at once (%(default)s)")

@@ -117,7 +117,7 @@ class Scenario:
         self.mtu = 1500
         self.congestion = self.rng.choice(("cubic", "cubic", "reno", "bbr"))
         self.ipv6 = False
-        self.lwip = ()            # the ends whose TCP is lwIP
+        self.stacks = {}          # {end: program}, where its TCP is not the kernel's
         self.expect = None        # (transaction's index, cause): what it was made for
         self.slow_ms = 150
         self.timeout_s = 60
@@ -171,34 +171,37 @@ def takes_minutes(function):
     return function
 
 
-# Which ends have lwIP's TCP.
-STACKS = {"linux": (), "lwip-client": ("client",), "lwip-server": ("server",), "lwip": ("client", "server")}
+# Which ends have a program's TCP: lwip.c's or netstack.go's.
+STACKS = {"linux": {}}
+for program in ("lwip", "netstack"):
+    STACKS.update({f"{program}-client": {"client": program}, f"{program}-server": {"server": program},
+                   program: {"client": program, "server": program}})
 
 
 def make(name, seed, snaplen=None, stack="linux"):
-    """The scenario that this seed draws. stack: which ends have lwIP's TCP."""
+    """The scenario that this seed draws. stack: a name of STACKS."""
     made = Scenario(name, seed)
     TABLE[name](made)
     if STACKS[stack]:
         made.name = f"{name} {stack}"
-        made.lwip = STACKS[stack]
-        made.expect = None  # an option that lwIP lacks, or another timer, may make it another's fault: the logs say whose
+        made.stacks = STACKS[stack]
+        made.expect = None  # an option that it lacks, or another timer, may make it another's fault: the logs say whose
     if snaplen and "--snaplen" not in made.options:
         made.options += ["--snaplen", str(snaplen)]
     return made
 
 
-# lwIP does without path MTU discovery, segmentation by the card and an option for how often it tries to connect.
-NOT_LWIP = ("mtu-black-hole", "mtu-black-hole-for-good", "mtu-told", "offload", "unanswered")
+# They do without path MTU discovery or segmentation by the card; lwIP without an option for how often it tries to connect.
+LINUX_ONLY = ("mtu-black-hole", "mtu-black-hole-for-good", "mtu-told", "offload", "unanswered")
 
 
 def is_possible(name, stack):
-    """A process is a host here, so lwIP has one connection a scenario; where nobody listens, no host would refuse."""
+    """A process is a host here, so it has one connection a scenario; where nobody listens, no host would refuse."""
     made = make(name, 1, stack=stack)
-    if not made.lwip:
+    if not made.stacks:
         return True
-    return (len(made.connections) == 1 and made.connections[0].program is None and not made.ipv6 and name not in NOT_LWIP and
-            ("server" not in made.lwip or made.connections[0].server_steps != []))
+    return (len(made.connections) == 1 and made.connections[0].program is None and not made.ipv6 and name not in LINUX_ONLY and
+            ("server" not in made.stacks or made.connections[0].server_steps != []))
 
 
 @takes_minutes

@@ -267,8 +267,9 @@ class ConnectionFacts:
         self.rtt = 2 * one_way
         self.streams = {d: Stream(packets, d, one_way) for d in DIRS}
         self.programs = {role: Program(logs[role]) for role in ("client", "server")}
-        # With the most options that a stack here sends; a conversation of small segments shows no full one.
-        self.mss = max([p.len for p in packets] + [scenario.mtu - 52])
+        # With the most options that a stack sends, or leaves room for; a conversation of small segments shows no full one.
+        room = {d: scenario.mtu - (80 if scenario.stacks.get(SENDER[d]) == "netstack" else 52) for d in DIRS}
+        self.mss = {d: max([p.len for p in self.streams[d].data] + [room[d]]) for d in DIRS}
         self.begin("client")
 
     def begin(self, vantage):
@@ -307,10 +308,10 @@ class ConnectionFacts:
         loss = subtract(loss, mtu)
         self.late_to_show["network.loss"] += length(subtract(loss, shown))
         self.late_to_show["network.mtu"] += length(subtract(mtu, shown))
-        window = subtract(clip(stream.window_limited(given, self.mss), *span), union(loss + mtu))
+        window = subtract(clip(stream.window_limited(given, self.mss[direction]), *span), union(loss + mtu))
         asleep = [piece for a, b in union(program.sleeps(start, end)) for piece in clip(stream.nothing_to_send(given), a, b)]
         pause = subtract(clip(asleep, *span), union(loss + mtu + window))
-        held = subtract(clip(stream.held_by_delayed_acks(given, self.mss), *span), union(loss + mtu + window + pause))
+        held = subtract(clip(stream.held_by_delayed_acks(given, self.mss[direction]), *span), union(loss + mtu + window + pause))
         ledger = {f"{sender}.pause": length(pause), f"{receiver}.window": length(window),
                   f"{receiver}.delayed_ack": length(held), "network.loss": length(loss), "network.mtu": length(mtu)}
         ledger["network.transfer"] = max(0, span[1] - span[0] - sum(ledger.values()))
