@@ -127,7 +127,8 @@ static void add_flag(struct stage *stage, const char *option, bool given)
 /* Of these formats it is known that they show no segment: none need go through the pipes. */
 static bool shows_segments(void)
 {
-	return format && strcmp(format, "text") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0;
+	return format && strcmp(format, "text") != 0 && strcmp(format, "json") != 0 && strcmp(format, "csv") != 0 &&
+	       strcmp(format, "prometheus") != 0;
 }
 
 static void make_arguments(const struct prog_operands *captures)

@@ -79,7 +79,7 @@ static void say_bar(struct cu_buf *cell, const struct cu_term *term, const struc
 	static const char *const ascii[N_SHOWN_PARTIES] = {"c", "n", "S", "."};
 	uint64_t before = 0;
 	for (size_t i = 0; i < N_SHOWN_PARTIES && sum > 0; i++) {
-		uint64_t after = before + group->ns_by_party[parties[i]];
+		uint64_t after = before + cu_group_party_ns(group, parties[i]);
 		size_t from = (size_t)(((unsigned __int128)before * BAR + sum / 2) / sum);
 		size_t to = (size_t)(((unsigned __int128)after * BAR + sum / 2) / sum);
 		cu_term_style(cell, CU_STYLE_PARTY + parties[i]);
@@ -116,11 +116,11 @@ static void add_row(struct by *by, struct cu_text_table *table, const struct cu_
 	cu_text_table_next(table);
 	uint64_t sum = 0;
 	for (size_t i = 0; i < N_SHOWN_PARTIES; i++) {
-		sum += group->ns_by_party[parties[i]];
+		sum += cu_group_party_ns(group, parties[i]);
 	}
 	for (size_t i = 0; i < N_SHOWN_PARTIES; i++) {
-		if (group->ns_by_party[parties[i]] > 0) {
-			cu_term_percent(cell, group->ns_by_party[parties[i]], sum);
+		if (cu_group_party_ns(group, parties[i]) > 0) {
+			cu_term_percent(cell, cu_group_party_ns(group, parties[i]), sum);
 		}
 		cu_text_table_next(table);
 	}
@@ -218,7 +218,11 @@ static void put_json_group(const struct cu_groups *groups, const struct cu_group
 	CU_JSON_I64(out, ",\"max_ns\":", group->histogram.max_ns);
 	CU_JSON_U64(out, ",\"total_ns\":", group->total_ns);
 	CU_PUT(out, ",\"by_party_ns\":");
-	put_by_party(out, group->ns_by_party);
+	uint64_t ns_by_party[CU_N_PARTIES];
+	for (unsigned party = 0; party < CU_N_PARTIES; party++) {
+		ns_by_party[party] = cu_group_party_ns(group, party);
+	}
+	put_by_party(out, ns_by_party);
 	CU_PUT(out, ",\"histogram\":[");
 	for (size_t i = 0; i < group->histogram.n_buckets; i++) {
 		const struct cu_histogram_bucket *bucket = &group->histogram.bucket[i];

@@ -59,6 +59,7 @@ extern const struct cu_format cu_format_text;
 extern const struct cu_format cu_format_json;
 extern const struct cu_format cu_format_csv;
 extern const struct cu_format cu_format_filter;
+extern const struct cu_format cu_format_prometheus;
 extern const struct cu_format cu_format_by; /* the tables of --by, as text */
 extern const struct cu_format cu_format_by_json;
 extern const struct cu_format cu_format_segments; /* the lines of --segments, as text */

@@ -1,12 +1,16 @@
 #include "lib/report/groups.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* First byte of a key: what the rest is. */
-enum { KEY_TEXT = 0, KEY_PORT = 1, KEY_ADDR = 2, KEY_END = 3, KEY_CAUSE = 4, KEY_NOT_SLOW = 5 };
+enum { KEY_TEXT = 0, KEY_PORT = 1, KEY_ADDR = 2, KEY_END = 3, KEY_CAUSE = 4, KEY_NOT_SLOW = 5, KEY_ENDPOINT = 6 };
 
-void cu_groups_init(struct cu_groups *groups, enum cu_report_by by)
+/* Where in a key of KEY_END or KEY_ENDPOINT the port is, behind kind, family and address; and what follows. */
+enum { PORT_AT = 18, SERVICE_AT = 20 };
+
+void cu_groups_init(struct cu_groups *groups, unsigned by)
 {
 	*groups = (struct cu_groups){.by = by, .seed = cu_hash_seed_random()};
 }
@@ -55,6 +59,16 @@ static void key_add_addr(struct key *key, const struct cu_addr *addr)
 	key_add(key, addr->bytes, sizeof(addr->bytes));
 }
 
+static void key_add_service(struct key *key, const struct cu_verdict *verdict, unsigned port)
+{
+	char text[16];
+	if (verdict != NULL && verdict->service.len > 0) {
+		key_add(key, verdict->service.data, verdict->service.len);
+	} else {
+		key_add(key, text, (size_t)snprintf(text, sizeof(text), "port %u", port & UINT16_MAX));
+	}
+}
+
 static unsigned longest_cause(const struct cu_transaction *transaction)
 {
 	unsigned longest = CU_CAUSE_NONE;
@@ -66,7 +80,7 @@ static unsigned longest_cause(const struct cu_transaction *transaction)
 	return longest;
 }
 
-static void make_key(enum cu_report_by by, const struct cu_report_transaction *item, struct key *key)
+static void make_key(unsigned by, const struct cu_report_transaction *item, struct key *key)
 {
 	static const struct cu_connection nobody;
 	const struct cu_connection *connection = item->connection != NULL ? item->connection : &nobody;
@@ -77,10 +91,13 @@ static void make_key(enum cu_report_by by, const struct cu_report_transaction *i
 	} else if (by == CU_REPORT_BY_SERVICE) {
 		key_begin(key, KEY_PORT);
 		key_add_port(key, connection->server_port);
-	} else if (by == CU_REPORT_BY_SERVER) {
-		key_begin(key, KEY_END);
+	} else if (by == CU_REPORT_BY_SERVER || by == CU_GROUPS_BY_ENDPOINT) {
+		key_begin(key, by == CU_REPORT_BY_SERVER ? KEY_END : KEY_ENDPOINT);
 		key_add_addr(key, &connection->server);
 		key_add_port(key, connection->server_port);
+		if (by == CU_GROUPS_BY_ENDPOINT) {
+			key_add_service(key, verdict, connection->server_port);
+		}
 	} else if (by == CU_REPORT_BY_CLIENT) {
 		key_begin(key, KEY_ADDR);
 		key_add_addr(key, &connection->client);
@@ -159,21 +176,76 @@ int cu_groups_add(struct cu_groups *groups, const struct cu_report_transaction *
 	make_key(groups->by, item, &key);
 	struct cu_group *group = get_group(groups, &key);
 	const struct cu_transaction *transaction = item->transaction;
-	if (group == NULL || !cu_histogram_add(&group->histogram, transaction->total_ns)) {
+	if (group == NULL) {
 		return CU_ERR_NOMEM;
 	}
+	if (!groups->requests_only || transaction->kind == CU_TXN_REQUEST) {
+		if (!cu_histogram_add(&group->histogram, transaction->total_ns)) {
+			return CU_ERR_NOMEM;
+		}
+		group->total_ns += transaction->total_ns > 0 ? (uint64_t)transaction->total_ns : 0;
+	}
 	group->n++;
-	group->total_ns += transaction->total_ns > 0 ? (uint64_t)transaction->total_ns : 0;
+	group->n_by_kind[transaction->kind <= CU_TXN_CLOSE ? transaction->kind : 0U]++;
 	if (item->verdict != NULL && item->verdict->slow) {
+		unsigned blame =
+			item->verdict->blame < CU_N_PARTIES ? item->verdict->blame : (unsigned)CU_PARTY_UNKNOWN;
+		unsigned cause = item->verdict->cause < CU_N_CAUSES ? item->verdict->cause : (unsigned)CU_CAUSE_NONE;
 		group->n_slow++;
-		group->slow_by_party[item->verdict->blame < CU_N_PARTIES ? item->verdict->blame : CU_PARTY_UNKNOWN]++;
+		group->slow_by_party[blame]++;
+		group->slow_by_cause[cause] += cause != CU_CAUSE_NONE && cu_cause_party(cause) == blame;
 	}
 	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
 		if (transaction->ledger[cause].ns > 0) {
-			group->ns_by_party[cu_cause_party(cause)] += (uint64_t)transaction->ledger[cause].ns;
+			group->ns_by_cause[cause] += (uint64_t)transaction->ledger[cause].ns;
 		}
 	}
 	return 0;
+}
+
+/* Adds one group's counts to another. */
+static int merge(struct cu_group *sum, const struct cu_group *group)
+{
+	if (!cu_histogram_merge(&sum->histogram, &group->histogram)) {
+		return CU_ERR_NOMEM;
+	}
+	sum->n += group->n;
+	sum->n_slow += group->n_slow;
+	sum->total_ns += group->total_ns;
+	for (unsigned kind = 0; kind <= CU_TXN_CLOSE; kind++) {
+		sum->n_by_kind[kind] += group->n_by_kind[kind];
+	}
+	for (unsigned party = 0; party < CU_N_PARTIES; party++) {
+		sum->slow_by_party[party] += group->slow_by_party[party];
+	}
+	for (unsigned cause = 0; cause < CU_N_CAUSES; cause++) {
+		sum->slow_by_cause[cause] += group->slow_by_cause[cause];
+		sum->ns_by_cause[cause] += group->ns_by_cause[cause];
+	}
+	return 0;
+}
+
+int cu_groups_keep(struct cu_groups *groups, size_t n)
+{
+	int error = 0;
+	while (groups->n > n && error == 0) {
+		struct cu_group *last = &groups->group[groups->n - 1];
+		error = merge(&groups->others, last);
+		if (error == 0) {
+			cu_histogram_release(&last->histogram);
+			groups->n--;
+		}
+	}
+	return error;
+}
+
+uint64_t cu_group_party_ns(const struct cu_group *group, unsigned party)
+{
+	uint64_t ns = 0;
+	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
+		ns += cu_cause_party(cause) == party ? group->ns_by_cause[cause] : 0;
+	}
+	return ns;
 }
 
 static int compare(const void *left, const void *right)
@@ -204,6 +276,11 @@ static struct cu_addr addr_in(const struct cu_group *group)
 	return addr;
 }
 
+struct cu_text cu_group_service(const struct cu_group *group)
+{
+	return (struct cu_text){(const char *)group->key + SERVICE_AT, (uint32_t)group->key_len - SERVICE_AT};
+}
+
 void cu_group_name(const struct cu_groups *groups, const struct cu_group *group, struct cu_buf *name)
 {
 	char text[CU_TEXT_CAP];
@@ -225,11 +302,12 @@ void cu_group_name(const struct cu_groups *groups, const struct cu_group *group,
 		cu_puts(name, cu_format_addr(text, &addr));
 		break;
 	case KEY_END:
+	case KEY_ENDPOINT:
 		addr = addr_in(group);
 		cu_puts(name, addr.family == 6 ? "[" : "");
 		cu_puts(name, cu_format_addr(text, &addr));
 		cu_puts(name, addr.family == 6 ? "]:" : ":");
-		cu_buf_add_u64(name, cu_get_le16(group->key + 18));
+		cu_buf_add_u64(name, cu_get_le16(group->key + PORT_AT));
 		break;
 	case KEY_CAUSE:
 		cu_puts(name, cu_cause_name(group->key[1]));

@@ -54,6 +54,7 @@ static const struct cu_format *choose_format(const struct cu_report_config *conf
 		[CU_REPORT_JSON] = &cu_format_json,
 		[CU_REPORT_CSV] = &cu_format_csv,
 		[CU_REPORT_FILTER] = &cu_format_filter,
+		[CU_REPORT_PROMETHEUS] = &cu_format_prometheus,
 	};
 	static const struct cu_format *const segments[CU_N_REPORT_FORMATS] = {
 		[CU_REPORT_TEXT] = &cu_format_segments,

@@ -28,10 +28,11 @@ enum cu_report_format {
 	CU_REPORT_JSON,
 	CU_REPORT_CSV,
 	CU_REPORT_FILTER,
+	CU_REPORT_PROMETHEUS,
 	CU_N_REPORT_FORMATS,
 };
 /* Their names, in that order. */
-#define CU_REPORT_FORMAT_NAMES "text json csv filter"
+#define CU_REPORT_FORMAT_NAMES "text json csv filter prometheus"
 
 /* What transactions are gathered by, in place of being listed. */
 enum cu_report_by {

@@ -51,12 +51,7 @@ static bool in_ranges(const struct range *range, size_t n, uint32_t code)
 
 #define IN_RANGES(table, code) in_ranges(table, sizeof(table) / sizeof((table)[0]), code)
 
-/*
- * Shown as bytes although well formed: controls, and what reorders, hides or
- * joins text (Unicode 15: general categories Cc, Cf, Zl, Zp, Co and the
- * combining marks, whose width terminals do not agree on).
- */
-static bool unprintable(uint32_t code)
+bool cu_term_unprintable(uint32_t code)
 {
 	static const struct range bad[] = {
 		{0x00, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x0300, 0x036f}, {0x0483, 0x0489},
@@ -99,7 +94,7 @@ void cu_term_escape(struct cu_buf *marked, const char *data, size_t len, bool ut
 		if (c >= 0x20 && c < 0x7f) {
 			cu_buf_add_u8(marked, c);
 			i++;
-		} else if (utf8 && (n = cu_utf8_decode(data + i, len - i, &code)) > 1 && !unprintable(code)) {
+		} else if (utf8 && (n = cu_utf8_decode(data + i, len - i, &code)) > 1 && !cu_term_unprintable(code)) {
 			cu_buf_add(marked, data + i, n);
 			i += n;
 		} else {

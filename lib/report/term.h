@@ -45,6 +45,13 @@ enum {
 void cu_term_style(struct cu_buf *marked, unsigned style);
 
 /*
+ * Characters shown as bytes although well formed: controls, and what reorders,
+ * hides or joins text (Unicode 15: general categories Cc, Cf, Zl, Zp, Co and
+ * the combining marks, whose width terminals do not agree on).
+ */
+bool cu_term_unprintable(uint32_t code);
+
+/*
  * Appends len bytes that cannot be trusted: printable ASCII as it is, anything
  * else as \xNN. With utf8, printable characters of well-formed UTF-8 are kept
  * too (no controls, no directional or invisible ones), for texts that people
