@@ -147,6 +147,12 @@ bool cu_mtu_reported(const struct cu_account *account, int dir, int64_t from, in
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
 
 /*
+ * hidden.c: how long before a connection's first request passed its first copy was lost out of sight, ns; 0 when none was.
+ * since_seg: the end of the handshake.
+ */
+int64_t cu_hidden_request(const struct cu_account *account, uint32_t seg_index, uint32_t *since_seg);
+
+/*
  * hidden.c: whether the bytes from seq on, which a direction's sender sent with this segment, had been sent before, in
  * flights of which nothing reached the vantage point. Segments are asked for in order.
  */

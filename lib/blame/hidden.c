@@ -118,6 +118,29 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 }
 
 /*
+ * The first request goes with the ACK that ends the handshake, or right behind
+ * it. One that comes a timeout later, identifications missing in between, was
+ * sent then too. There may be no round trip measured yet: 3 s, in ticks of
+ * 500 ms, is an old first timeout (RFC 1122 section 4.2.3.1).
+ */
+int64_t cu_hidden_request(const struct cu_account *account, uint32_t seg_index, uint32_t *since_seg)
+{
+	const int64_t old_first = 2500 * CU_NS_PER_MS, old_first_most = 3500 * CU_NS_PER_MS;
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_path *path = account->known->path;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	int64_t done_ns = cu_handshake_done(trace, since_seg);
+	int n = skipped_before(trace, seg_index);
+	if (path->vantage == CU_VANTAGE_CLIENT || done_ns >= seg->time_ns || seg->seq != 1 || n <= 0) {
+		return 0;
+	}
+	int64_t silence_ns = seg->time_ns - done_ns, doubled = (INT64_C(1) << cu_min_ns(n, FEW + 2)) - 1;
+	bool fits = n <= FEW + 2 && (is_timeout(silence_ns, (unsigned)n, path->client_rtt_ns + path->server_rtt_ns) ||
+	                             (silence_ns >= old_first * doubled && silence_ns <= old_first_most * doubled));
+	return fits && counts_by_one(trace, seg_index) ? silence_ns : 0;
+}
+
+/*
  * A flight lost whole is sent again at the pace of the sender's recovery: at
  * worst a segment each timeout. No identification is missing then, but they
  * were when the first copy came: as many as segments, and these are the bytes.

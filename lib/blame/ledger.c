@@ -266,6 +266,24 @@ static void charge_silence(struct cu_account *account, const struct cu_exchange 
 	          exchange->end_seg);
 }
 
+/* What the client waited for its first request before that passed: copies that were lost on the way here. */
+static void charge_hidden_request(struct cu_account *account, const struct passage *request)
+{
+	struct cu_transaction *transaction = account->transaction;
+	uint32_t since_seg = 0;
+	int64_t lost_ns = cu_hidden_request(account, request->first_seg, &since_seg);
+	if (lost_ns == 0) {
+		return;
+	}
+	cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
+	cu_account_add_loss(account, CU_LOSS_BEFORE);
+	cu_charge(account, CU_NETWORK_LOSS, request->first_ns - lost_ns, request->first_ns, since_seg,
+	          request->first_seg);
+	transaction->start_ns -= lost_ns;
+	transaction->total_ns += lost_ns;
+	transaction->first_byte_ns += transaction->first_byte_ns != 0 ? lost_ns : 0;
+}
+
 static bool fill_request(struct cu_account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_case *known = account->known;
@@ -317,6 +335,7 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 	} else {
 		charge_silence(account, exchange, &request, turn.complete_ns, end_ns);
 	}
+	charge_hidden_request(account, &request);
 	return true;
 }
 

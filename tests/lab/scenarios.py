@@ -191,8 +191,10 @@ def make(name, seed, snaplen=None, stack="linux"):
     return made
 
 
-# They do without path MTU discovery or segmentation by the card; lwIP without an option for how often it tries to connect.
-LINUX_ONLY = ("mtu-black-hole", "mtu-black-hole-for-good", "mtu-told", "offload", "unanswered")
+# What these stacks do without: path MTU discovery, segmentation by the card, an option for how often to try to connect,
+# giving up on an ICMP error.
+NOT_WITHOUT_LINUX = ("mtu-black-hole", "mtu-black-hole-for-good", "mtu-told", "offload", "unanswered")
+NOT_WITH = {"lwip": NOT_WITHOUT_LINUX, "netstack": (*NOT_WITHOUT_LINUX, "prohibited")}
 
 
 def is_possible(name, stack):
@@ -200,7 +202,8 @@ def is_possible(name, stack):
     made = make(name, 1, stack=stack)
     if not made.stacks:
         return True
-    return (len(made.connections) == 1 and made.connections[0].program is None and not made.ipv6 and name not in LINUX_ONLY and
+    return (len(made.connections) == 1 and made.connections[0].program is None and not made.ipv6 and
+            not any(name in NOT_WITH[program] for program in made.stacks.values()) and
             ("server" not in made.stacks or made.connections[0].server_steps != []))
 
 

@@ -205,6 +205,45 @@ static void test_ledger_lost_tail_after_a_coarse_timer(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the server: the first request, so long after the handshake, with identifications missing in between. */
+static struct cu_transaction request_after(struct talk *talk, int64_t silence_us, unsigned n_hidden)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 100, 40000) + silence_us;
+	talk->next_id[CU_C2S] += n_hidden;
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 100, CU_S2C, PSH, 1, 101, 200);
+	talk_add(talk, t + 40100, CU_C2S, ACK, 101, 201, 0);
+	talk_add(talk, t + 40200, CU_C2S, PSH, 101, 201, 100);
+	talk_add(talk, t + 40300, CU_S2C, PSH, 201, 201, 200);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_first_request_lost_before_the_vantage_point(void **state)
+{
+	static const struct {
+		int64_t silence_us;
+		unsigned n_hidden;
+		int64_t lost_us;
+	} cases[] = {
+		{240000, 1, 240000},   {750000, 2, 750000}, {1040000, 1, 1040000},
+		{9000000, 2, 9000000}, {240000, 0, 0}, /* the client took its time */
+		{100000, 1, 0},                        /* no timer is as short */
+		{2000000, 1, 0},                       /* ... or as long, for one copy */
+		{240000, 40, 0},                       /* nor for so many */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		struct cu_transaction request = request_after(&talk, cases[i].silence_us, cases[i].n_hidden);
+		assert_us(request, CU_NETWORK_LOSS, cases[i].lost_us);
+		assert_true(cases[i].lost_us == 0 || request.certainty < 100);
+		assert_int_equal(request.loss_side, cases[i].lost_us == 0 ? CU_LOSS_NONE : CU_LOSS_BEFORE);
+		talk_release(&talk);
+	}
+}
+
 /* Seen at the client: of a flight of three segments nothing came, and each is sent again after a timeout of its own. */
 static void test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again(void **state)
 {
@@ -723,6 +762,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_client_window_closed),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
+		cmocka_unit_test(test_ledger_first_request_lost_before_the_vantage_point),
 		cmocka_unit_test(test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again),
 		cmocka_unit_test(test_ledger_a_sender_that_fills_less_than_the_mss),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
