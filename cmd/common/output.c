@@ -53,20 +53,35 @@ _Noreturn static void give_up(int error)
 static mode_t target_mode(const struct stat *old)
 {
 	if (old) {
-		return old->st_mode & 07777;
+		return old->st_mode & 0777;
 	}
 	mode_t mask = umask(0);
 	umask(mask);
 	return 0666 & ~mask;
 }
 
-/* A descriptor that writes to what -o names. */
+/* Names of what is open: /dev/stdout is a symbolic link, also to a regular file. */
+static bool is_descriptor(const char *path)
+{
+	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/dev/std", 8) == 0 ||
+	       strncmp(path, "/proc/", 6) == 0;
+}
+
+/*
+ * A descriptor that writes to what -o names. A symbolic link is not followed
+ * but replaced, as by mv: in a folder that others write to it would say where
+ * we write.
+ */
 static int open_output(const char *path)
 {
 	struct stat st;
-	bool exists = stat(path, &st) == 0;
-	if (exists && !S_ISREG(st.st_mode)) { /* a device or a FIFO cannot be renamed onto */
-		int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool descriptor = is_descriptor(path);
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		give_up(EISDIR);
+	}
+	bool exists = lstat(path, &st) == 0 && !S_ISLNK(st.st_mode);
+	if (descriptor || (exists && !S_ISREG(st.st_mode))) { /* a device or a FIFO cannot be renamed onto */
+		int fd = open(path, O_WRONLY | O_CLOEXEC | (descriptor ? 0 : O_NOFOLLOW));
 		if (fd < 0) {
 			give_up(errno);
 		}
@@ -75,10 +90,8 @@ static int open_output(const char *path)
 	if (exists && access(path, W_OK) != 0) {
 		give_up(errno);
 	}
-	if (!exists || !realpath(path, target)) {
-		if (snprintf(target, sizeof(target), "%s", path) >= (int)sizeof(target)) {
-			give_up(ENAMETOOLONG);
-		}
+	if (snprintf(target, sizeof(target), "%s", path) >= (int)sizeof(target)) {
+		give_up(ENAMETOOLONG);
 	}
 	char name[PATH_MAX];
 	if (snprintf(name, sizeof(name), "%s.XXXXXX", target) >= (int)sizeof(name)) {

@@ -257,7 +257,7 @@ static int use(struct cu_shards *s, struct shard *shard, struct cu_fault *fault)
 	if (rc < 0) {
 		return rc;
 	}
-	shard->fd = open(shard->temporary, O_WRONLY | O_APPEND | O_CLOEXEC);
+	shard->fd = open(shard->temporary, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 	if (shard->fd < 0) {
 		return path_fault(fault, shard, errno);
 	}

@@ -51,12 +51,18 @@ static void csv_close(void *state)
 	free(state);
 }
 
-/* The n bytes at p begin a character that goes into a cell as it is. */
-static bool plain(const char *p, size_t left, size_t *n)
+/* Whether a spreadsheet may take it for a formula: by its first character, also as East Asian keyboards have it. */
+static bool is_formula(const char *data, size_t len)
 {
-	uint32_t code;
-	*n = cu_utf8_decode(p, left, &code);
-	return *n > 0 && code >= 0x20 && !(code >= 0x7f && code < 0xa0);
+	static const uint32_t first[] = {'=', '+', '-', '@', '|', '%', '\t', '\r', 0xff1d, 0xff0b, 0xff0d, 0xff20};
+	uint32_t code = 0;
+	cu_utf8_decode(data, len, &code);
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+		if (code == first[i]) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* A cell of text from outside, and the comma before it. */
@@ -66,19 +72,19 @@ static void put_cell(struct cu_buf *out, const char *data, size_t len)
 	if (len == 0) {
 		return;
 	}
-	bool formula = data[0] != '\0' && strchr("=+-@|%\t\r", data[0]) != NULL;
 	bool quoted = false;
 	for (size_t i = 0; i < len && !quoted; i++) {
 		quoted = data[i] == ',' || data[i] == '"' || data[i] == '\n' || data[i] == '\r' || data[i] == ';';
 	}
 	quoted = quoted || data[0] == ' ' || data[len - 1] == ' ';
 	cu_puts(out, quoted ? "\"" : "");
-	cu_puts(out, formula ? "'" : "");
+	cu_puts(out, is_formula(data, len) ? "'" : "");
 	for (size_t i = 0, n; i < len; i += n) {
-		if (plain(data + i, len - i, &n)) {
+		n = cu_utf8_printable(data + i, len - i);
+		if (n > 0) {
 			cu_puts(out, data[i] == '"' ? "\"" : "");
 			cu_put(out, data + i, n);
-		} else { /* controls and what is not UTF-8 */
+		} else { /* what is not printable or not UTF-8 */
 			static const char digit[] = "0123456789abcdef";
 			uint8_t c = (uint8_t)data[i];
 			char text[4] = {'\\', 'x', digit[c >> 4], digit[c & 15]};

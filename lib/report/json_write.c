@@ -2,9 +2,20 @@
 
 #include "lib/report/term.h"
 
-void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
+/* \uNNNN, or two of them (RFC 8259 section 7). */
+static void put_escaped(struct cu_buf *buf, uint32_t code)
 {
 	static const char digit[] = "0123456789abcdef";
+	if (code > 0xffff) {
+		put_escaped(buf, 0xd800 + ((code - 0x10000) >> 10));
+		code = 0xdc00 + (code & 0x3ff);
+	}
+	char text[6] = {'\\', 'u', digit[code >> 12], digit[code >> 8 & 15], digit[code >> 4 & 15], digit[code & 15]};
+	cu_put(buf, text, sizeof(text));
+}
+
+void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
+{
 	CU_PUT(buf, "\"");
 	size_t from = 0; /* of the run that needs nothing */
 	for (size_t i = 0; i < len;) {
@@ -15,7 +26,7 @@ void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
 		}
 		uint32_t code = c;
 		size_t n = c < 0x80 ? 1 : cu_utf8_decode(data + i, len - i, &code);
-		if (n > 1 && code >= 0xa0) {
+		if (n > 1 && !cu_unprintable(code)) {
 			i += n;
 			continue;
 		}
@@ -31,9 +42,8 @@ void cu_json_string(struct cu_buf *buf, const char *data, size_t len)
 			CU_PUT(buf, "\\n");
 		} else if (c == '\t') {
 			CU_PUT(buf, "\\t");
-		} else { /* C0, DEL and C1: valid or not, no terminal should see them */
-			char text[6] = {'\\', 'u', '0', '0', digit[code >> 4 & 15], digit[code & 15]};
-			cu_put(buf, text, sizeof(text));
+		} else { /* well formed or not, no terminal should see it */
+			put_escaped(buf, code);
 		}
 		i += n;
 		from = i;

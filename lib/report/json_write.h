@@ -11,7 +11,7 @@
 #include "lib/report/report.h"
 #include "lib/report/sink.h"
 
-/* A string with its quotes; what is not UTF-8 becomes U+FFFD, controls are escaped. */
+/* A string with its quotes; what is not UTF-8 becomes U+FFFD, what is not printable is escaped. */
 void cu_json_string(struct cu_buf *buf, const char *data, size_t len);
 
 /* "2024-02-16T13:32:03.123456789Z", with its quotes. */

@@ -176,14 +176,13 @@ static void put_value(struct cu_buf *out, struct cu_text text)
 {
 	static const char digit[] = "0123456789abcdef";
 	for (size_t i = 0, n; i < text.len; i += n) {
-		uint32_t code;
 		uint8_t c = (uint8_t)text.data[i];
-		n = cu_utf8_decode(text.data + i, text.len - i, &code);
-		if (n == 0 || cu_term_unprintable(code) || code == '\\') {
+		n = cu_utf8_printable(text.data + i, text.len - i);
+		if (n == 0 || c == '\\') {
 			cu_put(out, (const char[]){'\\', '\\', 'x', digit[c >> 4], digit[c & 15]}, 5);
 			n = 1;
 		} else {
-			cu_puts(out, code == '"' ? "\\" : "");
+			cu_puts(out, c == '"' ? "\\" : "");
 			cu_put(out, text.data + i, n);
 		}
 	}

@@ -10,6 +10,7 @@
 #define CU_REPORT_TERM_H
 
 #include "lib/base/bytes.h"
+#include "lib/base/utf8.h"
 #include "lib/record/record.h"
 
 #include <stdbool.h>
@@ -43,13 +44,6 @@ enum {
 };
 
 void cu_term_style(struct cu_buf *marked, unsigned style);
-
-/*
- * Characters shown as bytes although well formed: controls, and what reorders,
- * hides or joins text (Unicode 15: general categories Cc, Cf, Zl, Zp, Co and
- * the combining marks, whose width terminals do not agree on).
- */
-bool cu_term_unprintable(uint32_t code);
 
 /*
  * Appends len bytes that cannot be trusted: printable ASCII as it is, anything
@@ -90,8 +84,5 @@ void cu_term_flow(const struct cu_term *term, struct cu_buf *out, unsigned inden
  */
 void cu_term_cell(const struct cu_term *term, struct cu_buf *out, size_t columns, bool cut, const char *marked,
                   size_t len);
-
-/* Decodes one character of well-formed UTF-8 (RFC 3629): its length, or 0 when data does not begin with one. */
-size_t cu_utf8_decode(const char *data, size_t len, uint32_t *code);
 
 #endif

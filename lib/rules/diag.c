@@ -1,5 +1,7 @@
 #include "lib/rules/diag.h"
 
+#include "lib/base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,28 +216,11 @@ void cu_diag_sort(struct cu_diag *diag)
 	}
 }
 
-/* Bytes of the printable character at p, 0 when what is there is none: not UTF-8 (RFC 3629), or a control. */
-static size_t printable_len(const char *p, size_t len)
-{
-	unsigned char c = (unsigned char)p[0];
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-	if (n == 0 || n > len || c < 0x20 || c == 0x7f) {
-		return 0;
-	}
-	for (size_t i = 1; i < n; i++) {
-		if (!is_continuation(p[i])) {
-			return 0;
-		}
-	}
-	bool is_c1_control = c == 0xc2 && (unsigned char)p[1] < 0xa0;
-	return is_c1_control ? 0 : n;
-}
-
 /* Appends len bytes: a tab as a space, what is not printable as \xNN. */
 static void add_escaped(struct cu_buf *buf, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
-		size_t n = printable_len(text + i, len - i);
+		size_t n = cu_utf8_printable(text + i, len - i);
 		if (n > 0) {
 			cu_buf_add(buf, text + i, n);
 		} else if (text[i] == '\t') {
