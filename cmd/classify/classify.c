@@ -61,6 +61,9 @@ static int write_text(void *context, const char *text, size_t len)
 /* A buffer's text to standard output. */
 static int print(struct cu_buf *buf)
 {
+	if (buf->failed) {
+		prog_error("%s", cu_error_text(CU_ERR_NOMEM));
+	}
 	int status = buf->failed || prog_output_write(buf->data, buf->len) != 0 ? PROG_FAILED : PROG_OK;
 	cu_buf_release(buf);
 	return status;
