@@ -17,8 +17,22 @@ static bool is_counted(const struct cu_trace_segment *seg, int dir)
 /* So few lost packets may have been lone ACKs: then the time has to look like a timer's. */
 enum { FEW = 2 };
 
-/* How many identifications lie between a segment and its sender's one before; UNTOLD when there is none near. */
 enum { LOOK = 64, SKIPPED_CAP = 1024, UNTOLD = -1 };
+
+/*
+ * How many identifications are missing between two segments of a sender; UNTOLD when they do not count up. One that was
+ * captured before its card cut it, or after a card joined it, has as many as on the wire.
+ */
+static int skipped_between(const struct cu_trace *trace, const struct cu_trace_segment *one,
+                           const struct cu_trace_segment *next)
+{
+	int64_t mss = trace->mss[one->dir];
+	int on_wire = one->len > mss ? (int)((one->len + mss - 1) / mss) : 1;
+	int step = (uint16_t)(next->ip_id - one->ip_id);
+	return step >= on_wire && step <= SKIPPED_CAP + on_wire ? step - on_wire : step == 1 ? 0 : UNTOLD;
+}
+
+/* The same before a segment; UNTOLD also when its sender's one before is not near. */
 
 static int skipped_before(const struct cu_trace *trace, uint32_t seg_index)
 {
@@ -28,8 +42,7 @@ static int skipped_before(const struct cu_trace *trace, uint32_t seg_index)
 	}
 	for (uint32_t i = seg_index; i-- > 0 && i + LOOK >= seg_index;) {
 		if (is_counted(&trace->segment[i], seg->dir)) {
-			int step = (uint16_t)(seg->ip_id - trace->segment[i].ip_id);
-			return step >= 1 && step <= SKIPPED_CAP + 1 ? step - 1 : UNTOLD;
+			return skipped_between(trace, &trace->segment[i], seg);
 		}
 	}
 	return UNTOLD;
@@ -46,9 +59,9 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 			continue;
 		}
 		if (last != NULL && one != seg) {
-			uint16_t step = (uint16_t)(one->ip_id - last->ip_id);
-			by_one += step == 1;
-			others += step != 1;
+			int skipped = skipped_between(trace, last, one);
+			by_one += skipped == 0;
+			others += skipped != 0;
 		}
 		last = one;
 	}
@@ -158,8 +171,8 @@ bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, i
 		if (!is_counted(seg, dir)) {
 			continue;
 		}
-		int n = flights->last != NULL ? (uint16_t)(seg->ip_id - flights->last->ip_id) - 1 : 0;
-		if (n > FEW && n <= SKIPPED_CAP && counts_by_one(trace, flights->next)) {
+		int n = flights->last != NULL ? skipped_between(trace, flights->last, seg) : 0;
+		if (n > FEW && counts_by_one(trace, flights->next)) {
 			flights->sent_end = cu_max_ns(flights->sent_end, flights->end + n * trace->mss[dir]);
 		}
 		flights->last = seg;

@@ -170,15 +170,15 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		return;
 	}
 	/*
-	 * Nothing held it: the application had nothing to say, unless its last segment was full and not acknowledged,
-	 * when congestion control may have spaced them out (recovery, BBR's pacing). PSH says nothing: stacks set it by
-	 * habit.
+	 * Nothing held it: the application had nothing to say, unless its last segment was full, as no application's last
+	 * one is but by chance: then congestion control may have spaced them out (recovery, BBR's pacing). PSH says
+	 * nothing: stacks set it by habit.
 	 */
 	int64_t acked_now = trigger != NULL ? trigger->ack : 0;
 	const struct cu_trace_segment *before = &trace->segment[wait->before->arrive_seg];
-	bool drained = acked_now >= sent_before || before->len < mss;
+	bool full = before->len >= mss && before->len % mss == 0; /* or several, which a card cuts later */
 	bool within_flight = until - from < rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
-	if (!drained && within_flight) {
+	if (full && acked_now < sent_before && within_flight) {
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
@@ -188,6 +188,10 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
 		cu_charge(account, cu_hidden_loss_cause(account, wait->dir, last, until - from), from, until, first,
 		          last);
+		return;
+	}
+	if (full && within_flight) {
+		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
 	if (acked_now >= sent_before && sent_before - account->burst_start < mss) {
@@ -229,11 +233,12 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *sent = &trace->segment[piece->first_seg];
 	const struct cu_trace_segment *came = &trace->segment[piece->arrive_seg];
-	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < sent->len && piece->n_copies > 2 &&
-	              sent->len >= trace->mss[dir];
-	bool large = sent->len > 536;
+	/* What a card cuts later was no larger on the wire. */
+	uint32_t len = (uint32_t)cu_min_ns(sent->len, trace->mss[dir]);
+	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == trace->mss[dir];
+	bool large = len > 536;
 	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 &&
-	              !any_passed(&account->known->delivery[dir], trace, sent->len);
+	              !any_passed(&account->known->delivery[dir], trace, len);
 	if (large && (shrunk || vanish || cu_mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
 		return CU_NETWORK_MTU;
 	}

@@ -661,6 +661,85 @@ static void test_ledger_pacing_is_no_pause(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the server: bursts, each acknowledged whole 10 ms later, and 20 ms until the next. */
+static struct cu_transaction bursts(struct talk *talk, uint32_t last_len)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 100, 10000);
+	uint32_t seq = 1;
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 100;
+	for (unsigned i = 0; i < 4; i++, t += 30000) {
+		talk_add(talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
+		talk_add(talk, t, CU_S2C, PSH, seq + TALK_MSS, 101, last_len);
+		seq += TALK_MSS + last_len;
+		talk_add(talk, t + 10000, CU_C2S, ACK, 101, seq, 0);
+	}
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_paced_bursts_of_full_segments_are_no_pause(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(bursts(&talk, TALK_MSS), CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+	assert_us(bursts(&talk, 4 * TALK_MSS), CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+	assert_us(bursts(&talk, 600), CU_SERVER_PAUSE, 90000);
+	talk_release(&talk);
+	assert_us(bursts(&talk, 4 * TALK_MSS + 600), CU_SERVER_PAUSE, 90000);
+	talk_release(&talk);
+}
+
+/* Seen before the card cut them: identifications go by four, and nothing is missing between them. */
+static void test_ledger_large_segments_have_several_identifications(void **state)
+{
+	enum { LEN = 3 * TALK_MSS + 500, N = 6, FIRST = 30 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 40000, 100);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 40000;
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < FIRST; i++, seq += TALK_MSS) {
+		talk_add(&talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
+	}
+	for (unsigned i = 0; i < N; i++, seq += LEN, t += 300000) {
+		talk_add(&talk, t, CU_S2C, PSH, seq, 101, LEN);
+		talk.next_id[CU_S2C] += 3;
+		talk_add(&talk, t + 100, CU_C2S, ACK, 101, seq + LEN, 0);
+	}
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, (N - 1) * 300000);
+	assert_us(request, CU_NETWORK_LOSS, 0);
+	talk_release(&talk);
+}
+
+/* Seen at the server, before its card cut it: a large segment is lost, and sent again one by one. */
+static void test_ledger_what_a_card_cuts_tells_no_path_mtu(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 40000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 100, CU_S2C, PSH, 1, 101, 5 * TALK_MSS);
+	talk_add(&talk, t + 300100, CU_S2C, ACK, 1, 101, TALK_MSS);
+	talk_add(&talk, t + 900100, CU_S2C, ACK, 1, 101, TALK_MSS);
+	talk_add(&talk, t + 940100, CU_C2S, ACK, 101, 1 + TALK_MSS, 0);
+	talk_add(&talk, t + 940200, CU_S2C, ACK, 1 + TALK_MSS, 101, 4 * TALK_MSS);
+	talk_add(&talk, t + 980200, CU_C2S, ACK, 101, 1 + 5 * TALK_MSS, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_MTU, 0);
+	assert_true(request.ledger[CU_NETWORK_LOSS].ns > 890000 * US);
+	talk_release(&talk);
+}
+
 /* Nothing but a jump in IP identification, 3 s of silence, and then segments of 500 where 1,000 are allowed. */
 static void test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu(void **state)
 {
@@ -781,6 +860,9 @@ int main(void)
 		cmocka_unit_test(test_ledger_words_aside_do_not_cut_a_stream),
 		cmocka_unit_test(test_ledger_a_queue_behind_the_vantage_point_is_not_the_servers),
 		cmocka_unit_test(test_ledger_pacing_is_no_pause),
+		cmocka_unit_test(test_ledger_paced_bursts_of_full_segments_are_no_pause),
+		cmocka_unit_test(test_ledger_large_segments_have_several_identifications),
+		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),
