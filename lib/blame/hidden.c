@@ -130,6 +130,23 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	return counts_by_one(trace, seg_index);
 }
 
+/* Whether none is missing before: where hosts count for all they send (Windows), others take some between the first two. */
+static bool whole_before(const struct cu_trace *trace, uint32_t seg_index)
+{
+	const struct cu_trace_segment *last = NULL;
+	for (uint32_t i = 0; i < seg_index; i++) {
+		const struct cu_trace_segment *one = &trace->segment[i];
+		if (!is_counted(one, trace->segment[seg_index].dir)) {
+			continue;
+		}
+		if (last != NULL && skipped_between(trace, last, one) != 0) {
+			return false;
+		}
+		last = one;
+	}
+	return true;
+}
+
 /*
  * The first request goes with the ACK that ends the handshake, or right behind
  * it. One that comes a timeout later, identifications missing in between, was
@@ -150,7 +167,7 @@ int64_t cu_hidden_request(const struct cu_account *account, uint32_t seg_index, 
 	int64_t silence_ns = seg->time_ns - done_ns, doubled = (INT64_C(1) << cu_min_ns(n, FEW + 2)) - 1;
 	bool fits = n <= FEW + 2 && (is_timeout(silence_ns, (unsigned)n, path->client_rtt_ns + path->server_rtt_ns) ||
 	                             (silence_ns >= old_first * doubled && silence_ns <= old_first_most * doubled));
-	return fits && counts_by_one(trace, seg_index) ? silence_ns : 0;
+	return fits && whole_before(trace, seg_index) && counts_by_one(trace, seg_index) ? silence_ns : 0;
 }
 
 /*

@@ -205,11 +205,13 @@ static void test_ledger_lost_tail_after_a_coarse_timer(void **state)
 	talk_release(&talk);
 }
 
-/* Seen at the server: the first request, so long after the handshake, with identifications missing in between. */
-static struct cu_transaction request_after(struct talk *talk, int64_t silence_us, unsigned n_hidden)
+/* Seen at the server: the first request, so long after the handshake, with identifications missing before each. */
+static struct cu_transaction request_after(struct talk *talk, int64_t silence_us, unsigned n_hidden,
+                                           uint16_t n_before_ack)
 {
 	talk_init(talk);
 	int64_t t = talk_handshake(talk, 100, 40000) + silence_us;
+	talk->segment[0].ip_id -= n_before_ack;
 	talk->next_id[CU_C2S] += n_hidden;
 	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
 	talk_add(talk, t + 100, CU_S2C, PSH, 1, 101, 200);
@@ -226,17 +228,20 @@ static void test_ledger_first_request_lost_before_the_vantage_point(void **state
 		int64_t silence_us;
 		unsigned n_hidden;
 		int64_t lost_us;
+		uint16_t n_before_ack;
 	} cases[] = {
-		{240000, 1, 240000},   {750000, 2, 750000}, {1040000, 1, 1040000},
-		{9000000, 2, 9000000}, {240000, 0, 0}, /* the client took its time */
-		{100000, 1, 0},                        /* no timer is as short */
-		{2000000, 1, 0},                       /* ... or as long, for one copy */
-		{240000, 40, 0},                       /* nor for so many */
+		{240000, 1, 240000, 0},   {750000, 2, 750000, 0}, {1040000, 1, 1040000, 0},
+		{9000000, 2, 9000000, 0}, {240000, 0, 0, 0}, /* the client took its time */
+		{100000, 1, 0, 0},                           /* no timer is as short */
+		{2000000, 1, 0, 0},                          /* ... or as long, for one copy */
+		{240000, 40, 0, 0},                          /* nor for so many */
+		{240000, 1, 0, 1},                           /* one counter for all that a host sends */
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct talk talk;
-		struct cu_transaction request = request_after(&talk, cases[i].silence_us, cases[i].n_hidden);
+		struct cu_transaction request =
+			request_after(&talk, cases[i].silence_us, cases[i].n_hidden, cases[i].n_before_ack);
 		assert_us(request, CU_NETWORK_LOSS, cases[i].lost_us);
 		assert_true(cases[i].lost_us == 0 || request.certainty < 100);
 		assert_int_equal(request.loss_side, cases[i].lost_us == 0 ? CU_LOSS_NONE : CU_LOSS_BEFORE);
