@@ -19,7 +19,7 @@ PACKAGES = libzstd libpcap yaml-0.1
 flags_release = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 flags_debug = -Og -g3
 flags_asan = -DCU_UNCONFINED -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-flags_tsan = -DCU_UNCONFINED -O1 -g -fsanitize=thread
+flags_tsan = -DCU_UNCONFINED -DCU_PORTABLE -O1 -g -fsanitize=thread
 flags_cov = -DCU_UNCONFINED -O0 -g --coverage
 flags_fuzz = -DCU_UNCONFINED -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 ifeq ($(flags_$(BUILD)),)
@@ -67,7 +67,7 @@ pages = $(pages_1:%=$(B)/share/man/man1/%) $(pages_5:%=$(B)/share/man/man5/%) $(
 $(if $(V),,.SILENT:)
 say = $(if $(V),:,echo '  $(1)')
 
-.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster check-s390x asan fuzz cov
+.PHONY: all demo check check-tshark check-tcptrace check-memory check-nightly check-cluster check-s390x asan tsan fuzz cov
 .PHONY: lint fmt lab compdb bench bench-guard bench-hostile bench-rules
 .PHONY: install uninstall deb check-deb dist distcheck help clean FORCE
 .DELETE_ON_ERROR:
@@ -153,8 +153,8 @@ demo: all ## show a verdict on the reference capture
 	echo '$$ culprit run samples/reference.pcap'
 	$(culprit) run samples/reference.pcap
 
-check: all $(unit_tests) $(fuzzers) $(fault_library) $(hostile_programs) ## run the tests; UPDATE=1 rewrites what they expect
-	BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run
+check: all $(unit_tests) $(fuzzers) $(fault_library) $(hostile_programs) ## run the tests, or ONLY='NAME ...'; UPDATE=1 rewrites what they expect
+	BUILD_DIR=$(B) CC='$(CC)' VERSION=$(VERSION) sh tests/run $(ONLY)
 
 check-nightly: all ## kill culprit-nightly at KILLS random points (100), and compare with an undisturbed run
 	dir=$$(mktemp -d) && cd $$dir && PATH=$(abspath $(B)/bin):$(CURDIR)/tests/cli/bin:$$PATH top=$(CURDIR) samples=$(CURDIR)/samples \
@@ -176,6 +176,10 @@ check-s390x: all ## compare what a big-endian machine writes, under qemu-user; s
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check
 
+tsan: ## run the tests of what has threads (compressing, decompressing) under ThreadSanitizer
+	$(MAKE) BUILD=tsan ONLY='test_stream test_record test_capture fuzz_capture fuzz_flowrec fuzz_pipeline \
+		flowify.test analyze.test classify.test report.test damage compat bad-input' check
+
 fuzz: ## fuzz each parser for TIME seconds (60), from its corpus
 	$(MAKE) BUILD=fuzz fuzz-build
 	for name in $(patsubst fuzz_%,%,$(notdir $(fuzzers))); do mkdir -p build/fuzz/corpus/$$name; \
@@ -185,9 +189,9 @@ TIME = 60
 .PHONY: fuzz-build
 fuzz-build: $(fuzzers)
 
-cov: ## run the tests and print how much of each module they reach
+cov: ## run the tests; print how much of each module they reach, and the functions they do not
 	$(MAKE) BUILD=cov check
-	sh contrib/lint/coverage build/cov
+	python3 contrib/lint/coverage build/cov
 
 lint: all ## check module order, headers, pages, format, and for common mistakes
 	BUILD_DIR=$(B) sh contrib/lint/lint

@@ -1,5 +1,6 @@
 #include "lib/base/hash.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
@@ -52,16 +53,15 @@ static void crc_table_fill(void)
 
 static uint32_t crc_portable(uint32_t crc, const uint8_t *p, size_t len)
 {
-	if (crc_table[1] == 0) {
-		crc_table_fill();
-	}
+	static pthread_once_t once = PTHREAD_ONCE_INIT; /* a thread may check what it writes as another reads */
+	pthread_once(&once, crc_table_fill);
 	for (size_t i = 0; i < len; i++) {
 		crc = crc_table[(crc ^ p[i]) & 0xff] ^ crc >> 8;
 	}
 	return crc;
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(CU_PORTABLE) /* the latter for tests */
 __attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const uint8_t *p, size_t len)
 {
 	uint64_t wide = crc;

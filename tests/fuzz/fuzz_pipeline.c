@@ -9,9 +9,10 @@ static void check_ledgers(int fd)
 	struct cu_record record;
 	lseek(fd, 0, SEEK_SET);
 	assert(cu_reader_open(&reader, fd, "fuzz") == 0);
-	while (cu_reader_next(reader, &record) > 0) {
+	int item;
+	while ((item = cu_reader_next(reader, &record)) > 0) {
 		struct cu_transaction transaction;
-		if (record.kind != CU_RECORD_TRANSACTION) {
+		if (item != CU_STREAM_RECORD || record.kind != CU_RECORD_TRANSACTION) {
 			continue;
 		}
 		assert(cu_transaction_decode(record.data, record.len, &transaction) == 0);
