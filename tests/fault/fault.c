@@ -81,12 +81,6 @@ static void take_stdout(void)
 	}
 }
 
-/* What comes after the program's own end, such as the counts of a build for coverage, is left alone. */
-static void disarm(void)
-{
-	what = NOTHING;
-}
-
 __attribute__((constructor)) static void begin(void)
 {
 	const char *program = getenv("FAULT_PROGRAM"), *fault = getenv("FAULT");
@@ -98,7 +92,6 @@ __attribute__((constructor)) static void begin(void)
 		count_fd = open(count_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	}
 	take_stdout();
-	atexit(disarm);
 	for (unsigned i = 0; i < N_WHATS; i++) {
 		atomic_store(&counts[i], 0);
 	}
