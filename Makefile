@@ -46,7 +46,7 @@ stages = $(sort $(programs))
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 library = $(B)/libculprit.a
 common = $(call objects,$(wildcard cmd/common/*.c))
-lib_objects = $(call objects,$(wildcard lib/*/*.c)) $(if $(wildcard lib/rules/embed.sh),$(B)/gen/rules_default.o)
+lib_objects = $(call objects,$(wildcard lib/*/*.c)) $(B)/gen/rules_default.o $(B)/gen/html_page.o
 culprit = $(B)/bin/culprit
 stage_programs = $(stages:%=$(B)/libexec/culprit/%)
 unit_helpers = $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
@@ -98,9 +98,14 @@ $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
 	$(call say,CC   $<)
 	$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
 
-$(B)/gen/rules_default.c: rules/default.yaml lib/rules/embed.sh
+$(B)/gen/rules_default.c: rules/default.yaml lib/embed.sh
 	mkdir -p $(@D)
-	sh lib/rules/embed.sh rules/default.yaml > $@
+	sh lib/embed.sh cu_rules_default lib/rules/rules.h rules/default.yaml > $@
+
+$(B)/gen/html_page.c: $(wildcard lib/report/html/*) lib/embed.sh
+	mkdir -p $(@D)
+	sh lib/report/html/assemble.sh > $(B)/gen/page.html
+	sh lib/embed.sh cu_html_page lib/report/html.h $(B)/gen/page.html > $@
 
 # Rewritten, and so newer than the objects, only when the compiler or a flag is another.
 stamp = mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' > $@.new; cmp -s $@ $@.new && rm $@.new || mv $@.new $@

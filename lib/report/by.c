@@ -200,7 +200,7 @@ static void put_by_party(struct cu_buf *out, const uint64_t *by_party)
 	CU_PUT(out, "}");
 }
 
-static void put_json_group(const struct cu_groups *groups, const struct cu_group *group, struct cu_buf *out)
+void cu_groups_json(const struct cu_groups *groups, const struct cu_group *group, struct cu_buf *out)
 {
 	struct cu_buf name = {0};
 	cu_group_name(groups, group, &name);
@@ -241,11 +241,11 @@ static int by_json_end(void *state, const struct cu_report_counts *counts)
 	int error = 0;
 	cu_groups_sort(groups);
 	for (size_t i = 0; i < groups->n && error == 0; i++) {
-		put_json_group(groups, &groups->group[i], &by->sink->buf);
+		cu_groups_json(groups, &groups->group[i], &by->sink->buf);
 		error = cu_sink_drain(by->sink);
 	}
 	if (groups->others.n > 0) {
-		put_json_group(groups, &groups->others, &by->sink->buf);
+		cu_groups_json(groups, &groups->others, &by->sink->buf);
 	}
 	cu_json_summary(&by->sink->buf, counts);
 	return error;

@@ -3,11 +3,36 @@
  * transaction where nothing was judged. With several files the file's name and
  * a tab go first, and a transaction has a line for each that its frames are in.
  */
-#include "lib/report/format.h"
-#include "lib/report/frames.h"
+#include "lib/report/display_filter.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+void cu_filters_begin(struct cu_filters *filters, const struct cu_report_transaction *item)
+{
+	*filters = (struct cu_filters){.item = item};
+	filters->cause = item->verdict != NULL ? item->verdict->cause : (unsigned)CU_CAUSE_NONE;
+	filters->n = cu_frame_files_of(item->transaction, filters->cause, filters->file);
+}
+
+bool cu_filters_next(struct cu_filters *filters)
+{
+	while (filters->i < filters->n) {
+		filters->at = filters->file[filters->i++];
+		filters->name = cu_part_file(filters->item, filters->at);
+		struct cu_frame_range range[CU_FRAME_RANGES_CAP];
+		if (filters->n == 1 ||
+		    cu_frames_of(filters->item->transaction, filters->cause, filters->at, range) > 0) {
+			return true; /* else it began there, in frames that are no evidence */
+		}
+	}
+	return false;
+}
+
+void cu_filters_put(const struct cu_filters *filters, struct cu_buf *out)
+{
+	cu_frames_filter(filters->item->transaction, filters->cause, filters->at, filters->name != NULL, out);
+}
 
 static int filter_open(void **state, const struct cu_report_config *config, struct cu_sink *sink)
 {
@@ -27,20 +52,14 @@ static int filter_transaction(void *state, const struct cu_report_transaction *i
 	if (item->verdict != NULL && !item->verdict->slow) {
 		return 0;
 	}
-	unsigned cause = item->verdict != NULL ? item->verdict->cause : (unsigned)CU_CAUSE_NONE;
-	uint16_t file[CU_FRAME_FILES_CAP];
-	size_t n = cu_frame_files_of(item->transaction, cause, file);
-	for (size_t i = 0; i < n; i++) {
-		const char *name = cu_part_file(item, file[i]);
-		struct cu_frame_range range[CU_FRAME_RANGES_CAP];
-		if (n > 1 && cu_frames_of(item->transaction, cause, file[i], range) == 0) {
-			continue; /* it began there, in frames that are no evidence */
-		}
-		if (name != NULL) {
-			cu_term_escape(out, name, strlen(name), false);
+	struct cu_filters filters;
+	cu_filters_begin(&filters, item);
+	while (cu_filters_next(&filters)) {
+		if (filters.name != NULL) {
+			cu_term_escape(out, filters.name, strlen(filters.name), false);
 			CU_PUT(out, "\t");
 		}
-		cu_frames_filter(item->transaction, cause, file[i], name != NULL, out);
+		cu_filters_put(&filters, out);
 		CU_PUT(out, "\n");
 	}
 	return 0;

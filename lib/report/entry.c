@@ -50,13 +50,8 @@ static struct cu_text file_of(const struct cu_entry *entry, uint16_t part_file)
 	return entry->file;
 }
 
-int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item)
+void cu_entry_pack(struct cu_buf *blob, const struct cu_report_transaction *item)
 {
-	bool nomem = false;
-	struct cu_buf *blob = cu_top_offer(top, item->transaction->total_ns, &nomem);
-	if (blob == NULL) {
-		return nomem ? CU_ERR_NOMEM : 0;
-	}
 	struct cu_entry_head head = {
 		.has_verdict = item->verdict != NULL,
 		.transaction_len = item->transaction_bytes.len,
@@ -82,6 +77,16 @@ int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item)
 	cu_put(blob, item->server_name.data, head.server_name_len);
 	cu_put(blob, item->file, head.file_len);
 	put_other_files(blob, item);
+}
+
+int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item)
+{
+	bool nomem = false;
+	struct cu_buf *blob = cu_top_offer(top, item->transaction->total_ns, &nomem);
+	if (blob == NULL) {
+		return nomem ? CU_ERR_NOMEM : 0;
+	}
+	cu_entry_pack(blob, item);
 	return blob->failed ? CU_ERR_NOMEM : 0;
 }
 
@@ -542,9 +547,14 @@ void cu_entry_put(struct cu_page *page, const struct cu_entry *entry)
 	put_who(page, entry);
 	put_subject(page, entry);
 	put_ledger(page, &entry->transaction);
+	cu_entry_put_frames(page, entry);
+	put_words(page, entry);
+}
+
+void cu_entry_put_frames(struct cu_page *page, const struct cu_entry *entry)
+{
 	put_request(page, entry);
 	put_answer(page, entry);
 	put_stretch(page, entry);
 	put_events(page, entry);
-	put_words(page, entry);
 }

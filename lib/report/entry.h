@@ -28,6 +28,9 @@ struct cu_entry {
 	struct cu_text other_files; /* of the transaction's parts: number (2 bytes), length (4), name */
 };
 
+/* Appends a transaction to a blob. */
+void cu_entry_pack(struct cu_buf *blob, const struct cu_report_transaction *item);
+
 /* Offers a transaction by its duration. 0 or CU_ERR_NOMEM. */
 int cu_entry_keep(struct cu_top *top, const struct cu_report_transaction *item);
 
@@ -36,6 +39,9 @@ int cu_entry_read(const struct cu_buf *blob, struct cu_entry *entry);
 
 /* Writes it: who is to blame, what it was, where the time went, the evidence, why. */
 void cu_entry_put(struct cu_page *page, const struct cu_entry *entry);
+
+/* Of that, the evidence: a labelled paragraph each for request, answer, the longest stretch and each kind of event. */
+void cu_entry_put_frames(struct cu_page *page, const struct cu_entry *entry);
 
 /* Says where it begins and ends. */
 void cu_entry_say_frames(struct cu_page *page, const struct cu_entry *entry);

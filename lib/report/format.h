@@ -46,7 +46,8 @@ struct cu_report_finding {
 
 struct cu_format {
 	const char *name;
-	bool wants_trace;
+	bool wants_trace; /* of connections that are asked for: it is an error when segments come before them */
+	bool likes_trace; /* where it is at hand: it does without */
 	int (*open)(void **state, const struct cu_report_config *config, struct cu_sink *sink);
 	int (*connection)(void *state, const struct cu_report_connection *item);
 	int (*transaction)(void *state, const struct cu_report_transaction *item);
@@ -60,6 +61,7 @@ extern const struct cu_format cu_format_json;
 extern const struct cu_format cu_format_csv;
 extern const struct cu_format cu_format_filter;
 extern const struct cu_format cu_format_prometheus;
+extern const struct cu_format cu_format_html;
 extern const struct cu_format cu_format_by; /* the tables of --by, as text */
 extern const struct cu_format cu_format_by_json;
 extern const struct cu_format cu_format_segments; /* the lines of --segments, as text */

@@ -61,4 +61,7 @@ struct cu_text cu_group_service(const struct cu_group *group);
 /* Appends what the group is called; bytes that came from outside as they came. */
 void cu_group_name(const struct cu_groups *groups, const struct cu_group *group, struct cu_buf *name);
 
+/* Appends the group's record of --by: a line of JSON. */
+void cu_groups_json(const struct cu_groups *groups, const struct cu_group *group, struct cu_buf *out);
+
 #endif

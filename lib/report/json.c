@@ -178,9 +178,8 @@ static void put_verdict(struct cu_buf *out, const struct cu_verdict *verdict)
 	cu_put_text_or_null(out, verdict->rule);
 }
 
-static int json_transaction(void *state, const struct cu_report_transaction *item)
+void cu_json_transaction(struct cu_buf *out, const struct cu_report_transaction *item)
 {
-	struct cu_buf *out = &((struct cu_sink *)state)->buf;
 	const struct cu_transaction *transaction = item->transaction;
 	const struct cu_verdict *verdict = item->verdict;
 	if (verdict != NULL) {
@@ -249,6 +248,11 @@ static int json_transaction(void *state, const struct cu_report_transaction *ite
 		cu_put_text_or_null(out, verdict->advice);
 	}
 	CU_PUT(out, "}\n");
+}
+
+static int json_transaction(void *state, const struct cu_report_transaction *item)
+{
+	cu_json_transaction(&((struct cu_sink *)state)->buf, item);
 	return 0;
 }
 
@@ -532,10 +536,9 @@ static void put_scan(struct cu_buf *out, const struct cu_scan *scan)
 	CU_PUT(out, "}");
 }
 
-static int json_finding(void *state, const struct cu_report_finding *item)
+void cu_json_finding(struct cu_buf *out, const struct cu_report_finding *item)
 {
 	const struct cu_finding *finding = item->finding;
-	struct cu_buf *out = &((struct cu_sink *)state)->buf;
 	char text[CU_TEXT_CAP];
 	CU_PUT(out, "{\"record\":\"finding\",\"schema\":1,\"kind\":");
 	cu_json_string(out, finding->kind.data, finding->kind.len);
@@ -568,6 +571,11 @@ static int json_finding(void *state, const struct cu_report_finding *item)
 		put_scan(out, &finding->scan);
 	}
 	CU_PUT(out, "}\n");
+}
+
+static int json_finding(void *state, const struct cu_report_finding *item)
+{
+	cu_json_finding(&((struct cu_sink *)state)->buf, item);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #define CU_REPORT_JSON_WRITE_H
 
 #include "lib/base/units.h"
+#include "lib/report/format.h"
 #include "lib/report/report.h"
 #include "lib/report/sink.h"
 
@@ -24,6 +25,10 @@ void cu_put_u64(struct cu_buf *buf, uint64_t v);
 
 /* An address, without quotes. */
 void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr);
+
+/* The records of a transaction, with its verdict if it has one, and of a finding: a line each. */
+void cu_json_transaction(struct cu_buf *out, const struct cu_report_transaction *item);
+void cu_json_finding(struct cu_buf *out, const struct cu_report_finding *item);
 
 /* The summary record, with which every JSON report ends. */
 void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts);

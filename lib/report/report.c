@@ -55,6 +55,7 @@ static const struct cu_format *choose_format(const struct cu_report_config *conf
 		[CU_REPORT_CSV] = &cu_format_csv,
 		[CU_REPORT_FILTER] = &cu_format_filter,
 		[CU_REPORT_PROMETHEUS] = &cu_format_prometheus,
+		[CU_REPORT_HTML] = &cu_format_html,
 	};
 	static const struct cu_format *const segments[CU_N_REPORT_FORMATS] = {
 		[CU_REPORT_TEXT] = &cu_format_segments,
@@ -254,10 +255,15 @@ static int show_pending(struct cu_report *report)
 	return error != 0 ? error : show_transaction(report, NULL, NULL);
 }
 
+static bool takes_trace(const struct cu_report *report)
+{
+	return report->format->wants_trace || report->format->likes_trace;
+}
+
 static int add_chunk(struct cu_report *report, const struct cu_record *record)
 {
 	report->counts.n_chunks++;
-	if (!report->format->wants_trace) {
+	if (!takes_trace(report)) {
 		return 0;
 	}
 	struct cu_chunk chunk;
@@ -270,10 +276,12 @@ static int add_chunk(struct cu_report *report, const struct cu_record *record)
 		return cu_trace_add_chunk(&report->trace, &chunk);
 	}
 	if (!report->config.has_stream) {
-		return cu_fault_set(&report->fault, CU_ERR_UNSUPPORTED,
-		                    "the segments of stream %llu come before their connection: "
-		                    "analyze the stream first, or ask for one connection with --stream",
-		                    (unsigned long long)chunk.stream);
+		return report->format->likes_trace
+		               ? 0
+		               : cu_fault_set(&report->fault, CU_ERR_UNSUPPORTED,
+		                              "the segments of stream %llu come before their connection: "
+		                              "analyze the stream first, or ask for one connection with --stream",
+		                              (unsigned long long)chunk.stream);
 	}
 	cu_buf_add_varint(&report->chunks, record->len);
 	cu_buf_add(&report->chunks, record->data, record->len);
@@ -354,7 +362,7 @@ static int add_connection(struct cu_report *report, const struct cu_record *reco
 		return error;
 	}
 	report->has_connection = true;
-	if (report->format->wants_trace) {
+	if (takes_trace(report)) {
 		struct cu_chunk chunk;
 		cu_trace_begin(&report->trace, &report->connection);
 		if (cu_chunk_within(&report->connection, &chunk)) {

@@ -29,10 +29,11 @@ enum cu_report_format {
 	CU_REPORT_CSV,
 	CU_REPORT_FILTER,
 	CU_REPORT_PROMETHEUS,
+	CU_REPORT_HTML,
 	CU_N_REPORT_FORMATS,
 };
 /* Their names, in that order. */
-#define CU_REPORT_FORMAT_NAMES "text json csv filter prometheus"
+#define CU_REPORT_FORMAT_NAMES "text json csv filter prometheus html"
 
 /* What transactions are gathered by, in place of being listed. */
 enum cu_report_by {

@@ -1,0 +1,138 @@
+// The report's records: lines of JSON. Of a transaction only what the table
+// shows is kept; its line is read again, with that of its detail, when it is
+// opened.
+
+function readReport(text) {
+	const report = {rows: [], findings: [], groups: {service: [], server: [], client: [], cause: []}};
+	const lines = text.split('\n');
+	for (let i = 0; i < lines.length; i++) {
+		if (lines[i] === '' || lines[i].startsWith('{"record":"detail"')) {
+			continue;
+		}
+		const record = JSON.parse(lines[i]);
+		if (record.record === 'verdict' || record.record === 'transaction') {
+			report.rows.push(makeRow(record, report.rows.length, () => ({
+				verdict: JSON.parse(lines[i]), detail: JSON.parse(lines[i + 1])})));
+		} else if (record.record === 'finding') {
+			report.findings.push(record);
+		} else if (record.record === 'group') {
+			report.groups[record.by].push(record);
+		} else {
+			report[record.record] = record;
+		}
+	}
+	return report;
+}
+
+const endpoint = (address, port) => address === null ? 'unknown' :
+	(address.includes(':') ? '[' + address + ']' : address) + ':' + port;
+
+function what(verdict) {
+	if (verdict.kind === 'tls-handshake') {
+		return 'TLS handshake' + (verdict.server_name ? ' with ' + clean(verdict.server_name) : '');
+	}
+	return verdict.name ? clean(verdict.name) : verdict.kind;
+}
+
+// The cause that a transaction nobody judged spent most of its time on.
+function longestCause(ledger) {
+	return Object.keys(ledger).reduce((most, cause) => ledger[cause] > (ledger[most] || 0) ? cause : most, 'none');
+}
+
+function makeRow(verdict, index, open) {
+	const judged = verdict.record === 'verdict';
+	const row = {
+		index,
+		open,
+		judged,
+		key: verdict.stream + '.' + verdict.transaction,
+		start: verdict.start,
+		total: verdict.total_ns,
+		blame: judged ? verdict.blame : 'unknown',
+		cause: judged ? verdict.cause : longestCause(verdict.ledger),
+		confidence: judged ? verdict.confidence : 'none',
+		what: what(verdict),
+		client: endpoint(verdict.client, verdict.client_port),
+		server: endpoint(verdict.server, verdict.server_port),
+		service: judged && verdict.service ? clean(verdict.service) : '',
+		stream: verdict.stream,
+		file: verdict.file ? clean(verdict.file) : '',
+	};
+	row.text = [row.what, row.client, row.server, row.service, verdict.server_name || '', row.cause, row.blame,
+		row.confidence, row.file, verdict.rule || '', 'port ' + verdict.server_port, 'stream ' + row.stream].join('\n').toLowerCase();
+	return row;
+}
+
+// Transmission Control Protocol: RFC 9293 and, for the last, RFC 9768.
+const FLAGS = [[2, 'SYN'], [1, 'FIN'], [4, 'RST'], [8, 'PSH'], [16, 'ACK'], [32, 'URG'], [64, 'ECE'], [128, 'CWR'],
+	[256, 'AE']];
+const SYN = 2, FIN = 1, RST = 4, ACK = 16;
+
+// Bits of marks, by enum cu_event_kind.
+const MARK = {retransmission: 1, fast: 2, spurious: 3, outOfOrder: 4, lost: 5, ackLost: 6, duplicateAck: 7,
+	keepAlive: 8, keepAliveAck: 9, zeroWindow: 10, zeroWindowProbe: 11, zeroWindowProbeAck: 12, windowFull: 13,
+	windowUpdate: 14, reset: 15, icmp: 16, duplicateFrame: 17};
+
+// A detail's segments (see html.h) as objects; what is left out is {leftOut}.
+function readSegments(detail, page) {
+	let file = null;
+	const items = [];
+	for (const item of detail.segments || []) {
+		if (typeof item === 'string') {
+			file = clean(item);
+		} else if (typeof item === 'number') {
+			items.push({leftOut: item});
+		} else {
+			items.push(makeSegment(item, file, page));
+		}
+	}
+	return items;
+}
+
+function makeSegment(item, file, page) {
+	const [frame, time, direction, seq, ack, bytes, flags, window, marks = 0, how = 0, sack = [], hint = ''] = item;
+	const segment = {frame, time, direction, seq, ack, bytes, flags, window, marks, sack, file, hint: clean(hint)};
+	const has = (kind) => (marks >> kind & 1) === 1;
+	segment.has = has;
+	segment.icmp = flags < 0;
+	segment.end = segment.icmp ? seq : seq + bytes + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0);
+	segment.resent = has(MARK.retransmission) || has(MARK.fast) || has(MARK.spurious);
+	segment.flagNames = segment.icmp ? 'ICMP' :
+		FLAGS.filter(([bit]) => flags & bit).map(([, name]) => name).join(' ');
+	segment.notes = notesOf(segment, how, page);
+	return segment;
+}
+
+// What Wireshark calls it, and what is known beyond.
+function notesOf(segment, how, page) {
+	const notes = page.events.filter((words, kind) => kind > 0 && segment.has(kind));
+	if (how % 8 > 0) {
+		notes.push('sent by ' + page.resent[how % 8].replaceAll('_', ' '));
+	}
+	if (how >> 3 > 0) {
+		notes.push('its original had arrived');
+	}
+	if (segment.icmp) {
+		notes.push(`type ${segment.window >> 8} code ${segment.window & 255}`);
+	}
+	for (let i = 0; i < segment.sack.length; i += 2) {
+		notes.push(`SACK ${segment.sack[i]}-${segment.sack[i + 1]}`);
+	}
+	if (segment.hint) {
+		notes.push(segment.hint);
+	}
+	return notes;
+}
+
+// "frame 5 of 13h.pcap"
+const frameName = (segment) => 'frame ' + segment.frame + (segment.file ? ' of ' + segment.file : '');
+
+// "seq 1, ack 1, 1448 bytes, PSH ACK"
+function segmentWords(segment) {
+	const words = [`seq ${segment.seq}`];
+	if (segment.ack >= 0) {
+		words.push(`ack ${segment.ack}`);
+	}
+	words.push(`len ${segment.bytes}`);
+	return words.join(' ');
+}
