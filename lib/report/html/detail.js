@@ -58,7 +58,7 @@ function diagrams(verdict, detail, items, page) {
 	const leftOut = items.reduce((sum, item) => sum + (item.leftOut || 0), 0);
 	if (detail.segments === undefined) {
 		return h('p', {class: 'notice'}, 'No diagrams: the stream does not hold the segments of this connection. ' +
-			'flowify keeps them; a stream without timelines has lost them.');
+			'They are there unless analyze was run with --no-segments.');
 	}
 	if (segments.length === 0) {
 		return h('p', {class: 'notice'}, 'No diagrams: no segment of the connection is in the time of this transaction.');

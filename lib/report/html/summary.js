@@ -58,10 +58,10 @@ function overTime(over, choose) {
 		paint.defs, axis, bars);
 }
 
-// The time of day; the date when bins are long, milliseconds when they are short.
+// The time of day; with the date or it alone when bins are long, with milliseconds when they are short.
 function clock(ms, width) {
 	const iso = new Date(ms).toISOString();
-	return width >= 3600e3 ? iso.slice(5, 16).replace('T', ' ') : width >= 1000 ? iso.slice(11, 19) : iso.slice(11, 23);
+	return width >= 86400e3 ? iso.slice(0, 10) : width >= 3600e3 ? iso.slice(5, 16).replace('T', ' ') : width >= 1000 ? iso.slice(11, 19) : iso.slice(11, 23);
 }
 
 function binWords(over, i, slow) {
@@ -119,11 +119,11 @@ function shares(group) {
 	const words = parties.map((party) => `${party} ${percent(group.by_party_ns[party], sum)}`).join(', ');
 	const paint = patterns();
 	let x = 0;
-	return picture({class: 'shares', viewBox: '0 0 100 10', preserveAspectRatio: 'none'}, 'Time by party', words, paint.defs,
+	return picture({class: 'shares', viewBox: '0 0 100 10', preserveAspectRatio: 'none'}, 'Time by party: ' + words, words, paint.defs,
 		parties.map((party) => {
 			const width = 100 * group.by_party_ns[party] / sum;
 			x += width;
-			return svg('rect', {x: x - width, width, height: 10, fill: paint.of(party)}, svg('title', {}, words));
+			return svg('rect', {x: x - width, width, height: 10, fill: paint.of(party)});
 		}));
 }
 
