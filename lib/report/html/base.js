@@ -69,6 +69,11 @@ function instant(iso, digits = 3) {
 	return iso.slice(0, 10) + ' ' + iso.slice(11, 19 + (digits > 0 ? 1 + digits : 0));
 }
 
+// The width to draw a graph for, so that its text is as large as the page's; it scales if that changes later.
+function roomFor() {
+	return Math.max(340, Math.min(960, document.getElementById('main').clientWidth - 32));
+}
+
 // Round steps (1, 2, 5 times a power of ten) that cut a range in about n.
 function steps(from, to, n) {
 	const raw = (to - from) / n || 1, power = 10 ** Math.floor(Math.log10(raw));

@@ -86,7 +86,28 @@ function readSegments(detail, page) {
 			items.push(makeSegment(item, file, page));
 		}
 	}
+	findLost(items.filter((item) => item.leftOut === undefined));
 	return items;
+}
+
+// A segment whose bytes were sent again for a reason, and not acknowledged before, has not arrived as far as is seen.
+function findLost(segments) {
+	segments.forEach((again, i) => {
+		if (!again.resent || again.needless) {
+			return;
+		}
+		for (let k = i - 1; k >= 0; k--) {
+			const one = segments[k];
+			if (one.direction !== again.direction && one.ack > again.seq) {
+				return;
+			}
+			if (one.direction === again.direction && one.end > one.seq && one.seq < again.end && one.end > again.seq) {
+				one.lost = true;
+				one.notes.unshift('sent again in frame ' + again.frame);
+				return;
+			}
+		}
+	});
 }
 
 function makeSegment(item, file, page) {
@@ -97,6 +118,7 @@ function makeSegment(item, file, page) {
 	segment.icmp = flags < 0;
 	segment.end = segment.icmp ? seq : seq + bytes + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0);
 	segment.resent = has(MARK.retransmission) || has(MARK.fast) || has(MARK.spurious);
+	segment.needless = how >> 3 > 0 || has(MARK.spurious);
 	segment.flagNames = segment.icmp ? 'ICMP' :
 		FLAGS.filter(([bit]) => flags & bit).map(([, name]) => name).join(' ');
 	segment.notes = notesOf(segment, how, page);
@@ -105,7 +127,8 @@ function makeSegment(item, file, page) {
 
 // What Wireshark calls it, and what is known beyond.
 function notesOf(segment, how, page) {
-	const notes = page.events.filter((words, kind) => kind > 0 && segment.has(kind));
+	const better = segment.has(MARK.fast) || segment.has(MARK.spurious) ? MARK.retransmission : 0;
+	const notes = page.events.filter((words, kind) => kind > 0 && kind !== better && segment.has(kind));
 	if (how % 8 > 0) {
 		notes.push('sent by ' + page.resent[how % 8].replaceAll('_', ' '));
 	}

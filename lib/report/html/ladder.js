@@ -7,7 +7,7 @@
 // long silence is cut short by a break that says how long it was, and so are
 // segments that the page leaves out.
 
-const LADDER = {width: 960, client: 176, server: 560, top: 46, row: 17, path: 60, silent: 90, broken: 34, rows: 100};
+const LADDER = {width: 960, client: 176, server: 560, top: 46, row: 17, apart: 4, path: 60, silent: 90, broken: 34, rows: 100, letters: 56};
 
 // Points in time with their heights: of each segment when it leaves, passes and arrives.
 function layLadder(items, verdict) {
@@ -20,8 +20,9 @@ function layLadder(items, verdict) {
 			continue;
 		}
 		const from = item.direction === 0 ? c : s, to = item.direction === 0 ? s : c;
-		const row = {segment: item, leave: {t: item.time - from}, pass: {t: item.time, leftOut}, arrive: {t: item.time + to}};
-		row.pass.passes = true;
+		const ends = item.direction === 0 ? ['client', 'server'] : ['server', 'client'];
+		const row = {segment: item, leave: {t: item.time - from, at: ends[0]}, pass: {t: item.time, at: 'vantage', leftOut},
+			arrive: {t: item.time + to, at: ends[1]}};
 		rows.push(row);
 		points.push(row.leave, row.pass, row.arrive);
 		leftOut = 0;
@@ -29,7 +30,8 @@ function layLadder(items, verdict) {
 	const order = new Map(points.map((point, i) => [point, i]));
 	points.sort((a, b) => a.t - b.t || order.get(a) - order.get(b));
 	const scale = LADDER.path / (c + s || usualGap(points));
-	let y = LADDER.top, before = points[0].t, last = -Infinity;
+	const last = {client: -Infinity, server: -Infinity, vantage: -Infinity};
+	let y = LADDER.top, before = points[0].t;
 	for (const point of points) {
 		const gap = point.t - before;
 		if (point.leftOut > 0) {
@@ -41,11 +43,8 @@ function layLadder(items, verdict) {
 		} else {
 			y += gap * scale;
 		}
-		if (point.passes) {
-			y = Math.max(y, last + LADDER.row);
-			last = y;
-		}
-		point.y = y;
+		y = Math.max(y, last[point.at] + (point.at === 'vantage' ? LADDER.row : LADDER.apart));
+		last[point.at] = point.y = y;
 		before = point.t;
 	}
 	return {rows, breaks, height: y + 24};
@@ -98,17 +97,21 @@ function drawArrow(row, vantage, total) {
 	const [kind, letter] = arrowKind(segment);
 	const x = [LADDER.client, LADDER.server], from = x[segment.direction], to = x[1 - segment.direction];
 	const side = segment.direction === 0 ? 'client' : 'server';
-	const words = `${segment.flagNames} ${segmentWords(segment)}` + (segment.notes.length > 0 ? ' · ' + segment.notes.join(', ') : '');
-	const group = svg('g', {class: `arrow ${kind} from-${side}` + (segment.time < 0 || segment.time > total ? ' outside' : ''),
+	const way = segment.lost ? 0.6 : 1; // beyond the vantage point
+	const end = {x: vantage + (to - vantage) * way, y: pass.y + (arrive.y - pass.y) * way};
+	const plain = `${segment.flagNames} ${segmentWords(segment)}`, notes = segment.notes.join(', ');
+	const group = svg('g', {class: `arrow ${kind} from-${side}` + (segment.time < 0 || segment.time > total ? ' outside' : '') +
+		(segment.lost ? ' lost' : ''),
 		'data-frame': segment.frame},
-	svg('title', {}, `${frameName(segment)}, ${duration(segment.time)}, from the ${side}: ${words}`),
+	svg('title', {}, `${frameName(segment)}, ${duration(segment.time)}, from the ${side}: ${plain}` + (notes ? ' · ' + notes : '')),
 	svg('rect', {x: 0, y: pass.y - LADDER.row / 2, width: LADDER.width, height: LADDER.row, class: 'over'}),
-	svg('polyline', {points: `${from},${leave.y} ${vantage},${pass.y} ${to},${arrive.y}`, class: 'line'}),
-	arrowHead(vantage, pass.y, to, arrive.y),
+	svg('polyline', {points: `${from},${leave.y} ${vantage},${pass.y} ${end.x},${end.y}`, class: 'line'}),
+	segment.lost ? svg('path', {d: `M${end.x - 5} ${end.y - 5}l10 10m0 -10l-10 10`, class: 'missing'}) :
+		arrowHead(vantage, pass.y, to, arrive.y),
 	svg('circle', {cx: vantage, cy: pass.y, r: 2.2, class: 'seen'}),
 	svg('text', {x: 72, y: pass.y + 4, 'text-anchor': 'end', class: 'when'}, duration(segment.time)),
 	svg('text', {x: 84, y: pass.y + 4, class: 'frame'}, '#' + segment.frame),
-	svg('text', {x: LADDER.server + 28, y: pass.y + 4, class: 'words'}, shorten(words, 62)));
+	svg('text', {x: LADDER.server + 28, y: pass.y + 4, class: 'words'}, plain, notes ? svg('tspan', {class: 'notes'}, ' · ' + shorten(notes, LADDER.letters - plain.length)) : null));
 	if (letter !== '') {
 		group.append(svg('circle', {cx: vantage, cy: pass.y, r: 7.5, class: 'letter'}),
 			svg('text', {x: vantage, y: pass.y + 3.5, 'text-anchor': 'middle', class: 'letter'}, letter));
@@ -175,7 +178,8 @@ function ladderLegend(items) {
 	const names = [['R', 'retransmission', (s) => s.resent], ['K', 'keep-alive and its ACK', (s) => s.has(MARK.keepAlive)],
 		['P', 'zero window probe', (s) => s.has(MARK.zeroWindowProbe)], ['O', 'out of order', (s) => s.has(MARK.outOfOrder)],
 		['!', 'reset or ICMP error', (s) => s.icmp || s.flags & RST], ['□', 'its window is closed', (s) => s.has(MARK.zeroWindow)],
-		['×', 'before it, something was not captured', (s) => s.has(MARK.lost)]];
+		['×', 'on the line of the capture: before it, something was not captured', (s) => s.has(MARK.lost)],
+		['×', 'at the end of an arrow: sent again, so it seems not to have arrived', (s) => s.lost]];
 	const list = names.filter(([, , test]) => any(test)).map(([letter, name]) => h('li', {}, h('b', {class: 'sign'}, letter), ' ' + name));
 	return list.length > 0 ? h('ul', {class: 'legend'}, list) : null;
 }

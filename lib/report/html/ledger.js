@@ -9,7 +9,7 @@ function ledgerParts(ledger) {
 function drawLedger(verdict, page) {
 	const parts = ledgerParts(verdict.ledger);
 	const sum = parts.reduce((total, part) => total + part.ns, 0) || 1;
-	const W = 960, H = 30, paint = patterns();
+	const W = roomFor(), H = 30, paint = patterns();
 	const bar = svg('g', {});
 	let before = 0;
 	for (const part of parts) {
@@ -23,7 +23,7 @@ function drawLedger(verdict, page) {
 		before += part.ns;
 	}
 	const axis = svg('g', {class: 'axis'});
-	for (const t of steps(0, sum, 5)) {
+	for (const t of steps(0, sum, W < 600 ? 3 : 6)) {
 		const x = W * t / sum;
 		axis.append(svg('line', {x1: x, x2: x, y1: H, y2: H + 5}), svg('text', {x: Math.min(Math.max(x, 0), W), y: H + 18,
 			'text-anchor': t === 0 ? 'start' : x > W - 30 ? 'end' : 'middle'}, duration(t)));

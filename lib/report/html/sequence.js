@@ -2,12 +2,13 @@
 // from first to last byte, what the other end acknowledged and how far it let
 // the sender go as steps, and what it reported as received beyond that.
 
-const GRAPH = {width: 960, height: 380, left: 84, right: 12, top: 10, bottom: 30};
+const GRAPH = {height: 380, left: 84, right: 12, top: 10, bottom: 30};
 
 class Sequence {
 	constructor(verdict, segments) {
 		this.verdict = verdict;
 		this.segments = segments;
+		this.width = roomFor();
 		this.whole = this.range();
 		this.view = this.whole;
 		const bytes = (direction) => segments.reduce((sum, one) => sum + (one.direction === direction ? one.bytes : 0), 0);
@@ -28,7 +29,7 @@ class Sequence {
 	build() {
 		this.drawing = svg('g');
 		this.cursor = svg('g');
-		this.svg = picture({viewBox: `0 0 ${GRAPH.width} ${GRAPH.height}`, class: 'sequence'}, 'Time-sequence graph',
+		this.svg = picture({viewBox: `0 0 ${this.width} ${GRAPH.height}`, class: 'sequence'}, 'Time-sequence graph',
 			'Sequence numbers over time. The table below has the same segments.', this.drawing, this.cursor);
 		this.tip = h('div', {class: 'tip', hidden: true});
 		this.live = h('p', {class: 'offscreen', role: 'status', 'aria-live': 'polite'});
@@ -95,7 +96,7 @@ class Sequence {
 	}
 
 	draw() {
-		const {width, height, left, right, top, bottom} = GRAPH;
+		const {height, left, right, top, bottom} = GRAPH, width = this.width;
 		const [t0, t1] = this.view, [s0, s1] = this.fit();
 		this.x = (t) => left + (t - t0) / (t1 - t0) * (width - left - right);
 		this.y = (s) => top + (1 - (s - s0) / (s1 - s0)) * (height - top - bottom);
@@ -113,7 +114,7 @@ class Sequence {
 			svg('g', {'clip-path': `url(#${clip})`},
 				path('window', this.stairs((one) => one.ack + one.window)), path('ack', this.stairs((one) => one.ack)),
 				path('sack', sacks), path('sent', bars(data.filter((one) => !one.resent))),
-				path('again', bars(data.filter((one) => one.resent))), this.closed(seen)));
+				path('again', bars(data.filter((one) => one.resent))), this.again(data), this.closed(seen)));
 		this.drawCursor();
 	}
 
@@ -137,7 +138,13 @@ class Sequence {
 				return path;
 			}
 		}
-		return before === null ? '' : path + `H${GRAPH.width - GRAPH.right}`;
+		return before === null ? '' : path + `H${this.width - GRAPH.right}`;
+	}
+
+	// What was sent again is easily missed among all the rest.
+	again(data) {
+		return data.filter((one) => one.resent).map((one) => svg('circle', {cx: this.x(one.time), cy: this.y((one.seq + one.end) / 2),
+			r: 3.5, class: 'again-dot'}));
 	}
 
 	// Where the window was closed, a mark on the ACK line.
@@ -147,17 +154,17 @@ class Sequence {
 	}
 
 	axes([s0, s1]) {
-		const {width, height, left, right, top, bottom} = GRAPH;
+		const {height, left, right, top, bottom} = GRAPH, width = this.width;
 		const axis = svg('g', {class: 'axis'});
 		for (const s of steps(s0, s1, 5).filter((v) => Number.isInteger(v) && v >= 0)) {
 			axis.append(svg('line', {x1: left, x2: width - right, y1: this.y(s), y2: this.y(s)}),
 				svg('text', {x: left - 6, y: this.y(s) + 4, 'text-anchor': 'end'}, count(s)));
 		}
 		const [t0, t1] = this.view;
-		for (const t of steps(t0, t1, 7)) {
+		for (const t of steps(t0, t1, width / 130)) {
 			const x = this.x(t);
 			axis.append(svg('line', {x1: x, x2: x, y1: top, y2: height - bottom}),
-				svg('text', {x: Math.min(x, width - 26), y: height - bottom + 16, 'text-anchor': 'middle'}, tick(t, (t1 - t0) / 7)));
+				svg('text', {x: Math.min(x, width - 26), y: height - bottom + 16, 'text-anchor': 'middle'}, tick(t, (t1 - t0) * 130 / width)));
 		}
 		return axis;
 	}
@@ -176,7 +183,7 @@ class Sequence {
 			(one.direction === 0 ? 'client' : 'server'), h('br'), `${one.flagNames} ${segmentWords(one)} win ${one.window}`,
 		one.notes.length > 0 ? h('div', {class: 'tip-notes'}, one.notes.join(', ')) : '');
 		this.tip.hidden = false;
-		const share = x / GRAPH.width;
+		const share = x / this.width;
 		this.tip.style.left = share < 0.6 ? 100 * share + '%' : 'auto';
 		this.tip.style.right = share < 0.6 ? 'auto' : 100 * (1 - share) + '%';
 	}
@@ -188,7 +195,7 @@ class Sequence {
 
 	place(event) {
 		const box = this.svg.getBoundingClientRect();
-		return [(event.clientX - box.left) * GRAPH.width / box.width, (event.clientY - box.top) * GRAPH.height / box.height];
+		return [(event.clientX - box.left) * this.width / box.width, (event.clientY - box.top) * GRAPH.height / box.height];
 	}
 
 	nearest(x, y) {

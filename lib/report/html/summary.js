@@ -22,7 +22,7 @@ function figures(report) {
 // Bars of the slow ones per bin, stacked by party; choose(from, to) is called with the times of one that is clicked.
 function overTime(over, choose) {
 	const start = Date.parse(over.start), width = over.width_ns / 1e6;
-	const W = 960, H = 170, left = 44, bottom = 24, top = 8;
+	const W = roomFor(), H = 170, left = 44, bottom = 24, top = 8;
 	const slow = over.bins.map((bin) => bin.slice(1).reduce((sum, n) => sum + n, 0));
 	const most = Math.max(1, ...slow);
 	const x = (i) => left + i * (W - left) / over.bins.length;
@@ -49,9 +49,9 @@ function overTime(over, choose) {
 		axis.append(svg('line', {x1: left, x2: W, y1: y(n), y2: y(n)}),
 			svg('text', {x: left - 6, y: y(n) + 4, 'text-anchor': 'end'}, count(n)));
 	}
-	const every = Math.max(1, Math.ceil(over.bins.length / 6));
-	for (let i = 0; i < over.bins.length; i += every) {
-		axis.append(svg('text', {x: x(i), y: H - 6, 'text-anchor': i > 0 ? 'middle' : 'start'}, clock(start + i * width, width)));
+	const every = Math.max(1, Math.ceil(over.bins.length * 150 / W));
+	for (let i = 0; i < over.bins.length && (i === 0 || x(i) < W - 40); i += every) {
+		axis.append(svg('text', {x: x(i), y: H - 6, 'text-anchor': 'middle'}, clock(start + i * width, width)));
 	}
 	return picture({viewBox: `0 0 ${W} ${H}`, class: 'over-time'}, 'Slow transactions over time',
 		`Stacked bars, one for each ${duration(over.width_ns)}, by the party blamed. The table below has the same numbers.`,
@@ -128,7 +128,7 @@ function shares(group) {
 }
 
 function groupTable(groups, title, total, choose) {
-	const columns = [title, 'count', 'slow', 'p50', 'p95', 'p99', 'max', 'time by party'];
+	const columns = [title, 'count', 'slow', 'p50', 'p95', 'p99', 'max', 'time'];
 	const rows = groups.map((group) => {
 		const name = clean(group.name);
 		return h('tr', {},
