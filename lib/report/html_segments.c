@@ -87,20 +87,38 @@ static void choose(struct choice *choice, size_t cap)
 		choice->n_plain < room - choice->take_marked ? choice->n_plain : room - choice->take_marked;
 }
 
+/* Since the transaction's start; what a damaged stream says may be far apart. */
+static int64_t since_start(const struct cu_report_transaction *item, const struct cu_trace_segment *seg)
+{
+	return (int64_t)((uint64_t)seg->time_ns - (uint64_t)item->transaction->start_ns);
+}
+
+/* The first segment that is not before ns; segments are in order of capture, and so nearly of time. */
+static size_t find_time(const struct cu_report_transaction *item, int64_t ns)
+{
+	size_t low = 0, high = item->trace->n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (since_start(item, &item->trace->segment[middle]) < ns) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low;
+}
+
 /* The segments between a round trip before and one after the transaction. */
 static void find_range(struct choice *choice)
 {
 	const struct cu_report_transaction *item = choice->item;
-	const struct cu_transaction *transaction = item->transaction;
-	const struct cu_trace *trace = item->trace;
 	int64_t rtt_ns = item->analysis != NULL && item->analysis->rtt_ns > 0 ? item->analysis->rtt_ns : 0;
-	while (choice->from < trace->n && trace->segment[choice->from].time_ns - transaction->start_ns < -rtt_ns) {
-		choice->from++;
-	}
-	choice->to = choice->from;
-	while (choice->to < trace->n &&
-	       trace->segment[choice->to].time_ns - transaction->start_ns - transaction->total_ns <= rtt_ns) {
-		choice->to++;
+	int64_t total_ns = item->transaction->total_ns > 0 ? item->transaction->total_ns : 0;
+	int64_t end_ns = total_ns < INT64_MAX - 1 - rtt_ns ? total_ns + rtt_ns : INT64_MAX - 1;
+	choice->from = find_time(item, -rtt_ns);
+	choice->to = find_time(item, end_ns + 1);
+	if (choice->to < choice->from) { /* the clock was set back */
+		choice->to = choice->from;
 	}
 }
 
@@ -127,7 +145,7 @@ static void put_segment(struct cu_buf *out, const struct cu_report_transaction *
 	unsigned how = seg->resent_by + 8U * seg->needless;
 	unsigned n_more = hint != NULL ? 4 : seg->n_sack > 0 ? 3 : how != 0 ? 2 : marks != 0 ? 1 : 0;
 	CU_JSON_U64(out, "[", seg->frame);
-	CU_JSON_I64(out, ",", seg->time_ns - item->transaction->start_ns);
+	CU_JSON_I64(out, ",", since_start(item, seg));
 	CU_JSON_U64(out, ",", seg->dir == CU_C2S ? 0U : 1U);
 	CU_JSON_I64(out, ",", seg->seq);
 	CU_JSON_I64(out, ",", seg->icmp ? -1 : seg->ack);

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* 146 years before and after 1970: any capture, and no bin begins where no number is. */
+static const int64_t TIME_MOST = INT64_C(1) << 62;
+
 /* Of time_ns, the start of the bin it is in; times before 1970 too. */
 static int64_t floor_to(int64_t time_ns, int64_t width_ns)
 {
@@ -44,6 +47,7 @@ static bool reach_back(struct cu_over_time *over, int64_t start_ns)
 
 void cu_over_time_add(struct cu_over_time *over, int64_t time_ns, const struct cu_verdict *verdict)
 {
+	time_ns = time_ns > TIME_MOST ? TIME_MOST : time_ns < -TIME_MOST ? -TIME_MOST : time_ns;
 	if (over->width_ns == 0) {
 		over->width_ns = CU_OVER_TIME_LEAST_NS;
 		over->start_ns = floor_to(time_ns, over->width_ns);
