@@ -75,15 +75,20 @@ const MARK = {retransmission: 1, fast: 2, spurious: 3, outOfOrder: 4, lost: 5, a
 
 // A detail's segments (see html.h) as objects; what is left out is {leftOut}.
 function readSegments(detail, page) {
-	let file = null;
+	let file = null, fresh = false;
 	const items = [];
 	for (const item of detail.segments || []) {
 		if (typeof item === 'string') {
 			file = clean(item);
+			fresh = true;
 		} else if (typeof item === 'number') {
 			items.push({leftOut: item});
 		} else {
 			items.push(makeSegment(item, file, page));
+			if (fresh) {
+				items[items.length - 1].notes.push('in ' + file);
+				fresh = false;
+			}
 		}
 	}
 	findLost(items.filter((item) => item.leftOut === undefined));
