@@ -131,10 +131,28 @@ static void html_close(void *state)
 	free(html);
 }
 
-/* "evidence":[["request","frames 4-5 (1,495 bytes), ..."],...]: the text report's paragraphs and their labels. */
+/* One paragraph of the text report, a line: its label, without the blanks around it, and its words. */
+static void put_paragraph(struct cu_buf *out, const char *line, size_t len)
+{
+	size_t gutter = len < CU_PAGE_GUTTER ? len : CU_PAGE_GUTTER;
+	size_t from = 0, to = gutter;
+	while (from < to && line[from] == ' ') {
+		from++;
+	}
+	while (to > from && line[to - 1] == ' ') {
+		to--;
+	}
+	CU_PUT(out, "[");
+	cu_json_string(out, line + from, to - from);
+	CU_PUT(out, ",");
+	cu_json_string(out, line + gutter, len - gutter);
+	CU_PUT(out, "]");
+}
+
+/* "evidence":[["request","frames 4-5 (1,495 bytes), ..."],...]: what the text report says of it. */
 static int put_evidence(struct html *html, const struct cu_report_transaction *item)
 {
-	struct cu_buf *out = &html->line;
+	struct cu_buf *out = &html->line, *text = &html->text.buf;
 	struct cu_entry entry;
 	cu_buf_clear(&html->blob);
 	cu_entry_pack(&html->blob, item);
@@ -142,35 +160,22 @@ static int put_evidence(struct html *html, const struct cu_report_transaction *i
 	if (error != 0) {
 		return error;
 	}
-	cu_buf_clear(&html->text.buf);
+	cu_buf_clear(text);
 	cu_entry_put_frames(&html->page, &entry);
-	const char *text = (const char *)html->text.buf.data;
-	size_t left = html->text.buf.len;
-	const char *before = "";
+	if (text->failed) {
+		return CU_ERR_NOMEM;
+	}
 	CU_PUT(out, ",\"evidence\":[");
-	while (left > CU_PAGE_GUTTER) {
-		const char *end = memchr(text, '\n', left);
-		size_t len = end != NULL ? (size_t)(end - text) : left;
-		size_t from = 0, to = len < CU_PAGE_GUTTER ? len : CU_PAGE_GUTTER;
-		while (from < to && text[from] == ' ') {
-			from++;
-		}
-		while (to > from && text[to - 1] == ' ') {
-			to--;
-		}
-		cu_puts(out, before);
-		CU_PUT(out, "[");
-		cu_json_string(out, text + from, to - from);
-		CU_PUT(out, ",");
-		cu_json_string(out, text + (len < CU_PAGE_GUTTER ? len : CU_PAGE_GUTTER),
-		               len < CU_PAGE_GUTTER ? 0 : len - CU_PAGE_GUTTER);
-		CU_PUT(out, "]");
-		before = ",";
-		left -= len + (end != NULL);
-		text += len + (end != NULL);
+	for (size_t at = 0; at < text->len;) {
+		const char *line = (const char *)text->data + at;
+		const char *end = memchr(line, '\n', text->len - at);
+		size_t len = end != NULL ? (size_t)(end - line) : text->len - at;
+		cu_puts(out, at > 0 ? "," : "");
+		put_paragraph(out, line, len);
+		at += len + 1;
 	}
 	CU_PUT(out, "]");
-	return html->text.buf.failed ? CU_ERR_NOMEM : 0;
+	return 0;
 }
 
 /* "filters":[[file or null,"tcp.stream == 0 && ..."],...]. */

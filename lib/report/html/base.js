@@ -25,9 +25,9 @@ const h = (name, attributes, ...children) => fill(document.createElement(name), 
 const svg = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
 // A picture: what it is for whoever does not see it, then what is in it.
-let n_pictures = 0;
+let nPictures = 0;
 function picture(attributes, title, description, ...children) {
-	const id = 'picture' + ++n_pictures;
+	const id = 'picture' + ++nPictures;
 	return svg('svg', {role: 'img', 'aria-labelledby': id + 't ' + id + 'd', ...attributes},
 		svg('title', {id: id + 't'}, title), svg('desc', {id: id + 'd'}, description), ...children);
 }
@@ -88,7 +88,7 @@ function steps(from, to, n) {
 // The colours of the parties as patterns, so that colour is not all there is
 // to tell them by. Each picture has its own: an id counts in the whole page.
 function patterns() {
-	const id = 'p' + ++n_pictures + '-';
+	const id = 'p' + ++nPictures + '-';
 	const make = (party, size, ...marks) => svg('pattern',
 		{id: id + party, width: size, height: size, patternUnits: 'userSpaceOnUse'},
 		svg('rect', {width: size, height: size, class: 'fill-' + party}), ...marks);

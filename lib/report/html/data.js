@@ -48,7 +48,7 @@ function makeRow(verdict, index, open) {
 		key: verdict.stream + '.' + verdict.transaction,
 		start: verdict.start,
 		total: verdict.total_ns,
-		blame: judged ? verdict.blame : 'unknown',
+		blame: judged && verdict.blame !== 'none' ? verdict.blame : 'unknown',
 		cause: judged ? verdict.cause : longestCause(verdict.ledger),
 		confidence: judged ? verdict.confidence : 'none',
 		what: what(verdict),
@@ -72,6 +72,9 @@ const SYN = 2, FIN = 1, RST = 4, ACK = 16;
 const MARK = {retransmission: 1, fast: 2, spurious: 3, outOfOrder: 4, lost: 5, ackLost: 6, duplicateAck: 7,
 	keepAlive: 8, keepAliveAck: 9, zeroWindow: 10, zeroWindowProbe: 11, zeroWindowProbeAck: 12, windowFull: 13,
 	windowUpdate: 14, reset: 15, icmp: 16, duplicateFrame: 17};
+
+// What is sent to be answered, and carries nothing or one byte to be refused.
+const isProbe = (segment) => segment.has(MARK.keepAlive) || segment.has(MARK.zeroWindowProbe);
 
 // A detail's segments (see html.h) as objects; what is left out is {leftOut}.
 function readSegments(detail, page) {

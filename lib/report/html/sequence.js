@@ -2,7 +2,7 @@
 // from first to last byte, what the other end acknowledged and how far it let
 // the sender go as steps, and what it reported as received beyond that.
 
-const GRAPH = {height: 380, left: 84, right: 12, top: 10, bottom: 30};
+const GRAPH = {height: 380, left: 84, right: 12, top: 24, bottom: 30};
 
 class Sequence {
 	constructor(verdict, segments) {
@@ -59,17 +59,20 @@ class Sequence {
 	legend() {
 		const entry = (name, words) => h('li', {}, svg('svg', {class: 'swatch', width: 22, height: 14, 'aria-hidden': 'true'},
 			svg('path', {d: name === 'ack' || name === 'window' ? 'M1 11H11V3H21' : 'M11 1V13', class: 'trace ' + name})), ' ' + words);
+		const probe = this.segments.some(isProbe) ? h('li', {}, svg('svg', {class: 'swatch', width: 14, height: 14, 'aria-hidden': 'true'},
+			svg('circle', {cx: 7, cy: 7, r: 3.5, class: 'probe-dot'})), ' keep-alive or probe') : null;
 		return h('ul', {class: 'legend'}, entry('sent', 'data'), entry('again', 'sent again'), entry('ack', 'acknowledged'),
-			entry('window', 'end of the receive window'), entry('sack', 'SACK: received beyond that'));
+			entry('window', 'end of the receive window'), entry('sack', 'SACK: received beyond that'), probe);
 	}
 
 	choose(direction) {
 		this.direction = direction;
 		this.choices.forEach((button, i) => button.setAttribute('aria-pressed', String(i === direction)));
-		// Data of this direction, and what the other says of it.
-		this.data = this.segments.filter((one) => one.direction === direction && !one.icmp && one.end > one.seq);
+		// Data and probes of this direction, and what the other says of it.
+		this.data = this.segments.filter((one) => one.direction === direction && !one.icmp && (one.end > one.seq || isProbe(one)));
 		this.acks = this.segments.filter((one) => one.direction !== direction && !one.icmp && one.ack >= 0);
-		this.points = this.segments.filter((one) => this.data.includes(one) || this.acks.includes(one));
+		const drawn = new Set([...this.data, ...this.acks]);
+		this.points = this.segments.filter((one) => drawn.has(one));
 		this.picked = -1;
 		this.draw();
 	}
@@ -101,7 +104,7 @@ class Sequence {
 		this.x = (t) => left + (t - t0) / (t1 - t0) * (width - left - right);
 		this.y = (s) => top + (1 - (s - s0) / (s1 - s0)) * (height - top - bottom);
 		this.t = (x) => t0 + (x - left) / (width - left - right) * (t1 - t0);
-		const clip = 'clip' + ++n_pictures;
+		const clip = 'clip' + ++nPictures;
 		const bars = (list) => list.map((one) => this.bar(one.time, one.seq, one.end)).join('');
 		const seen = (one) => one.time >= t0 && one.time <= t1;
 		const data = this.data.filter(seen);
@@ -113,8 +116,8 @@ class Sequence {
 			this.axes([s0, s1]),
 			svg('g', {'clip-path': `url(#${clip})`},
 				path('window', this.stairs((one) => one.ack + one.window)), path('ack', this.stairs((one) => one.ack)),
-				path('sack', sacks), path('sent', bars(data.filter((one) => !one.resent))),
-				path('again', bars(data.filter((one) => one.resent))), this.again(data), this.closed(seen)));
+				path('sack', sacks), path('sent', bars(data.filter((one) => !one.resent && !isProbe(one)))),
+				path('again', bars(data.filter((one) => one.resent))), this.dots(data), this.closed(seen)));
 		this.drawCursor();
 	}
 
@@ -125,26 +128,22 @@ class Sequence {
 
 	// Steps, from the last one before the view to the first behind it.
 	stairs(value) {
-		let path = '', before = null;
-		for (const one of this.acks) {
-			const next = this.acks[this.acks.indexOf(one) + 1];
-			if (next && next.time < this.view[0]) {
-				continue;
-			}
+		const next = this.acks.findIndex((one) => one.time > this.view[0]);
+		let path = '';
+		for (const one of this.acks.slice(Math.max(0, (next < 0 ? this.acks.length : next) - 1))) {
 			const x = this.x(one.time).toFixed(1), y = this.y(value(one)).toFixed(1);
-			path += before === null ? `M${x} ${y}` : `H${x}V${y}`;
-			before = one;
+			path += path === '' ? `M${x} ${y}` : `H${x}V${y}`;
 			if (one.time > this.view[1]) {
 				return path;
 			}
 		}
-		return before === null ? '' : path + `H${this.width - GRAPH.right}`;
+		return path === '' ? '' : path + `H${this.width - GRAPH.right}`;
 	}
 
-	// What was sent again is easily missed among all the rest.
-	again(data) {
-		return data.filter((one) => one.resent).map((one) => svg('circle', {cx: this.x(one.time), cy: this.y((one.seq + one.end) / 2),
-			r: 3.5, class: 'again-dot'}));
+	// What was sent again, and probes, are easily missed among all the rest.
+	dots(data) {
+		return data.filter((one) => one.resent || isProbe(one)).map((one) => svg('circle', {cx: this.x(one.time),
+			cy: this.y((one.seq + one.end) / 2), r: 3.5, class: one.resent ? 'again-dot' : 'probe-dot'}));
 	}
 
 	// Where the window was closed, a mark on the ACK line.
@@ -166,6 +165,7 @@ class Sequence {
 			axis.append(svg('line', {x1: x, x2: x, y1: top, y2: height - bottom}),
 				svg('text', {x: Math.min(x, width - 26), y: height - bottom + 16, 'text-anchor': 'middle'}, tick(t, (t1 - t0) * 130 / width)));
 		}
+		axis.append(svg('text', {x: left, y: top - 10}, 'sequence number of the ' + (this.direction === 0 ? 'client' : 'server')));
 		return axis;
 	}
 

@@ -7,7 +7,7 @@ function figures(report) {
 	const list = h('dl', {class: 'figures'},
 		figure(count(summary.connections), 'connections'),
 		figure(count(summary.transactions), 'transactions'),
-		figure(count(summary.slow), 'slow', percent(summary.slow, summary.judged)));
+		summary.judged > 0 ? figure(count(summary.slow), 'slow', percent(summary.slow, summary.judged)) : null);
 	for (const party of PARTIES) {
 		if (parties[party] > 0) {
 			const item = figure(count(parties[party]), 'blamed on ', percent(parties[party], summary.slow));
