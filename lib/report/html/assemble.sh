@@ -8,9 +8,11 @@ set -eu
 cd "$(dirname "$0")"
 scripts='base.js data.js summary.js table.js ledger.js ladder.js sequence.js detail.js main.js'
 
-style=$(cat style.css)
+# Without their indentation: a tab in a page that was made is one that should not be there.
+tab=$(printf '\t')
+style=$(sed "s/^$tab*//" style.css)
 # shellcheck disable=SC2086 # a list of words
-script=$(cat $scripts)
+script=$(sed "s/^$tab*//" $scripts)
 case $style$script in
 *'</style'* | *'</script'* | *'<!--'*)
 	echo 'assemble.sh: a script or style must not have </script, </style or <!-- in it' >&2
