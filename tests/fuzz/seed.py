@@ -53,6 +53,16 @@ def frames(capture):
         at += 16 + captured
 
 
+def compressed(capture):
+    """(name, input) of fuzz_compressed, see its plan: zstd in one frame, in many, damaged, cut; the other formats; from pipes."""
+    for name, flags, frame, at, damage in (("one", 2, 0, 0, 0), ("many", 5, 700, 0, 0), ("damaged", 2, 300, 500, 1), ("cut", 11, 300, 500, 1)):
+        yield f"zstd-{name}", struct.pack("<BBHHB", 0, flags, frame, at, damage) + capture
+    for number, (program, magic) in enumerate((("gzip", 3), ("xz", 6), ("lz4", 4), ("bzip2", 3)), 1):
+        stored = subprocess.run([program, "-c"], input=capture, capture_output=True, check=True).stdout
+        for flags, damage in ((0, 0), (1, 0), (9, 1)):
+            yield f"{program}-{flags}", struct.pack("<BBHHB", number, flags, 0, 200, damage) + stored[magic:]
+
+
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
 
@@ -73,6 +83,8 @@ def main():
         for suffix, stream in ((".flows", flows), (".judged", judged)):
             put("flowrec", name + suffix, stream)
             put("records", name + suffix, records(stream))
+    for name, data in compressed((TOP / "samples" / f"{SMALL[0]}.pcap").read_bytes()):
+        put("compressed", name, data)
     for path in [*TOP.glob("rules/**/*.yaml"), *TOP.glob("tests/unit/rules/*.yaml")]:
         data = path.read_bytes()
         if len(data) <= RULES_CAP and b"include" not in data:

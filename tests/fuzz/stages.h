@@ -42,6 +42,7 @@ static inline bool fuzz_needs_child(const uint8_t *data, size_t len)
 	                "7zXZ",
 	                5},
 	               {"\x04\x22\x4d\x18", 4},
+	               {"\x02\x21\x4c\x18", 4},
 	               {"BZh", 3}};
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		if (len >= formats[i].len && memcmp(data, formats[i].magic, formats[i].len) == 0) {
