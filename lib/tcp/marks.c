@@ -133,20 +133,6 @@ static void mark_window(struct pass *pass, const struct cu_trace_segment *seg, b
 	}
 }
 
-/* Whether a segment of this range passed before, looking back over a bounded stretch. */
-static bool was_sent(const struct cu_trace *trace, size_t i)
-{
-	const struct cu_trace_segment *seg = &trace->segment[i];
-	enum { LOOK_BACK = 256 };
-	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
-		const struct cu_trace_segment *old = &trace->segment[i - back];
-		if (old->dir == seg->dir && cu_carries(old) && old->seq <= seg->seq && old->end >= seg->end) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool is_same_packet(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
 {
 	return a->dir == b->dir && !a->icmp && a->ip_id == b->ip_id && a->seq == b->seq && a->end == b->end &&
@@ -299,11 +285,8 @@ static void mark_resent(struct pass *pass, size_t i, bool settle)
 	int64_t limit = pass->first_rtt_ns > 0 ? pass->first_rtt_ns : OUT_OF_ORDER_WITHIN_NS;
 	bool soon = within(fwd->next_seq_time, seg->time_ns, limit);
 	if (soon && (seg->end != fwd->next_seq || (settle && fwd->advanced_by_ack))) {
-		if (!settle || !was_sent(pass->trace, i)) {
-			mark(pass, CU_EVENT_OUT_OF_ORDER);
-			return;
-		}
-		cu_settle(seg, CU_SETTLED_EARLIER_SEGMENT);
+		mark(pass, CU_EVENT_OUT_OF_ORDER);
+		return;
 	}
 	mark(pass, CU_EVENT_RETRANSMISSION);
 }
