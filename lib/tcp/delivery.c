@@ -25,17 +25,14 @@ void cu_delivery_release(struct cu_delivery *delivery)
 	free(delivery->step);
 	free(delivery->hole);
 	free(delivery->copy);
+	free(delivery->late);
 	*delivery = (struct cu_delivery){0};
 }
 
-/* The next free element of a growing array, zeroed; NULL without memory. */
+/* The next free element of a growing array, to be set by the caller; NULL without memory. */
 static inline void *append(void **array, size_t *n, size_t *cap, size_t size)
 {
-	if (!cu_grow(array, cap, *n, size)) {
-		return NULL;
-	}
-	void *element = (char *)*array + (*n)++ * size;
-	return memset(element, 0, size);
+	return cu_grow(array, cap, *n, size) ? (char *)*array + (*n)++ * size : NULL;
 }
 
 #define APPEND(owner, list, n, cap) \
@@ -173,11 +170,10 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 		if (from >= to) {
 			continue;
 		}
-		struct cu_piece *piece = APPEND(delivery, piece, n_pieces, pieces_cap);
+		struct cu_piece *piece = APPEND(delivery, late, n_late, late_cap);
 		if (piece == NULL) {
 			return CU_ERR_NOMEM;
 		}
-		hole = &delivery->hole[h];
 		const struct cu_trace_segment *shown = &trace->segment[hole->shown_seg];
 		int order = sent_order(seg, shown);
 		int64_t waited = seg->time_ns - hole->shown_ns;
@@ -227,10 +223,14 @@ static int open_hole(struct cu_delivery *delivery, const struct cu_trace_segment
 	if (hole == NULL) {
 		return CU_ERR_NOMEM;
 	}
-	hole->start = hole->first_start = delivery->highest;
-	hole->end = hole->first_end = seg->seq;
-	hole->shown_ns = seg->time_ns;
-	hole->shown_seg = i;
+	*hole = (struct cu_hole){
+		.start = delivery->highest,
+		.end = seg->seq,
+		.first_start = delivery->highest,
+		.first_end = seg->seq,
+		.shown_ns = seg->time_ns,
+		.shown_seg = i,
+	};
 	delivery->highest = seg->seq;
 	return 0;
 }
@@ -256,12 +256,12 @@ static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trac
 		return 0;
 	}
 	if (seg->seq < delivery->highest) {
-		size_t before = delivery->n_pieces;
+		size_t before = delivery->n_late;
 		int err = fill_hole(delivery, trace, path, i);
 		if (err != 0) {
 			return err;
 		}
-		if (delivery->n_pieces == before) {
+		if (delivery->n_late == before) {
 			struct cu_delivery_copy *copy = APPEND(delivery, copy, n_copies, copies_cap);
 			if (copy == NULL) {
 				return CU_ERR_NOMEM;
@@ -316,14 +316,35 @@ static int compare_pieces(const void *a, const void *b)
 	return (x->start > y->start) - (x->start < y->start);
 }
 
-static void sort_pieces(struct cu_delivery *delivery)
+/* Puts the late pieces, which are few as a rule, among the others. */
+static int merge_late(struct cu_delivery *delivery)
 {
-	for (size_t i = 1; i < delivery->n_pieces; i++) {
-		if (delivery->piece[i].start < delivery->piece[i - 1].start) {
-			qsort(delivery->piece, delivery->n_pieces, sizeof(delivery->piece[0]), compare_pieces);
-			return;
+	size_t n_late = delivery->n_late;
+	if (n_late == 0) {
+		return 0;
+	}
+	qsort(delivery->late, n_late, sizeof(delivery->late[0]), compare_pieces);
+	while (delivery->pieces_cap - delivery->n_pieces < n_late) {
+		if (!cu_grow((void **)&delivery->piece, &delivery->pieces_cap, delivery->pieces_cap,
+		             sizeof(delivery->piece[0]))) {
+			return CU_ERR_NOMEM;
 		}
 	}
+	/* From the end, until what is left is in its place. */
+	struct cu_piece *to = delivery->piece + delivery->n_pieces + n_late;
+	const struct cu_piece *from = delivery->piece + delivery->n_pieces;
+	delivery->n_pieces += n_late;
+	delivery->n_late = 0;
+	while (n_late > 0) {
+		const struct cu_piece *late = &delivery->late[n_late - 1];
+		if (from > delivery->piece && from[-1].start > late->start) {
+			*--to = *--from;
+		} else {
+			*--to = *late;
+			n_late--;
+		}
+	}
+	return 0;
 }
 
 /* Whether the receiver reported this range as having come twice (RFC 2883), in an ACK after from_step. */
@@ -515,16 +536,14 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 static int add_unseen(struct cu_delivery *delivery)
 {
 	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
-	size_t n_holes = delivery->n_holes;
-	bool added = false;
 
-	for (size_t h = 0; h < n_holes; h++) {
+	for (size_t h = 0; h < delivery->n_holes; h++) {
 		struct cu_hole *hole = &delivery->hole[h];
 		if (hole->start >= hole->end || acked < hole->end) {
 			continue;
 		}
 		hole->side = CU_LOSS_CAPTURE;
-		struct cu_piece *piece = APPEND(delivery, piece, n_pieces, pieces_cap);
+		struct cu_piece *piece = APPEND(delivery, late, n_late, late_cap);
 		if (piece == NULL) {
 			return CU_ERR_NOMEM;
 		}
@@ -544,20 +563,15 @@ static int add_unseen(struct cu_delivery *delivery)
 			.arrive_seg = hole->shown_seg,
 			.loss = CU_LOSS_CAPTURE,
 		};
-		added = true;
 	}
-	if (added) {
-		delivery->lacks = true;
-		sort_pieces(delivery);
-	}
-	return 0;
+	delivery->lacks = delivery->n_late > 0;
+	return merge_late(delivery);
 }
 
 int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_path *path, int dir)
 {
-	delivery->n_pieces = delivery->n_steps = delivery->n_holes = delivery->n_copies = 0;
+	delivery->n_pieces = delivery->n_late = delivery->n_steps = delivery->n_holes = delivery->n_copies = 0;
 	delivery->highest = trace->connection.side[dir].has_syn ? 0 : -1;
-	delivery->lacks = false;
 
 	int err = 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
@@ -571,13 +585,14 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 			err = add_step(delivery, seg, i);
 		}
 	}
-	if (err != 0) {
-		return err;
+	if (err == 0) {
+		err = merge_late(delivery);
 	}
-	sort_pieces(delivery);
-	err = add_unseen(delivery);
+	if (err == 0) {
+		err = add_unseen(delivery);
+	}
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
-	for (size_t c = 0; c < delivery->n_copies; c++) {
+	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
 		count_copy(delivery, &delivery->copy[c]);
 	}
 	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {

@@ -48,6 +48,8 @@ struct cu_hole {
 struct cu_delivery {
 	struct cu_piece *piece; /* by start; they do not overlap */
 	size_t n_pieces, pieces_cap;
+	struct cu_piece *late; /* below what had passed when they came, while building */
+	size_t n_late, late_cap;
 	struct cu_ack_step *step; /* of the other direction's segments, by time */
 	size_t n_steps, steps_cap;
 	struct cu_hole *hole;
