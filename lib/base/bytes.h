@@ -137,6 +137,31 @@ struct cu_varint {
 };
 struct cu_varint cu_varint_read(const uint8_t *pos, const uint8_t *end);
 
+/*
+ * Reads a varint that lies whole before p + CU_VARINT_CAP, or is too long, which
+ * makes failed true and *p what it was. The usual lengths are read here.
+ */
+static inline uint64_t cu_get_varint(const uint8_t **p, bool *failed)
+{
+	const uint8_t *at = *p;
+	if (__builtin_expect(at[0] < 0x80, 1)) {
+		*p = at + 1;
+		return at[0];
+	}
+	if (at[1] < 0x80) {
+		*p = at + 2;
+		return (at[0] & 0x7fU) | (uint64_t)at[1] << 7;
+	}
+	if (at[2] < 0x80) {
+		*p = at + 3;
+		return (at[0] & 0x7fU) | (at[1] & 0x7fU) << 7 | (uint64_t)at[2] << 14;
+	}
+	struct cu_varint got = cu_varint_read(at, at + CU_VARINT_CAP);
+	*failed |= got.next == NULL;
+	*p = got.next != NULL ? got.next : at;
+	return got.v;
+}
+
 static inline uint64_t cu_cursor_varint(struct cu_cursor *cur)
 {
 	if (cur->pos < cur->end && *cur->pos < 0x80) {

@@ -50,14 +50,13 @@ static inline size_t put_time(uint8_t *p, int64_t delta)
 	return cu_put_varint(p, cu_zigzag(delta) << 1 | 1);
 }
 
-static inline int64_t get_time(struct cu_cursor *cur)
+static inline int64_t time_of(uint64_t v, bool *failed)
 {
-	uint64_t v = cu_cursor_varint(cur);
 	if (v & 1) {
 		return cu_unzigzag(v >> 1);
 	}
-	cur->failed |= v >> 1 > INT64_MAX / 1000;
-	return cur->failed ? 0 : (int64_t)(v >> 1) * 1000;
+	*failed |= v >> 1 > INT64_MAX / 1000;
+	return *failed ? 0 : (int64_t)(v >> 1) * 1000;
 }
 
 size_t cu_timeline_put_time(uint8_t *p, int64_t ns)
@@ -67,7 +66,7 @@ size_t cu_timeline_put_time(uint8_t *p, int64_t ns)
 
 int64_t cu_timeline_get_time(struct cu_cursor *cur)
 {
-	return get_time(cur);
+	return time_of(cu_cursor_varint(cur), &cur->failed);
 }
 
 /* The first segment of a direction: what the start knows of it is not written. */
@@ -235,160 +234,202 @@ size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct
 	return (size_t)(p - start);
 }
 
-static void decode_icmp(struct cu_cursor *cur, struct cu_segment *segment)
+/*
+ * Segments are decoded from where every byte that one can take is readable,
+ * however damaged it is: what was read beyond the end is seen at its end.
+ */
+struct bytes { /* taken and given by value where few segments go, so that it can stay in registers */
+	const uint8_t *pos;
+	bool failed;
+};
+
+enum {
+	ICMP_FIXED = 2 + 1 + 16, /* type and code, family, reporter */
+	ALWAYS_CAP = 2 + 4 * CU_VARINT_CAP,
+	USUAL_CAP = 5 * CU_VARINT_CAP,
+	MORE_CAP = CU_VARINT_CAP + 2 + 1 + 1 + CU_SACK_CAP * 2 * CU_VARINT_CAP + 2 + CU_HINT_TEXT_CAP,
+	READ_CAP = ALWAYS_CAP + USUAL_CAP + MORE_CAP,
+};
+_Static_assert(ICMP_FIXED + CU_VARINT_CAP <= USUAL_CAP + MORE_CAP, "an ICMP error fits");
+
+static inline uint64_t get(struct bytes *in)
 {
+	return cu_get_varint(&in->pos, &in->failed);
+}
+
+static inline int64_t get_signed(struct bytes *in)
+{
+	return cu_unzigzag(get(in));
+}
+
+/* An unsigned number no greater than max. */
+static inline uint64_t get_below(struct bytes *in, uint64_t max)
+{
+	uint64_t v = get(in);
+	in->failed |= v > max;
+	return v;
+}
+
+static struct bytes get_icmp(struct bytes from, struct cu_segment *segment)
+{
+	struct bytes *in = &from;
 	segment->icmp = true;
 	segment->has_timestamps = false;
 	segment->flags = segment->window = segment->ip_id = 0;
 	segment->ack = segment->len = segment->tsval = segment->tsecr = 0;
 	segment->ttl = 0;
-	segment->icmp_type = cu_cursor_u8(cur);
-	segment->icmp_code = cu_cursor_u8(cur);
-	uint64_t mtu = cu_cursor_varint(cur);
-	segment->icmp_mtu = (uint32_t)mtu;
-	segment->icmp_reporter.family = cu_cursor_u8(cur);
-	const uint8_t *bytes = cu_cursor_bytes(cur, sizeof(segment->icmp_reporter.bytes));
-	if (bytes != NULL) {
-		memcpy(segment->icmp_reporter.bytes, bytes, sizeof(segment->icmp_reporter.bytes));
-	}
-	uint8_t family = segment->icmp_reporter.family;
-	cur->failed |= mtu > UINT32_MAX || (family != 0 && family != 4 && family != 6);
+	segment->icmp_type = *in->pos++;
+	segment->icmp_code = *in->pos++;
+	segment->icmp_mtu = (uint32_t)get_below(in, UINT32_MAX);
+	uint8_t family = *in->pos++;
+	segment->icmp_reporter.family = family;
+	memcpy(segment->icmp_reporter.bytes, in->pos, sizeof(segment->icmp_reporter.bytes));
+	in->pos += sizeof(segment->icmp_reporter.bytes);
+	in->failed |= family != 0 && family != 4 && family != 6;
+	return from;
 }
 
-static void decode_sack(struct cu_cursor *cur, struct cu_segment *segment)
+static void get_sack(struct bytes *in, struct cu_segment *segment)
 {
-	segment->n_sack = cu_cursor_u8(cur);
-	if (segment->n_sack > CU_SACK_CAP) {
-		cur->failed = true;
-		segment->n_sack = 0;
-	}
-	for (int i = 0; i < segment->n_sack; i++) {
-		segment->sack[i][0] = segment->ack + (uint32_t)cu_cursor_zigzag(cur);
-		segment->sack[i][1] = segment->sack[i][0] + (uint32_t)cu_cursor_zigzag(cur);
+	unsigned n = *in->pos++;
+	in->failed |= n > CU_SACK_CAP;
+	segment->n_sack = n <= CU_SACK_CAP ? (uint8_t)n : 0;
+	for (unsigned i = 0; i < segment->n_sack; i++) {
+		segment->sack[i][0] = segment->ack + (uint32_t)get_signed(in);
+		segment->sack[i][1] = segment->sack[i][0] + (uint32_t)get_signed(in);
 	}
 }
 
-static void decode_hint(struct cu_cursor *cur, struct cu_segment *segment)
+static void get_hint(struct bytes *in, struct cu_segment *segment)
 {
-	segment->hint.kind = cu_cursor_u8(cur);
-	segment->hint.text_len = cu_cursor_u8(cur);
-	if (segment->hint.text_len > CU_HINT_TEXT_CAP) {
-		cur->failed = true;
-		segment->hint.text_len = 0;
-	}
-	const uint8_t *text = cu_cursor_bytes(cur, segment->hint.text_len);
-	if (text != NULL) {
-		memcpy(segment->hint.text, text, segment->hint.text_len);
-	}
+	segment->hint.kind = *in->pos++;
+	unsigned len = *in->pos++;
+	in->failed |= len > CU_HINT_TEXT_CAP;
+	segment->hint.text_len = len <= CU_HINT_TEXT_CAP ? (uint8_t)len : 0;
+	memcpy(segment->hint.text, in->pos, segment->hint.text_len);
+	in->pos += segment->hint.text_len;
 }
 
-static inline void get_usual(struct cu_cursor *cur, unsigned head, struct cu_timeline_dir *dir,
+static inline void get_usual(struct bytes *in, unsigned head, struct cu_timeline_dir *dir,
                              const struct cu_timeline_dir *other, struct cu_segment *segment)
 {
-	segment->len = 0;
+	uint32_t len = 0;
+	uint32_t ack = dir->ack;
 	if ((head & ACK_ALL) == ACK_ALL) {
-		dir->ack = other->next_seq;
+		ack = other->next_seq;
 	} else if (head & LEN_EXPLICIT) {
-		uint64_t len = cu_cursor_varint(cur);
-		cur->failed |= len > UINT32_MAX;
-		segment->len = dir->len = (uint32_t)len;
+		len = dir->len = (uint32_t)get_below(in, UINT32_MAX);
 	} else if (head & LEN_SAME) {
-		segment->len = dir->len;
+		len = dir->len;
 	}
 	if (head & HAS_ACK) {
-		dir->ack = other->next_seq + (uint32_t)cu_cursor_zigzag(cur);
+		ack = other->next_seq + (uint32_t)get_signed(in);
 	}
-	segment->ack = dir->ack;
+	segment->len = len;
+	segment->ack = dir->ack = ack;
 	if (head & HAS_WINDOW) {
-		dir->window = (uint16_t)(dir->window + cu_cursor_zigzag(cur));
+		dir->window = (uint16_t)(dir->window + get_signed(in));
 	}
 	segment->window = dir->window;
 	segment->has_timestamps = (head & HAS_TIMESTAMPS) != 0;
 	segment->tsval = segment->tsecr = 0;
 	if (head & HAS_TIMESTAMPS) {
-		uint64_t ahead = cu_cursor_varint(cur);
-		cur->failed |= ahead >> 1 > UINT32_MAX;
-		dir->tsval += (uint32_t)(ahead >> 1);
-		segment->tsval = dir->tsval;
-		segment->tsecr = other->tsval - (uint32_t)(ahead & 1 ? cu_cursor_zigzag(cur) : 0);
+		uint64_t ahead = get_below(in, (uint64_t)UINT32_MAX << 1 | 1);
+		segment->tsval = dir->tsval += (uint32_t)(ahead >> 1);
+		segment->tsecr = other->tsval;
+		if (ahead & 1) {
+			segment->tsecr -= (uint32_t)get_signed(in);
+		}
 	}
 }
 
-static void get_more(struct cu_cursor *cur, unsigned more, struct cu_timeline_dir *dir, struct cu_segment *segment)
+static struct bytes get_more(struct bytes from, unsigned more, struct cu_timeline_dir *dir, struct cu_segment *segment)
 {
+	struct bytes *in = &from;
 	if (more & MORE_FLAGS) {
-		uint64_t flags = cu_cursor_varint(cur);
-		cur->failed |= flags > 0xfff;
-		segment->flags = (uint16_t)flags;
+		segment->flags = (uint16_t)get_below(in, 0xfff);
 	}
 	if (more & MORE_IP_ID) {
-		const uint8_t *id = cu_cursor_bytes(cur, 2);
-		segment->ip_id = id != NULL ? cu_get_le16(id) : 0;
+		segment->ip_id = cu_get_le16(in->pos);
+		in->pos += 2;
 	}
 	if (more & MORE_TTL) {
-		segment->ttl = dir->ttl = cu_cursor_u8(cur);
+		segment->ttl = dir->ttl = *in->pos++;
 	}
 	if (more & MORE_SACK) {
-		decode_sack(cur, segment);
+		get_sack(in, segment);
 	}
 	if (more & MORE_HINT) {
-		decode_hint(cur, segment);
+		get_hint(in, segment);
 	}
+	return from;
 }
 
-int cu_timeline_decode(struct cu_timeline_state *restrict state, struct cu_cursor *restrict whole,
-                       struct cu_segment *restrict segment)
+static inline void get_segment(struct bytes *in, struct cu_timeline_state *restrict state,
+                               struct cu_segment *restrict segment)
 {
-	if (cu_cursor_left(whole) == 0 && !whole->failed) {
-		return 0;
-	}
-	struct cu_cursor cur = *whole; /* in registers; what few segments have is read from *whole */
-	unsigned head = cu_cursor_u8(&cur);
-	unsigned more = head & HAS_MORE ? cu_cursor_u8(&cur) : 0;
+	unsigned head = *in->pos++;
+	unsigned more = head & HAS_MORE ? *in->pos++ : 0;
 	unsigned from = head & HAS_DIR;
 	struct cu_timeline_dir *dir = &state->dir[from];
-	const struct cu_timeline_dir *other = &state->dir[!from];
+	const struct cu_timeline_dir *other = &state->dir[from ^ 1];
 	if ((state->known >> from & 1) == 0) {
 		get_first(state, from);
 	}
-
 	segment->dir = (uint8_t)from;
 	segment->icmp = false;
 	segment->n_sack = 0;
 	segment->hint.kind = CU_HINT_NONE;
 	segment->hint.text_len = 0;
-	state->time_ns = (int64_t)((uint64_t)state->time_ns + (uint64_t)get_time(&cur));
+	state->time_ns = (int64_t)((uint64_t)state->time_ns + (uint64_t)time_of(get(in), &in->failed));
 	segment->time_ns = state->time_ns;
 	if (more & MORE_FILE) {
-		uint64_t file = cu_cursor_varint(&cur);
-		cur.failed |= file > UINT16_MAX;
-		state->file = (uint16_t)file;
-		state->frame += (uint64_t)cu_cursor_zigzag(&cur);
+		state->file = (uint16_t)get_below(in, UINT16_MAX);
+		state->frame += (uint64_t)get_signed(in);
 	} else {
-		state->frame += cu_cursor_varint(&cur);
+		state->frame += get(in);
 	}
 	segment->file = state->file;
 	segment->frame = state->frame;
 	segment->seq = dir->next_seq;
 	segment->ttl = dir->ttl;
 	if (more & MORE_SEQ) {
-		segment->seq += (uint32_t)cu_cursor_zigzag(&cur);
+		segment->seq += (uint32_t)get_signed(in);
 	}
 	if (more & MORE_ICMP) {
-		*whole = cur;
-		decode_icmp(whole, segment);
-		return whole->failed ? CU_ERR_FORMAT : 1;
+		*in = get_icmp(*in, segment);
+		return;
 	}
-	get_usual(&cur, head, dir, other, segment);
+	get_usual(in, head, dir, other, segment);
 	segment->flags = (uint16_t)(CU_TCP_ACK | (head & HAS_PSH ? CU_TCP_PSH : 0));
 	segment->ip_id = next_id(dir);
-	*whole = cur;
 	uint32_t n_numbers = segment->len;
 	if (more != 0) {
-		get_more(whole, more, dir, segment);
+		*in = get_more(*in, more, dir, segment);
 		n_numbers += ((segment->flags & CU_TCP_SYN) != 0) + ((segment->flags & CU_TCP_FIN) != 0);
 	}
 	dir->ip_id = segment->ip_id;
 	dir->next_seq = segment->seq + n_numbers;
-	return whole->failed ? CU_ERR_FORMAT : 1;
+}
+
+int cu_timeline_decode(struct cu_timeline_state *restrict state, struct cu_cursor *restrict cur,
+                       struct cu_segment *restrict segment)
+{
+	uint8_t last[READ_CAP];
+	size_t left = cu_cursor_left(cur);
+	if (left == 0 && !cur->failed) {
+		return 0;
+	}
+	const uint8_t *start = cur->pos;
+	if (left < READ_CAP) {
+		memcpy(last, start, left);
+		memset(last + left, 0, READ_CAP - left);
+		start = last;
+	}
+	struct bytes in = {.pos = start, .failed = cur->failed};
+	get_segment(&in, state, segment);
+	size_t n = (size_t)(in.pos - start);
+	cur->failed = in.failed || n > left;
+	cur->pos = cur->failed ? cur->end : cur->pos + n;
+	return cur->failed ? CU_ERR_FORMAT : 1;
 }
