@@ -74,9 +74,17 @@ static inline int64_t cu_unzigzag(uint64_t v)
 /* A varint is little-endian base 128 (LEB128): at most this many bytes for 64 bits. */
 enum { CU_VARINT_CAP = 10 };
 
-/* Writes v at p, which has room for CU_VARINT_CAP bytes; returns how many were written. */
+/* Writes v at p, which has room for CU_VARINT_CAP bytes; returns how many were written. The usual lengths come first. */
 static inline size_t cu_put_varint(uint8_t *p, uint64_t v)
 {
+	if (v < 0x80) {
+		p[0] = (uint8_t)v;
+		return 1;
+	}
+	if (v < 0x4000) {
+		cu_put_le16(p, (uint16_t)((v & 0x7f) | 0x80 | (v & 0x3f80) << 1));
+		return 2;
+	}
 	size_t n = 0;
 	while (v >= 0x80) {
 		p[n++] = (uint8_t)(v | 0x80);

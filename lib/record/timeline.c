@@ -165,53 +165,51 @@ static uint8_t *put_icmp(const struct cu_segment *segment, uint8_t *p)
 	return p + sizeof(segment->icmp_reporter.bytes);
 }
 
-size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct cu_segment *restrict segment,
-                          uint8_t *restrict start)
+/* Of the second byte: what this segment has that few have. */
+static unsigned what_more(const struct cu_timeline_state *state, const struct cu_timeline_dir *dir,
+                          const struct cu_segment *segment)
 {
-	struct cu_timeline_dir *dir = &state->dir[segment->dir];
-	const struct cu_timeline_dir *other = &state->dir[!segment->dir];
-	if ((state->known >> segment->dir & 1) == 0) {
-		put_first(state, segment);
-	}
-	unsigned flags = segment->flags;
-	unsigned usual = CU_TCP_ACK | (flags & CU_TCP_PSH);
-	unsigned head = segment->dir;
 	unsigned more = 0;
-
-	bool ack_moved = segment->ack != dir->ack;
-	if (segment->len != 0) {
-		head |= segment->len == dir->len ? LEN_SAME : LEN_EXPLICIT;
-	} else if (ack_moved && segment->ack == other->next_seq && !segment->icmp) {
-		head |= ACK_ALL;
-		ack_moved = false;
-	}
-	head |= flags & CU_TCP_PSH ? HAS_PSH : 0;
-	head |= ack_moved ? HAS_ACK : 0;
-	head |= segment->window != dir->window ? HAS_WINDOW : 0;
-	head |= segment->has_timestamps ? HAS_TIMESTAMPS : 0;
 	more |= segment->seq != dir->next_seq ? MORE_SEQ : 0;
-	more |= flags != usual ? MORE_FLAGS : 0;
+	more |= (segment->flags & ~CU_TCP_PSH) != CU_TCP_ACK ? MORE_FLAGS : 0;
 	more |= segment->ip_id != next_id(dir) ? MORE_IP_ID : 0;
 	more |= segment->ttl != dir->ttl ? MORE_TTL : 0;
 	more |= segment->n_sack != 0 ? MORE_SACK : 0;
 	more |= segment->hint.kind != CU_HINT_NONE ? MORE_HINT : 0;
 	more |= segment->file != state->file ? MORE_FILE : 0;
 	more |= segment->icmp ? MORE_ICMP : 0;
+	return more;
+}
 
-	int64_t ns = (int64_t)((uint64_t)segment->time_ns - (uint64_t)state->time_ns);
-	uint64_t frames = segment->frame - state->frame;
-	state->time_ns = segment->time_ns;
-	state->frame = segment->frame;
-	uint8_t *p = start;
-	if (more == 0) {
-		*p++ = (uint8_t)head;
-		p += put_time(p, ns);
-		p += cu_put_varint(p, frames);
-		p = put_usual(dir, other, head, segment, p);
-		dir->ip_id = segment->ip_id;
-		dir->next_seq = segment->seq + segment->len;
-		return (size_t)(p - start);
+/* The first byte but for HAS_MORE. */
+static inline unsigned head_of(const struct cu_timeline_dir *dir, const struct cu_timeline_dir *other,
+                               const struct cu_segment *segment)
+{
+	_Static_assert((int)HAS_PSH == (int)CU_TCP_PSH, "the flag is the bit");
+	unsigned head = segment->dir | (segment->flags & CU_TCP_PSH);
+	unsigned ack = segment->ack != dir->ack ? HAS_ACK : 0;
+	if (segment->len != 0) {
+		head |= segment->len == dir->len ? LEN_SAME : LEN_EXPLICIT;
+	} else if (ack != 0 && segment->ack == other->next_seq && !segment->icmp) {
+		head |= ACK_ALL;
+		ack = 0;
 	}
+	head |= ack;
+	head |= segment->window != dir->window ? HAS_WINDOW : 0;
+	head |= segment->has_timestamps ? HAS_TIMESTAMPS : 0;
+	return head;
+}
+
+/* A segment with a second byte; ns and frames since the last one. */
+static __attribute__((noinline)) size_t encode_odd(struct cu_timeline_state *restrict state,
+                                                   const struct cu_segment *restrict segment,
+                                                   uint8_t *restrict start, int64_t ns, uint64_t frames)
+{
+	struct cu_timeline_dir *dir = &state->dir[segment->dir];
+	const struct cu_timeline_dir *other = &state->dir[segment->dir ^ 1];
+	unsigned head = head_of(dir, other, segment);
+	unsigned more = what_more(state, dir, segment);
+	uint8_t *p = start;
 	*p++ = (uint8_t)(head | HAS_MORE);
 	*p++ = (uint8_t)more;
 	p += put_time(p, ns);
@@ -229,8 +227,41 @@ size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct
 	}
 	p = put_usual(dir, other, head, segment, p);
 	p = put_more(dir, more, segment, p);
+	unsigned flags = segment->flags;
 	dir->ip_id = segment->ip_id;
 	dir->next_seq = segment->seq + segment->len + ((flags & CU_TCP_SYN) != 0) + ((flags & CU_TCP_FIN) != 0);
+	return (size_t)(p - start);
+}
+
+size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct cu_segment *restrict segment,
+                          uint8_t *restrict start)
+{
+	struct cu_timeline_dir *dir = &state->dir[segment->dir];
+	const struct cu_timeline_dir *other = &state->dir[segment->dir ^ 1];
+	if (__builtin_expect((state->known >> segment->dir & 1) == 0, 0)) {
+		put_first(state, segment);
+	}
+	int64_t ns = (int64_t)((uint64_t)segment->time_ns - (uint64_t)state->time_ns);
+	uint64_t frames = segment->frame - state->frame;
+	state->time_ns = segment->time_ns;
+	state->frame = segment->frame;
+	/* what_more() != 0, in one comparison */
+	uint32_t odd = segment->seq ^ dir->next_seq;
+	odd |= (segment->flags & ~(uint32_t)CU_TCP_PSH) ^ CU_TCP_ACK;
+	odd |= (uint32_t)(segment->ip_id ^ next_id(dir)) | (uint32_t)(segment->ttl ^ dir->ttl);
+	odd |= (uint32_t)segment->n_sack | (uint32_t)segment->hint.kind | (uint32_t)segment->icmp;
+	odd |= (uint32_t)(segment->file ^ state->file);
+	if (odd != 0) {
+		return encode_odd(state, segment, start, ns, frames);
+	}
+	unsigned head = head_of(dir, other, segment);
+	uint8_t *p = start;
+	*p++ = (uint8_t)head;
+	p += put_time(p, ns);
+	p += cu_put_varint(p, frames);
+	p = put_usual(dir, other, head, segment, p);
+	dir->ip_id = segment->ip_id;
+	dir->next_seq = segment->seq + segment->len;
 	return (size_t)(p - start);
 }
 
