@@ -335,6 +335,18 @@ int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet)
 	return slot->input.next(&slot->input, packet);
 }
 
+int cu_capture_next_batch(struct cu_capture *capture, struct cu_packet *packets, int n)
+{
+	int rc = cu_capture_next(capture, packets);
+	struct cu_input *input = &capture->slots[0].input;
+	if (rc <= 0 || capture->n_slots != 1 || capture->filter) {
+		return rc;
+	}
+	uint64_t until_progress = CU_PROGRESS_PACKETS - input->stats.n_packets % CU_PROGRESS_PACKETS;
+	int more = (uint64_t)n - 1 < until_progress ? n - 1 : (int)until_progress;
+	return 1 + input->take(input, packets + 1, more);
+}
+
 uint64_t cu_capture_packet_id(const struct cu_capture *capture, const struct cu_packet *packet)
 {
 	uint64_t id = capture->slots[packet->file].input.packet_id;

@@ -107,6 +107,13 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet);
 
 /*
+ * The next packets, one to n of them, as many as can be had at once: what is
+ * borrowed of each is good until the next call. How many, 0 when all inputs are
+ * over, or CU_ERR_NOMEM.
+ */
+int cu_capture_next_batch(struct cu_capture *capture, struct cu_packet *packets, int n);
+
+/*
  * Of the packet delivered last: its id, and its interface. A packet of a shard
  * (see dump.h) has the id that it had there: of the capture that was split.
  */

@@ -86,10 +86,12 @@ static int recognise(struct cu_input *input, struct cu_fault *fault)
 	}
 	if (cu_pcap_is_magic(p)) {
 		input->next = cu_pcap_next;
+		input->take = cu_pcap_take;
 		return cu_pcap_open(input, fault);
 	}
 	if (cu_pcapng_is_magic(p)) {
 		input->next = cu_pcapng_next;
+		input->take = cu_pcapng_take;
 		input->is_pcapng = true;
 		return cu_pcapng_open(input, fault);
 	}

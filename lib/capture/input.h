@@ -58,6 +58,8 @@ struct cu_pcapng {
 struct cu_input {
 	/* 1 packet, 0 end, < 0 no memory; frame numbers and counts are kept here */
 	int (*next)(struct cu_input *input, struct cu_packet *packet);
+	/* of what lies whole in the buffer, which stays as it is, up to n usual packets; how many */
+	int (*take)(struct cu_input *input, struct cu_packet *packets, int n);
 	struct cu_source source;
 	struct cu_capture_stats stats;
 	union {
@@ -115,6 +117,8 @@ int cu_pcap_open(struct cu_input *input, struct cu_fault *fault);
 int cu_pcapng_open(struct cu_input *input, struct cu_fault *fault);
 int cu_pcap_next(struct cu_input *input, struct cu_packet *packet);
 int cu_pcapng_next(struct cu_input *input, struct cu_packet *packet);
+int cu_pcap_take(struct cu_input *input, struct cu_packet *packets, int n);
+int cu_pcapng_take(struct cu_input *input, struct cu_packet *packets, int n);
 void cu_pcapng_release(struct cu_input *input);
 
 /* What the file says of the interface of the packet delivered last. */

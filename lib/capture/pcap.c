@@ -109,7 +109,7 @@ int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
 	return 0;
 }
 
-static struct record get_record(const struct cu_pcap *pcap, const uint8_t *p)
+static inline __attribute__((always_inline)) struct record get_record(const struct cu_pcap *pcap, const uint8_t *p)
 {
 	struct record rec = {
 		.sec = get32(pcap, p),
@@ -145,7 +145,8 @@ static unsigned oddness(const struct cu_pcap *pcap, const struct record *rec)
 	return odd;
 }
 
-static int deliver(struct cu_input *input, const struct record *rec, struct cu_packet *packet)
+static inline __attribute__((always_inline)) int deliver(struct cu_input *input, const struct record *rec,
+                                                         struct cu_packet *packet)
 {
 	struct cu_pcap *pcap = &input->format.pcap;
 	const uint8_t *data = input->source.pos + pcap->header_len;
@@ -417,22 +418,34 @@ static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct 
 	}
 }
 
-int cu_pcap_next(struct cu_input *input, struct cu_packet *packet)
+/* oddness() == 0, with fewer branches. */
+static inline bool is_usual(const struct cu_pcap *pcap, const struct record *rec)
+{
+	return is_time_near(rec->sec, pcap->last_sec) && rec->subsec < pcap->subsec_max &&
+	       rec->caplen <= pcap->usual_caplen_max && rec->caplen <= rec->len && rec->len - 1 < pcap->caplen_max;
+}
+
+int cu_pcap_take(struct cu_input *input, struct cu_packet *packets, int n)
 {
 	const struct cu_pcap *pcap = &input->format.pcap;
-	size_t left = cu_source_left(&input->source);
-	if (__builtin_expect(left >= pcap->header_len, 1)) {
-		struct record rec = get_record(pcap, input->source.pos);
-		/* oddness() == 0, with fewer branches */
-		if (__builtin_expect(pcap->has_last_sec && is_time_near(rec.sec, pcap->last_sec) &&
-		                             rec.subsec < pcap->subsec_max && rec.caplen <= pcap->usual_caplen_max &&
-		                             rec.caplen <= rec.len && rec.len - 1 < pcap->caplen_max &&
-		                             left - pcap->header_len >= rec.caplen,
-		                     1)) {
-			return deliver(input, &rec, packet);
+	int n_taken = 0;
+	for (; n_taken < n && pcap->has_last_sec; n_taken++) {
+		size_t left = cu_source_left(&input->source);
+		if (left < pcap->header_len) {
+			break;
 		}
+		struct record rec = get_record(pcap, input->source.pos);
+		if (!is_usual(pcap, &rec) || left - pcap->header_len < rec.caplen) {
+			break;
+		}
+		deliver(input, &rec, &packets[n_taken]);
 	}
-	return next_slowly(input, packet);
+	return n_taken;
+}
+
+int cu_pcap_next(struct cu_input *input, struct cu_packet *packet)
+{
+	return cu_pcap_take(input, packet, 1) == 1 ? 1 : next_slowly(input, packet);
 }
 
 void cu_pcap_interface(const struct cu_input *input, struct cu_interface *interface)

@@ -617,30 +617,39 @@ static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct 
 	}
 }
 
+int cu_pcapng_take(struct cu_input *input, struct cu_packet *packets, int n)
+{
+	struct cu_pcapng *ng = &input->format.pcapng;
+	int n_taken = 0;
+	for (; n_taken < n; n_taken++) {
+		/* an enhanced packet block without options, wholly in the buffer: nearly every one */
+		struct cu_packet *packet = &packets[n_taken];
+		const uint8_t *p = input->source.pos;
+		size_t left = cu_source_left(&input->source);
+		if (left < PACKET_MIN || get32(ng, p) != BLOCK_ENHANCED_PACKET || ng->pending_skip != 0) {
+			break;
+		}
+		uint32_t total = get32(ng, p + 4);
+		uint32_t id = get32(ng, p + 8);
+		uint32_t caplen = get32(ng, p + 20);
+		if (total > left || id >= ng->n_interfaces || caplen > CU_PACKET_MAX ||
+		    total != PACKET_MIN + ((caplen + 3) & ~3U) || get32(ng, p + total - 4) != total) {
+			break;
+		}
+		packet->data = p + 28;
+		packet->caplen = caplen;
+		packet->len = get32(ng, p + 24);
+		uint64_t units = (uint64_t)get32(ng, p + 12) << 32 | get32(ng, p + 16);
+		deliver(input, id, time_of(&ng->interfaces[id], units), packet);
+		ng->n_blocks++;
+		input->source.pos += total;
+	}
+	return n_taken;
+}
+
 int cu_pcapng_next(struct cu_input *input, struct cu_packet *packet)
 {
-	/* an enhanced packet block without options, wholly in the buffer: nearly every one */
-	struct cu_pcapng *ng = &input->format.pcapng;
-	const uint8_t *p = input->source.pos;
-	size_t left = cu_source_left(&input->source);
-	if (left < PACKET_MIN || get32(ng, p) != BLOCK_ENHANCED_PACKET || ng->pending_skip != 0) {
-		return next_slowly(input, packet);
-	}
-	uint32_t total = get32(ng, p + 4);
-	uint32_t id = get32(ng, p + 8);
-	uint32_t caplen = get32(ng, p + 20);
-	if (total > left || id >= ng->n_interfaces || caplen > CU_PACKET_MAX ||
-	    total != PACKET_MIN + ((caplen + 3) & ~3U) || get32(ng, p + total - 4) != total) {
-		return next_slowly(input, packet);
-	}
-	packet->data = p + 28;
-	packet->caplen = caplen;
-	packet->len = get32(ng, p + 24);
-	uint64_t units = (uint64_t)get32(ng, p + 12) << 32 | get32(ng, p + 16);
-	deliver(input, id, time_of(&ng->interfaces[id], units), packet);
-	ng->n_blocks++;
-	input->source.pos += total;
-	return 1;
+	return cu_pcapng_take(input, packet, 1) == 1 ? 1 : next_slowly(input, packet);
 }
 
 int cu_pcapng_open(struct cu_input *input, struct cu_fault *fault)

@@ -116,19 +116,21 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 /* Takes the next BATCH packets. 1, 0 when the capture is over, or an error. */
 static int fill_batch(struct flowify *f)
 {
+	struct cu_packet packets[BATCH];
 	f->n_batch = 0;
-	for (int i = 0; i < BATCH; i++) {
-		struct cu_packet packet;
-		int rc = cu_capture_next(f->capture, &packet);
-		if (rc <= 0) {
-			return rc;
+	for (int left = BATCH; left > 0;) {
+		int n = cu_capture_next_batch(f->capture, packets, left);
+		if (n <= 0) {
+			return n;
 		}
-		f->n_delivered++;
-		f->first_ns = packet.time_ns < f->first_ns ? packet.time_ns : f->first_ns;
-		f->last_ns = packet.time_ns > f->last_ns ? packet.time_ns : f->last_ns;
-		if (sight(f, &packet, &f->batch[f->n_batch])) {
-			f->n_batch++;
+		for (int i = 0; i < n; i++) {
+			int64_t time_ns = packets[i].time_ns;
+			f->first_ns = time_ns < f->first_ns ? time_ns : f->first_ns;
+			f->last_ns = time_ns > f->last_ns ? time_ns : f->last_ns;
+			f->n_batch += sight(f, &packets[i], &f->batch[f->n_batch]);
 		}
+		f->n_delivered += (uint64_t)n;
+		left -= n;
 	}
 	return 1;
 }
