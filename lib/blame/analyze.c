@@ -47,6 +47,24 @@ static int put(struct analyzer *analyzer, enum cu_record_kind kind)
 	return cu_writer_add(analyzer->writer, kind, analyzer->buf.data, analyzer->buf.len);
 }
 
+/* A segment that opens or closes its direction. */
+static void count_stage(const struct cu_trace_segment *seg, struct cu_analysis *analysis, int64_t fin_end[2])
+{
+	if (seg->flags & CU_TCP_SYN) {
+		analysis->side[seg->dir].n_syns++;
+		analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
+	} else if (seg->flags & CU_TCP_ACK && seg->len == 0) {
+		analysis->completeness |= CU_SEEN_ACK;
+	}
+	if (seg->flags & CU_TCP_FIN) {
+		fin_end[seg->dir] = seg->end;
+		analysis->completeness |= CU_SEEN_FIN;
+	}
+	if (seg->flags & CU_TCP_RST) {
+		analysis->completeness |= CU_SEEN_RST;
+	}
+}
+
 /* Counts the segments; fin_end becomes where each direction's last FIN ends, -1 without one. */
 static void count_segments(const struct cu_trace *trace, struct cu_analysis *analysis, int64_t fin_end[2])
 {
@@ -62,22 +80,17 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 			continue;
 		}
 		struct cu_analysis_side *side = &analysis->side[seg->dir];
-		side->n_data_segments += seg->len > 0;
+		bool has_data = seg->len > 0;
+		side->n_data_segments += has_data;
 		/* Those above the receiver's MSS were cut or put together by a network card behind or before the capture. */
 		side->n_large += seg->len > mss[seg->dir];
 		side->largest_bytes = seg->len > side->largest_bytes ? seg->len : side->largest_bytes;
-		if (seg->flags & CU_TCP_FIN) {
-			fin_end[seg->dir] = seg->end;
-		}
-		side->n_syns += (seg->flags & CU_TCP_SYN) != 0;
-		if (seg->flags & CU_TCP_SYN) {
-			analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
-		} else if (seg->flags & CU_TCP_ACK && seg->len == 0) {
+		analysis->completeness |= has_data ? CU_SEEN_DATA : 0;
+		if ((seg->flags & (CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST)) != 0) {
+			count_stage(seg, analysis, fin_end);
+		} else if (!has_data && (seg->flags & CU_TCP_ACK) != 0) {
 			analysis->completeness |= CU_SEEN_ACK;
 		}
-		analysis->completeness |= (seg->len > 0 ? CU_SEEN_DATA : 0) |
-		                          (seg->flags & CU_TCP_FIN ? CU_SEEN_FIN : 0) |
-		                          (seg->flags & CU_TCP_RST ? CU_SEEN_RST : 0);
 		if (seg->marks == 0) {
 			continue;
 		}

@@ -307,6 +307,7 @@ static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment 
 	step->edge = seg->ack + seg->window;
 	step->window = seg->window;
 	step->seg = i;
+	step->advertises = (seg->flags & CU_TCP_SYN) == 0 && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	return 0;
 }
 

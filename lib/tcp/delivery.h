@@ -33,6 +33,7 @@ struct cu_ack_step {
 	int64_t edge; /* right edge of the window as this segment says it */
 	int64_t window;
 	uint32_t seg;
+	bool advertises; /* its window counts: of no SYN, which is not scaled, and of no frame captured twice */
 };
 
 /* A hole in what was seen. */

@@ -135,7 +135,8 @@ static void mark_window(struct pass *pass, const struct cu_trace_segment *seg, b
 
 static bool is_same_packet(const struct cu_trace_segment *a, const struct cu_trace_segment *b)
 {
-	return a->dir == b->dir && !a->icmp && a->ip_id == b->ip_id && a->seq == b->seq && a->end == b->end &&
+	/* identification first: it tells nearly all apart */
+	return a->ip_id == b->ip_id && a->dir == b->dir && !a->icmp && a->seq == b->seq && a->end == b->end &&
 	       a->ack == b->ack && a->flags == b->flags && a->window == b->window && a->n_sack == b->n_sack &&
 	       a->tsval == b->tsval && a->tsecr == b->tsecr;
 }
@@ -177,11 +178,11 @@ static struct copies count_copies(const struct cu_trace *trace, size_t i, size_t
 	unsigned n[FILES_CAP], n_files = 0;
 	for (size_t back = 1; back <= i && back <= look_back; back++) {
 		const struct cu_trace_segment *old = &trace->segment[i - back];
-		if (seg->time_ns - old->time_ns >= within_ns) {
-			break;
-		}
 		if (!is_same_packet(old, seg)) {
 			continue;
+		}
+		if (seg->time_ns - old->time_ns >= within_ns) {
+			break;
 		}
 		if (old->file == seg->file) {
 			copies.n_own++;

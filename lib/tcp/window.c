@@ -1,22 +1,32 @@
 #include "lib/tcp/window.h"
 
+/* A window that the direction's receiver advertised. */
+static inline void note_advertised(struct cu_window_use *use, uint64_t window, uint64_t *n, double *sum)
+{
+	use->min_bytes = *n == 0 || window < use->min_bytes ? window : use->min_bytes;
+	use->max_bytes = window > use->max_bytes ? window : use->max_bytes;
+	*sum += (double)window;
+	++*n;
+}
+
 /* Advertised windows of the direction's receiver, in SYNs or not; how many. A RST's means nothing. */
-static uint64_t measure_advertised(const struct cu_trace *trace, int dir, bool syns, struct cu_window_use *use)
+static uint64_t measure_advertised(const struct cu_trace *trace, const struct cu_delivery *delivery, int dir, bool syns,
+                                   struct cu_window_use *use)
 {
 	double sum = 0;
 	uint64_t n = 0;
-	for (size_t i = 0; i < trace->n; i++) {
+	for (size_t i = 0; i < trace->syn_end && syns; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		bool syn = (seg->flags & CU_TCP_SYN) != 0;
-		if (seg->dir == dir || seg->icmp || seg->flags & CU_TCP_RST || (syn ? !syns : seg->ack < 0) ||
-		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
-			continue;
+		if (seg->dir != dir && !seg->icmp && (seg->flags & (CU_TCP_SYN | CU_TCP_RST)) == CU_TCP_SYN &&
+		    !cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+			note_advertised(use, (uint64_t)seg->window, &n, &sum);
 		}
-		uint64_t window = (uint64_t)seg->window;
-		use->min_bytes = n == 0 || window < use->min_bytes ? window : use->min_bytes;
-		use->max_bytes = window > use->max_bytes ? window : use->max_bytes;
-		sum += (double)window;
-		n++;
+	}
+	for (size_t s = 0; s < delivery->n_steps; s++) {
+		const struct cu_ack_step *step = &delivery->step[s];
+		if (step->advertises) {
+			note_advertised(use, (uint64_t)step->window, &n, &sum);
+		}
 	}
 	use->mean_bytes = n > 0 ? (uint64_t)(sum / (double)n) : 0;
 	return n;
@@ -37,8 +47,8 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 	size_t s = 0;
 
 	/* A SYN's window is not scaled, and so no measure of the others when they are. */
-	if (measure_advertised(trace, dir, !trace->scaled && trace->shift[!dir] == 0, &use) == 0) {
-		measure_advertised(trace, dir, true, &use);
+	if (measure_advertised(trace, delivery, dir, !trace->scaled && trace->shift[!dir] == 0, &use) == 0) {
+		measure_advertised(trace, delivery, dir, true, &use);
 	}
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
