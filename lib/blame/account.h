@@ -140,9 +140,6 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 /* transfer.c: what a lost piece was lost to: CU_NETWORK_LOSS or CU_NETWORK_MTU. */
 enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const struct cu_piece *piece);
 
-/* transfer.c: whether an ICMP error about a direction said, between two moments, that segments are too large. */
-bool cu_mtu_reported(const struct cu_account *account, int dir, int64_t from, int64_t until);
-
 /* hidden.c: a silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
 

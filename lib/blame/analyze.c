@@ -232,6 +232,7 @@ static int write_transactions(struct analyzer *analyzer, const struct cu_path *p
 	struct cu_case known = {.trace = &analyzer->trace,
 	                        .path = path,
 	                        .delivery = analyzer->delivery,
+	                        .exchanges = &analyzer->exchanges,
 	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks};
 	uint64_t number = 0;
 	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);

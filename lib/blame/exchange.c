@@ -7,7 +7,32 @@
 void cu_exchanges_release(struct cu_exchanges *exchanges)
 {
 	free(exchanges->item);
+	free(exchanges->client_end);
 	*exchanges = (struct cu_exchanges){0};
+}
+
+static int add_client_end(struct cu_exchanges *exchanges, uint32_t seg)
+{
+	if (!cu_grow((void **)&exchanges->client_end, &exchanges->client_ends_cap, exchanges->n_client_ends,
+	             sizeof(exchanges->client_end[0]))) {
+		return CU_ERR_NOMEM;
+	}
+	exchanges->client_end[exchanges->n_client_ends++] = seg;
+	return 0;
+}
+
+uint32_t cu_exchanges_client_end(const struct cu_exchanges *exchanges, uint32_t seg)
+{
+	size_t low = 0, high = exchanges->n_client_ends;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (exchanges->client_end[middle] < seg) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low < exchanges->n_client_ends ? exchanges->client_end[low] : UINT32_MAX;
 }
 
 /* Data of the client that came while an answer was under way: a request or not, what follows will tell. */
@@ -328,6 +353,10 @@ static int take(struct finder *finder, uint32_t i)
 		}
 		return 0;
 	}
+	bool ends = (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0 && seg->dir == CU_C2S;
+	if (ends && add_client_end(finder->out, i) != 0) {
+		return CU_ERR_NOMEM;
+	}
 	if (seg->flags & CU_TCP_RST) {
 		bool connecting = last != NULL && last->kind == CU_TXN_CONNECT && last->outcome == CU_OUTCOME_NONE;
 		if (seg->dir == CU_C2S) {
@@ -431,7 +460,7 @@ static void name_kinds(struct finder *finder)
 int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *trace)
 {
 	struct finder finder = {.out = exchanges, .trace = trace, .highest = {1, 1}};
-	exchanges->n = 0;
+	exchanges->n = exchanges->n_client_ends = 0;
 	for (uint32_t i = 0; i < trace->n; i++) {
 		int err = take(&finder, i);
 		if (err != 0) {

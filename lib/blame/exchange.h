@@ -26,11 +26,16 @@ struct cu_exchange {
 struct cu_exchanges {
 	struct cu_exchange *item;
 	size_t n, cap;
+	uint32_t *client_end; /* segments: each FIN and RST of the client */
+	size_t n_client_ends, client_ends_cap;
 };
 
 void cu_exchanges_release(struct cu_exchanges *exchanges);
 
 /* Divides a marked trace. The ranges follow in order of request. 0 or CU_ERR_NOMEM. */
 int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *trace);
+
+/* The first segment from seg on by which the client closed or reset; UINT32_MAX when there is none. */
+uint32_t cu_exchanges_client_end(const struct cu_exchanges *exchanges, uint32_t seg);
 
 #endif

@@ -159,9 +159,12 @@ int64_t cu_hidden_request(const struct cu_account *account, uint32_t seg_index, 
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
 	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	if (path->vantage == CU_VANTAGE_CLIENT || seg->seq != 1) {
+		return 0;
+	}
 	int64_t done_ns = cu_handshake_done(trace, since_seg);
 	int n = skipped_before(trace, seg_index);
-	if (path->vantage == CU_VANTAGE_CLIENT || done_ns >= seg->time_ns || seg->seq != 1 || n <= 0) {
+	if (done_ns >= seg->time_ns || n <= 0) {
 		return 0;
 	}
 	int64_t silence_ns = seg->time_ns - done_ns, doubled = (INT64_C(1) << cu_min_ns(n, FEW + 2)) - 1;

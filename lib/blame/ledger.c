@@ -195,13 +195,9 @@ static int64_t given_up_ns(const struct cu_account *account, const struct cu_exc
 		return 0;
 	}
 	int64_t expected_ns = response->arrived_ns + known->path->client_rtt_ns + ack_delay_ns;
-	for (uint32_t i = response->first_seg; i < trace->n; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (!seg->icmp && seg->dir == CU_C2S && seg->flags & (CU_TCP_FIN | CU_TCP_RST)) {
-			return seg->time_ns > expected_ns ? seg->time_ns : 0;
-		}
-	}
-	return 0;
+	uint32_t closing = cu_exchanges_client_end(known->exchanges, response->first_seg);
+	int64_t closed_ns = closing < trace->n ? trace->segment[closing].time_ns : 0;
+	return closed_ns > expected_ns ? closed_ns : 0;
 }
 
 /* When the server had the whole request, as its time passes at the vantage point, and when it spoke. */
@@ -261,7 +257,7 @@ static void charge_silence(struct cu_account *account, const struct cu_exchange 
 		return;
 	}
 	/* Not even its TCP answered: large segments alone, or everything? */
-	bool too_large = cu_mtu_reported(account, CU_C2S, request->first_ns, end_ns);
+	bool too_large = cu_delivery_too_big(&account->known->delivery[CU_C2S], request->first_ns, end_ns);
 	cu_charge(account, too_large ? CU_NETWORK_MTU : CU_NETWORK_LOSS, complete_ns, end_ns, request->first_seg,
 	          exchange->end_seg);
 }

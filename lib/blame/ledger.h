@@ -16,7 +16,8 @@ struct cu_case {
 	const struct cu_trace *trace;
 	const struct cu_path *path;
 	const struct cu_delivery *delivery; /* two, by direction */
-	bool capture_lacks;                 /* segments of the connection that were acknowledged and never seen */
+	const struct cu_exchanges *exchanges;
+	bool capture_lacks; /* segments of the connection that were acknowledged and never seen */
 };
 
 /*

@@ -51,6 +51,7 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 {
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
 	const struct cu_trace *trace = account->known->trace;
+	enum { LOOK = 1024 }; /* ACKs: what makes room is among the first, unless every sequence number takes its own */
 	int64_t rtt = cu_sender_rtt(account, wait->dir);
 	int64_t need = cu_min_ns(wait->next->end - wait->next->start, trace->mss[wait->dir]);
 	int64_t edge = wait->next->start + need;
@@ -66,10 +67,11 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 	if (!blocked) {
 		return wait->from;
 	}
-	while (s < delivery->n_steps && delivery->step[s].edge < edge && delivery->step[s].time_ns <= wait->until) {
+	size_t last = delivery->n_steps - s > LOOK ? s + LOOK : delivery->n_steps;
+	while (s < last && delivery->step[s].edge < edge && delivery->step[s].time_ns <= wait->until) {
 		s++;
 	}
-	if (s == delivery->n_steps || delivery->step[s].time_ns > wait->until) {
+	if (s == last || delivery->step[s].time_ns > wait->until) {
 		return wait->until; /* never opened as far as was seen: a probe, or shrinking needs */
 	}
 	*opened_by = delivery->step[s].seg;
@@ -147,8 +149,9 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	/* Did an ACK set it free? One that reached the sender just before it sent. */
 	int64_t slack = cu_max_ns(CU_BUSY_NS, rtt / 4);
 	size_t s = cu_delivery_steps_until(delivery, until - rtt + early(rtt));
-	while (s > 0 && s - 1 > 0 && delivery->step[s - 1].ack == delivery->step[s - 2].ack) {
-		s--; /* back to the one that moved the edge */
+	if (s > 0) {
+		s = cu_delivery_acked(delivery, delivery->step[s - 1].ack) +
+		    1; /* back to the one that moved the edge */
 	}
 	const struct cu_ack_step *trigger = s > 0 ? &delivery->step[s - 1] : NULL;
 	int64_t sent_before = wait->before->end;
@@ -201,45 +204,20 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	cu_charge(account, cu_pause_of(wait->dir), from, until, first, last);
 }
 
-/* Fragmentation needed (RFC 1191) or packet too big (RFC 8201) about a direction, between two moments. */
-bool cu_mtu_reported(const struct cu_account *account, int dir, int64_t from, int64_t until)
-{
-	const struct cu_trace *trace = account->known->trace;
-	for (uint32_t i = 0; i < trace->n && trace->n_icmp > 0; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp && seg->dir == dir && seg->time_ns >= from && seg->time_ns <= until &&
-		    ((seg->icmp_type == 3 && seg->icmp_code == 4) || (seg->icmp_type == 2 && seg->icmp_code == 0))) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Whether any segment as large was ever acknowledged in its first copy. */
-static bool any_passed(const struct cu_delivery *delivery, const struct cu_trace *trace, uint32_t len)
-{
-	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
-	for (size_t p = 0; p < delivery->n_pieces && delivery->piece[p].end <= acked; p++) {
-		if (trace->segment[delivery->piece[p].arrive_seg].len >= len) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* A loss that only a large segment suffers: what came through at last was smaller. */
 enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const struct cu_piece *piece)
 {
 	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	const struct cu_trace_segment *sent = &trace->segment[piece->first_seg];
 	const struct cu_trace_segment *came = &trace->segment[piece->arrive_seg];
 	/* What a card cuts later was no larger on the wire. */
 	uint32_t len = (uint32_t)cu_min_ns(sent->len, trace->mss[dir]);
 	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == trace->mss[dir];
 	bool large = len > 536;
-	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 &&
-	              !any_passed(&account->known->delivery[dir], trace, len);
-	if (large && (shrunk || vanish || cu_mtu_reported(account, dir, piece->due_ns, piece->arrive_ns))) {
+	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->largest_passed < len;
+	bool reported = cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
+	if (large && (shrunk || vanish || reported)) {
 		return CU_NETWORK_MTU;
 	}
 	return piece->loss == CU_LOSS_BEFORE

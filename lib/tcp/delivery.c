@@ -26,6 +26,7 @@ void cu_delivery_release(struct cu_delivery *delivery)
 	free(delivery->hole);
 	free(delivery->copy);
 	free(delivery->late);
+	free(delivery->too_big_ns);
 	*delivery = (struct cu_delivery){0};
 }
 
@@ -64,6 +65,20 @@ size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_
 		at += (delivery->step[at + n / 2 - 1].time_ns <= time_ns) * (n / 2);
 	}
 	return at + (n == 1 && delivery->step[at].time_ns <= time_ns);
+}
+
+bool cu_delivery_too_big(const struct cu_delivery *delivery, int64_t from_ns, int64_t until_ns)
+{
+	size_t low = 0, high = delivery->n_too_big;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (delivery->too_big_ns[middle] < from_ns) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low < delivery->n_too_big && delivery->too_big_ns[low] <= until_ns;
 }
 
 /* How late the ACK of a full segment, piece p, is, if its bytes were sent but once (Karn's rule). */
@@ -156,16 +171,39 @@ static void mark_filled(struct cu_trace_segment *seg, const struct cu_trace_segm
 	}
 }
 
+/* The first hole, of those that wait, that ends beyond seq. */
+static size_t find_hole(const struct cu_delivery *delivery, int64_t seq)
+{
+	size_t n = delivery->n_holes < HOLES_OPEN_CAP ? delivery->n_holes : HOLES_OPEN_CAP;
+	size_t at = delivery->n_holes - n;
+	for (; n > 1; n -= n / 2) {
+		at += (delivery->hole[at + n / 2 - 1].end <= seq) * (n / 2);
+	}
+	return at + (n == 1 && delivery->hole[at].end <= seq);
+}
+
+/* The middle of a hole came first: what is left behind it becomes a hole of its own. */
+static int split_hole(struct cu_delivery *delivery, size_t h, int64_t from, int64_t to)
+{
+	if (APPEND(delivery, hole, n_holes, holes_cap) == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	struct cu_hole *hole = &delivery->hole[h];
+	memmove(hole + 1, hole, (delivery->n_holes - h - 1) * sizeof(*hole)); /* HOLES_OPEN_CAP at most */
+	hole[0].end = from;
+	hole[1].start = hole[1].first_start = to;
+	return 0;
+}
+
 static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
 	int64_t rtt = path->server_rtt_ns + path->client_rtt_ns;
-	int64_t at = seg->seq;
 
-	for (size_t h = delivery->n_holes > HOLES_OPEN_CAP ? delivery->n_holes - HOLES_OPEN_CAP : 0;
-	     h < delivery->n_holes && at < seg->end; h++) {
+	for (size_t h = find_hole(delivery, seg->seq); h < delivery->n_holes && delivery->hole[h].start < seg->end;
+	     h++) {
 		struct cu_hole *hole = &delivery->hole[h];
-		int64_t from = at > hole->start ? at : hole->start;
+		int64_t from = seg->seq > hole->start ? seg->seq : hole->start;
 		int64_t to = seg->end < hole->end ? seg->end : hole->end;
 		if (from >= to) {
 			continue;
@@ -197,22 +235,13 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 			hole->side = CU_LOSS_BEFORE;
 		}
 		if (from > hole->start && to < hole->end) {
-			/* The middle came first: what is left behind it becomes a hole of its own. */
-			struct cu_hole rest = *hole;
-			rest.start = to;
-			rest.first_start = to;
-			hole->end = from;
-			struct cu_hole *added = APPEND(delivery, hole, n_holes, holes_cap);
-			if (added == NULL) {
-				return CU_ERR_NOMEM;
-			}
-			*added = rest;
-		} else if (from == hole->start) {
+			return split_hole(delivery, h, from, to);
+		}
+		if (from == hole->start) {
 			hole->start = to;
 		} else {
 			hole->end = from;
 		}
-		at = from == at ? to : at;
 	}
 	return 0;
 }
@@ -311,6 +340,23 @@ static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment 
 	return 0;
 }
 
+/* Fragmentation needed (RFC 1191) and packet too big (RFC 8201) are kept. */
+static int add_icmp(struct cu_delivery *delivery, const struct cu_trace_segment *icmp)
+{
+	bool too_big = (icmp->icmp_type == 3 && icmp->icmp_code == 4) || (icmp->icmp_type == 2 && icmp->icmp_code == 0);
+	int64_t *time_ns = too_big ? APPEND(delivery, too_big_ns, n_too_big, too_big_cap) : NULL;
+	if (time_ns != NULL) {
+		*time_ns = icmp->time_ns;
+	}
+	return too_big && time_ns == NULL ? CU_ERR_NOMEM : 0;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
 static int compare_pieces(const void *a, const void *b)
 {
 	const struct cu_piece *x = a, *y = b;
@@ -368,12 +414,11 @@ static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *
 	return false;
 }
 
-/* Whether, before the copy was sent, the receiver had said that it holds the range (SACK, RFC 2018). */
+/* Whether the receiver had said that it holds the range (SACK, RFC 2018), in an ACK before the step until. */
 static bool sacked_before(const struct cu_delivery *delivery, const struct cu_trace *trace,
-                          const struct cu_delivery_copy *copy)
+                          const struct cu_delivery_copy *copy, size_t until)
 {
 	enum { LOOK_BACK = 32 };
-	size_t until = cu_delivery_steps_until(delivery, copy->time_ns);
 	for (size_t s = until; s > 0 && s + LOOK_BACK > until; s--) {
 		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s - 1].seg];
 		for (int b = 0; b < ack->n_sack; b++) {
@@ -390,16 +435,14 @@ static bool sacked_before(const struct cu_delivery *delivery, const struct cu_tr
 #define PROMPT_NS (10 * CU_NS_PER_MS)
 
 /*
- * How long a receiver kept the ACK of a piece back, when it had nothing else
- * to acknowledge and sent no data with it; negative when it did not send such
- * an ACK. since_ns: when the piece, or the copy of it that counts, passed.
+ * How long a receiver kept the ACK of a piece back, which is step acked, if it
+ * sent no data with it; negative when it did. since_ns: when the piece, or the
+ * copy of it that counts, passed.
  */
-static int64_t ack_kept_ns(const struct cu_delivery *delivery, const struct cu_trace *trace,
-                           const struct cu_piece *piece, int64_t since_ns, int64_t receiver_rtt_ns)
+static int64_t ack_kept_ns(const struct cu_delivery *delivery, const struct cu_trace *trace, size_t acked,
+                           int64_t since_ns, int64_t receiver_rtt_ns)
 {
-	size_t acked = cu_delivery_acked(delivery, piece->end);
-	size_t before = cu_delivery_steps_until(delivery, piece->first_ns);
-	if (acked == delivery->n_steps || before == 0 || delivery->step[before - 1].ack < piece->start) {
+	if (acked == delivery->n_steps) {
 		return -1;
 	}
 	const struct cu_trace_segment *ack = &trace->segment[delivery->step[acked].seg];
@@ -410,24 +453,73 @@ static int64_t ack_kept_ns(const struct cu_delivery *delivery, const struct cu_t
 	return kept_ns > 0 ? kept_ns : 0;
 }
 
+/* The ACKs of a piece: the first that covers its start, all before it, and the first that covers its end. */
+struct acks {
+	size_t start, end;
+};
+
+/* The first step that covers seq, which is not before step s, and most likely near. */
+static size_t acked_from(const struct cu_delivery *delivery, size_t s, int64_t seq)
+{
+	enum { NEAR = 4 };
+	for (size_t end = s + NEAR; s < end; s++) {
+		if (s >= delivery->n_steps || delivery->step[s].ack >= seq) {
+			return s;
+		}
+	}
+	return cu_delivery_acked(delivery, seq);
+}
+
+static void find_acks(const struct cu_delivery *delivery, const struct cu_piece *piece, struct acks *acks)
+{
+	acks->start = acked_from(delivery, acks->start, piece->start);
+	acks->end = acked_from(delivery, acks->start, piece->end);
+}
+
+/* Whether all before a piece had been acknowledged when it passed. */
+static bool was_alone(const struct cu_delivery *delivery, const struct cu_piece *piece, const struct acks *acks)
+{
+	return acks->start < delivery->n_steps && delivery->step[acks->start].time_ns <= piece->first_ns;
+}
+
+/* Counts one small segment sent once, by how its ACK came; neither when that does not tell. */
+static void count_ack(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
+                      int64_t receiver_rtt_ns, int *prompt, int *late)
+{
+	const struct cu_trace_segment *first = &trace->segment[piece->first_seg];
+	if (piece->retransmitted || first->len == 0 || piece->end - piece->start >= trace->mss[first->dir]) {
+		return;
+	}
+	struct acks acks = {.start = cu_delivery_acked(delivery, piece->start)};
+	find_acks(delivery, piece, &acks);
+	int64_t kept_ns = ack_kept_ns(delivery, trace, acks.end, piece->first_ns, receiver_rtt_ns);
+	if (kept_ns >= 0 && was_alone(delivery, piece, &acks)) {
+		*prompt += kept_ns <= PROMPT_NS;
+		*late += kept_ns > PROMPT_NS;
+	}
+}
+
+/* Small segments at the start of a direction: as many tell its receiver's habit. */
+enum { HABIT_PIECES = 64 };
+
+static void learn_habit(struct cu_delivery *delivery, const struct cu_trace *trace, int64_t receiver_rtt_ns)
+{
+	delivery->n_prompt_acks = delivery->n_late_acks = 0;
+	for (size_t p = 0; p < delivery->n_pieces && p < HABIT_PIECES; p++) {
+		count_ack(delivery, trace, &delivery->piece[p], receiver_rtt_ns, &delivery->n_prompt_acks,
+		          &delivery->n_late_acks);
+	}
+}
+
 bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_trace *trace,
                            const struct cu_piece *except, int64_t receiver_rtt_ns)
 {
-	enum { LOOK = 64 };
-	unsigned prompt = 0, late = 0;
-	for (size_t p = 0; p < delivery->n_pieces && p < LOOK; p++) {
-		const struct cu_piece *piece = &delivery->piece[p];
-		const struct cu_trace_segment *first = &trace->segment[piece->first_seg];
-		if (piece == except || piece->retransmitted || first->len == 0 ||
-		    piece->end - piece->start >= trace->mss[first->dir]) {
-			continue;
-		}
-		int64_t kept_ns = ack_kept_ns(delivery, trace, piece, piece->first_ns, receiver_rtt_ns);
-		prompt += kept_ns >= 0 && kept_ns <= PROMPT_NS;
-		late += kept_ns > PROMPT_NS;
+	int prompt = 0, late = 0;
+	if (except - delivery->piece < HABIT_PIECES) {
+		count_ack(delivery, trace, except, receiver_rtt_ns, &prompt, &late);
 	}
 	/* A timer that ticks for the whole host (BSD's, lwIP's) fires soon after some. */
-	return 2 * prompt <= late;
+	return 2 * (delivery->n_prompt_acks - prompt) <= delivery->n_late_acks - late;
 }
 
 /*
@@ -437,7 +529,8 @@ bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_t
  * had the first.
  */
 static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_trace *trace,
-                           const struct cu_piece *piece, const struct cu_delivery_copy *copy, int64_t receiver_rtt_ns)
+                           const struct cu_piece *piece, const struct cu_delivery_copy *copy, const struct acks *acks,
+                           int64_t receiver_rtt_ns)
 {
 	int dir = trace->segment[copy->seg].dir;
 	const struct cu_connection_side *receiver = &trace->connection.side[!dir];
@@ -445,29 +538,38 @@ static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_t
 	    piece->end - piece->start >= trace->mss[dir] || copy->time_ns - piece->first_ns > CU_ACK_DELAY_NS) {
 		return false;
 	}
-	int64_t kept_ns = ack_kept_ns(delivery, trace, piece, copy->time_ns, receiver_rtt_ns);
-	return kept_ns >= 0 && kept_ns <= PROMPT_NS && cu_delivery_acks_late(delivery, trace, piece, receiver_rtt_ns);
+	int64_t kept_ns = ack_kept_ns(delivery, trace, acks->end, copy->time_ns, receiver_rtt_ns);
+	return kept_ns >= 0 && kept_ns <= PROMPT_NS && was_alone(delivery, piece, acks) &&
+	       cu_delivery_acks_late(delivery, trace, piece, receiver_rtt_ns);
 }
+
+/* What can be said of a copy whatever the piece. */
+struct copy_facts {
+	size_t sent_step; /* ACKs that came before it */
+	bool known;       /* the receiver said: it had this before (SACK), or has it twice (D-SACK) */
+	bool asked;       /* whether known was looked for */
+};
 
 /*
  * A range was seen again: was the copy needed? Then the earlier one was lost
  * after the vantage point.
  */
 static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
-                        const struct cu_delivery_copy *copy, int64_t receiver_rtt_ns)
+                        const struct cu_delivery_copy *copy, struct copy_facts *facts, const struct acks *acks,
+                        int64_t receiver_rtt_ns)
 {
-	size_t acked = cu_delivery_acked(delivery, piece->end);
-	size_t until = cu_delivery_steps_until(delivery, copy->time_ns);
-	if (acked < until || sacked_before(delivery, trace, copy)) {
+	if (acks->end < facts->sent_step) {
 		return false;
 	}
-	if (d_sacked(delivery, trace, copy, until)) {
-		return false;
+	if (!facts->asked) {
+		facts->known = sacked_before(delivery, trace, copy, facts->sent_step) ||
+		               d_sacked(delivery, trace, copy, facts->sent_step);
+		facts->asked = true;
 	}
-	if (acked == delivery->n_steps) {
-		return true;
+	if (facts->known || acks->end == delivery->n_steps) {
+		return !facts->known;
 	}
-	const struct cu_ack_step *step = &delivery->step[acked];
+	const struct cu_ack_step *step = &delivery->step[acks->end];
 	const struct cu_trace_segment *ack = &trace->segment[step->seg];
 	const struct cu_trace_segment *sent = &trace->segment[copy->seg];
 	const struct cu_trace_segment *first = &trace->segment[piece->arrive_seg];
@@ -476,7 +578,7 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3); some echo nothing: 0. */
 		return (int32_t)(ack->tsecr - sent->tsval) >= 0;
 	}
-	if (had_first_copy(delivery, trace, piece, copy, receiver_rtt_ns)) {
+	if (had_first_copy(delivery, trace, piece, copy, acks, receiver_rtt_ns)) {
 		return false;
 	}
 	int64_t waited = step->time_ns - copy->time_ns;
@@ -507,11 +609,16 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
                         int64_t receiver_rtt_ns)
 {
 	struct cu_trace_segment *seg = &trace->segment[copy->seg];
+	struct copy_facts facts = {.sent_step = cu_delivery_steps_until(delivery, copy->time_ns)};
 	bool needed = false;
 	size_t p = cu_delivery_find(delivery, copy->start);
+	struct acks acks = {.start =
+	                            p < delivery->n_pieces ? cu_delivery_acked(delivery, delivery->piece[p].start) : 0};
 	for (size_t end = copy_pieces_end(delivery, p); p < end && delivery->piece[p].start < copy->end; p++) {
 		struct cu_piece *piece = &delivery->piece[p];
-		if (piece->loss == CU_LOSS_CAPTURE || !copy_needed(delivery, trace, piece, copy, receiver_rtt_ns)) {
+		find_acks(delivery, piece, &acks);
+		if (piece->loss == CU_LOSS_CAPTURE ||
+		    !copy_needed(delivery, trace, piece, copy, &facts, &acks, receiver_rtt_ns)) {
 			continue;
 		}
 		needed = true;
@@ -569,18 +676,29 @@ static int add_unseen(struct cu_delivery *delivery)
 	return merge_late(delivery);
 }
 
+/* The largest segment that arrived, of those that were acknowledged. */
+static void note_largest_passed(struct cu_delivery *delivery, const struct cu_trace *trace)
+{
+	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+	for (size_t p = 0; p < delivery->n_pieces && delivery->piece[p].end <= acked; p++) {
+		uint32_t len = trace->segment[delivery->piece[p].arrive_seg].len;
+		delivery->largest_passed = len > delivery->largest_passed ? len : delivery->largest_passed;
+	}
+}
+
 int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, const struct cu_path *path, int dir)
 {
 	delivery->n_pieces = delivery->n_late = delivery->n_steps = delivery->n_holes = delivery->n_copies = 0;
+	delivery->n_too_big = 0;
+	delivery->largest_passed = 0;
 	delivery->highest = trace->connection.side[dir].has_syn ? 0 : -1;
 
 	int err = 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp) {
-			continue;
-		}
-		if (seg->dir == dir) {
+			err = seg->dir == dir ? add_icmp(delivery, seg) : 0;
+		} else if (seg->dir == dir) {
 			err = add_segment(delivery, trace, path, i);
 		} else if (seg->ack >= 0) {
 			err = add_step(delivery, seg, i);
@@ -592,12 +710,21 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	if (err == 0) {
 		err = add_unseen(delivery);
 	}
+	if (delivery->n_too_big > 1) {
+		qsort(delivery->too_big_ns, delivery->n_too_big, sizeof(delivery->too_big_ns[0]), compare_times);
+	}
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
 	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
 		count_copy(delivery, &delivery->copy[c]);
 	}
+	if (delivery->n_copies > 0 && err == 0) {
+		learn_habit(delivery, trace, receiver_rtt_ns);
+	}
 	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
 		settle_copy(delivery, trace, &delivery->copy[c], receiver_rtt_ns);
+	}
+	if (!cu_delivery_is_clean(delivery)) {
+		note_largest_passed(delivery, trace);
 	}
 	return err;
 }

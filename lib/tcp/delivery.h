@@ -38,7 +38,7 @@ struct cu_ack_step {
 
 /* A hole in what was seen. */
 struct cu_hole {
-	int64_t start, end;             /* still missing */
+	int64_t start, end;             /* still missing; equal: nothing */
 	int64_t first_start, first_end; /* as it showed */
 	int64_t shown_ns;
 	int64_t filled_ns; /* last fill; 0 none */
@@ -53,10 +53,14 @@ struct cu_delivery {
 	size_t n_late, late_cap;
 	struct cu_ack_step *step; /* of the other direction's segments, by time */
 	size_t n_steps, steps_cap;
-	struct cu_hole *hole;
+	struct cu_hole *hole; /* by start; they do not overlap */
 	size_t n_holes, holes_cap;
 	struct cu_delivery_copy *copy; /* repeats, while settling */
 	size_t n_copies, copies_cap;
+	int64_t *too_big_ns; /* when ICMP errors said that its segments are too large; in order */
+	size_t n_too_big, too_big_cap;
+	int n_prompt_acks, n_late_acks; /* of small segments sent once, at its start; 0 when is_clean */
+	uint32_t largest_passed;        /* payload of the largest segment that was acknowledged; 0 when is_clean */
 	int64_t highest;
 	bool lacks; /* bytes were acknowledged that were never seen */
 };
@@ -96,12 +100,15 @@ int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start,
 #define CU_ACK_DELAY_NS (500 * CU_NS_PER_MS)
 
 /*
- * Whether a receiver may be one that keeps its ACKs of small segments back: it
- * is seldom or never seen to acknowledge one at once. except: a piece that does not count
- * (may be NULL).
+ * Whether the receiver of a delivery that is not clean may be one that keeps
+ * its ACKs of small segments back: it is seldom or never seen to acknowledge
+ * one at once. except: a piece that does not count.
  */
 bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_trace *trace,
                            const struct cu_piece *except, int64_t receiver_rtt_ns);
+
+/* Whether fragmentation needed (RFC 1191) or packet too big (RFC 8201) came between two moments. */
+bool cu_delivery_too_big(const struct cu_delivery *delivery, int64_t from_ns, int64_t until_ns);
 
 /* Index past the last ACK step at or before time_ns. */
 size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns);

@@ -16,7 +16,7 @@ void cu_trace_release(struct cu_trace *trace)
 void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection)
 {
 	trace->connection = *connection;
-	trace->n = trace->n_sack = trace->n_hint = trace->n_icmp = trace->syn_end = 0;
+	trace->n = trace->n_sack = trace->n_hint = trace->syn_end = 0;
 	trace->flags = 0;
 	const struct cu_connection_side *side = connection->side;
 	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
@@ -93,7 +93,6 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 		seg->end = seg->seq;
 		seg->icmp_type = in->icmp_type;
 		seg->icmp_code = in->icmp_code;
-		trace->n_icmp++;
 		trace->n++;
 		return 0;
 	}

@@ -70,7 +70,6 @@ struct cu_trace {
 	struct cu_connection connection;
 	struct cu_trace_segment *segment;
 	size_t n, cap;
-	size_t n_icmp;  /* of the segments, ICMP errors */
 	size_t syn_end; /* past the last SYN */
 	uint16_t flags; /* of any of the segments: CU_TCP_ */
 	struct cu_trace_sack *sack;

@@ -115,6 +115,22 @@ static struct packet from_server(uint32_t seq, uint32_t ack, uint32_t len)
 	                       65535,  len,    {0},         {0},         0,   0};
 }
 
+/* A router says that the client is unreachable (RFC 792), about a segment of the server. */
+static void put_unreachable(void)
+{
+	uint8_t frame[SNAPLEN] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0}, *p = frame + 14;
+	struct packet icmp = {.src = 0x0a000009, .dst = SERVER}, quoted = {.src = SERVER, .dst = CLIENT};
+	p += put_ip(p, &icmp, 1, 20 + 8 + 28);
+	*p = 3;
+	p[1] = 1;
+	p += 8;
+	p += put_ip(p, &quoted, 6, 40);
+	put16(p, SERVER_PORT);
+	put16(p + 2, CLIENT_PORT);
+	put32(p + 4, 1);
+	put_record(frame, (uint32_t)(p + 8 - frame), (uint32_t)(p + 8 - frame));
+}
+
 /* A handshake that ends with both sides at 1. */
 static void connect_ends(void)
 {
@@ -227,6 +243,59 @@ static void windows(uint64_t i)
 	put(&packet);
 }
 
+/* Long-lived, and never a reason to hurry: each answer comes at once, and none is ever acknowledged. */
+static void unacked_answers(uint64_t i)
+{
+	uint32_t number = (uint32_t)(i / 2);
+	struct packet packet = i % 2 ? from_server(1 + number * 200, 1 + (number + 1) * 100, 200)
+	                             : from_client(1 + number * 100, 1, 100);
+	step_ns = 30000000;
+	put(&packet);
+}
+
+/* A client that acknowledges nothing at all, not even the handshake's end. */
+static void no_acks(uint64_t i)
+{
+	uint32_t number = (uint32_t)(i / 2);
+	struct packet packet = i % 2 ? from_server(1 + number * 200, 1 + (number + 1) * 100, 200)
+	                             : from_client(1 + number * 100, 0, 100);
+	packet.flags = i % 2 ? packet.flags : PSH;
+	step_ns = 30000000;
+	put(&packet);
+}
+
+/* A byte at a time, each after a pause, and as many ACKs that say the same. */
+static void slow_bytes(uint64_t i)
+{
+	struct packet packet = i % 2 ? from_client(1, 1, 0) : from_server(1 + (uint32_t)(i / 2), 1, 1);
+	step_ns = 5000000;
+	put(&packet);
+}
+
+/* The same through a window that is always closed, on a path that takes an eighth of the whole. */
+static void far_windows_of(uint64_t i);
+
+/* Every second segment lost, and an ICMP error that says nothing of why. */
+static void icmp_losses_of(uint64_t i);
+
+/* What small segments did, large ones never do: each is sent four times, and none arrives. */
+static void vanishing_of(uint64_t i);
+
+/* As overlap, with ACKs that report what came. */
+static void overlap_acked(uint64_t i)
+{
+	uint32_t at = 1 + (uint32_t)(i / 2);
+	struct packet packet = i % 2 ? from_client(1, at, 0) : from_server(at, 1, MSS);
+	if (i % 2) {
+		packet.sack[0] = at + MSS / 2;
+		packet.sack[1] = at + MSS;
+	}
+	put(&packet);
+}
+
+/* A byte in the middle of each of many holes, again and again: each leaves two. */
+static void hole_splits_of(uint64_t i);
+
 /* A packet of a million bytes' worth of tiny segments, none acknowledged. */
 static void unacknowledged(uint64_t i)
 {
@@ -282,6 +351,14 @@ static const struct attack {
 	{"retransmissions", retransmissions, 1},
 	{"windows", windows, 1},
 	{"unacknowledged", unacknowledged, 1},
+	{"unacked-answers", unacked_answers, 1},
+	{"no-acks", no_acks, 1},
+	{"slow-bytes", slow_bytes, 1},
+	{"far-windows", far_windows_of, 0},
+	{"icmp-losses", icmp_losses_of, 1},
+	{"vanishing", vanishing_of, 1},
+	{"overlap-acked", overlap_acked, 1},
+	{"hole-splits", hole_splits_of, 1},
 	{"tunnels", tunnels, 0},
 	{"fragments", fragments, 0},
 	{"backwards", backwards, 1},
@@ -294,6 +371,52 @@ static uint64_t n_packets;
 static void gaps_filled_of(uint64_t i)
 {
 	gaps_filled(i, n_packets);
+}
+
+static void far_windows_of(uint64_t i)
+{
+	uint32_t far = (uint32_t)n_packets / 16, number = (uint32_t)(i / 2);
+	if (i == 0) {
+		step_ns = UINT64_C(10000000) * far;
+		connect_ends();
+		step_ns = 5000000;
+	}
+	struct packet packet =
+		i % 2 ? from_client(1, number < far ? 1 : 1 + number - far, 0) : from_server(1 + number, 1, 1);
+	packet.window = i % 2 ? 0 : packet.window;
+	put(&packet);
+}
+
+static void icmp_losses_of(uint64_t i)
+{
+	if (i == 0) {
+		put_unreachable();
+		return;
+	}
+	uint64_t number = i / 2;
+	struct packet packet = from_server(1 + (uint32_t)(i % 2 ? 2 * number + 1 : 2 * number - 2) * MSS, 1, MSS);
+	step_ns = 20000000;
+	put(&packet);
+}
+
+static void vanishing_of(uint64_t i)
+{
+	uint64_t n_small = n_packets / 2;
+	uint32_t large = (uint32_t)((i - n_small) / 4);
+	struct packet packet = i < n_small ? i % 2 ? from_client(1, 1 + (uint32_t)(i / 2 + 1) * 600, 0)
+	                                           : from_server(1 + (uint32_t)(i / 2) * 600, 1, 600)
+	                                   : from_server(1 + (uint32_t)((n_small + 1) / 2) * 600 + large * MSS, 1, MSS);
+	step_ns = i < n_small ? 1000 : 50000000;
+	put(&packet);
+}
+
+static void hole_splits_of(uint64_t i)
+{
+	/* 512 holes of 2 MB; then a byte into each in turn, 30 bytes further each time. */
+	enum { N = 512, SIZE = 2000000 };
+	uint32_t hole = (uint32_t)(i % N), turn = (uint32_t)(i / N);
+	struct packet packet = from_server(1 + (hole + (turn == 0)) * SIZE + turn * 30, 1, 1);
+	put(&packet);
 }
 
 int main(int argc, char **argv)

@@ -90,7 +90,8 @@ void talk_analyse(struct talk *talk)
 
 struct cu_transaction talk_transaction(struct talk *talk, size_t n)
 {
-	struct cu_case known = {.trace = &talk->trace, .path = &talk->path, .delivery = talk->delivery};
+	struct cu_case known = {
+		.trace = &talk->trace, .path = &talk->path, .delivery = talk->delivery, .exchanges = &talk->exchanges};
 	struct cu_transaction transaction;
 	int64_t sum = 0;
 

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -173,6 +174,104 @@ static void test_delivery_holes_filled_from_the_middle(void **state)
 	talk_release(&talk);
 }
 
+/* Holes stay in order when one is cut in two, so that each is found by its place. */
+static void test_delivery_holes_stay_in_order(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	/* 1000 to 4000 and 5000 to 8000 are missing. */
+	talk_add(&talk, t, CU_S2C, PSH, 1, 1, 999);
+	talk_add(&talk, t + 1000, CU_S2C, PSH, 4000, 1, 1000);
+	talk_add(&talk, t + 2000, CU_S2C, PSH, 8000, 1, 1000);
+	talk_add(&talk, t + 200000, CU_S2C, PSH, 2000, 1, 1000);
+	talk_add(&talk, t + 210000, CU_S2C, PSH, 6000, 1, 1000);
+	talk_add(&talk, t + 220000, CU_S2C, PSH, 3000, 1, 1000);
+	talk_add(&talk, t + 230000, CU_S2C, PSH, 7000, 1, 1000);
+	talk_analyse(&talk);
+	const struct cu_delivery *delivery = &talk.delivery[CU_S2C];
+	static const int64_t left[][2] = {{1000, 2000}, {4000, 4000}, {5000, 6000}, {8000, 8000}};
+	assert_int_equal(delivery->n_holes, 4);
+	for (size_t h = 0; h < 4; h++) {
+		assert_int_equal(delivery->hole[h].start, left[h][0]);
+		assert_int_equal(delivery->hole[h].end, left[h][1]);
+	}
+	for (int64_t seq = 2000; seq < 8000; seq += 1000) {
+		if (seq != 4000 && seq != 5000) {
+			assert_int_equal(piece_at(&talk, CU_S2C, seq)->loss, CU_LOSS_BEFORE);
+		}
+	}
+	assert_int_equal(delivery->n_copies, 0);
+	talk_release(&talk);
+}
+
+/* Beyond so many, the oldest are given up, and what fills them is a copy. */
+static void test_delivery_fills_the_newest_thousand_holes(void **state)
+{
+	(void)state;
+	enum { HOLES = 1100, KEPT = 1024, LEN = 100 };
+	struct cu_trace trace = {.n = 0};
+	struct cu_path path = {0};
+	struct cu_delivery delivery = {0};
+	struct cu_trace_segment *segment = calloc(2 * HOLES, sizeof(*segment));
+	assert_non_null(segment);
+	for (uint32_t i = 0; i < 2 * HOLES; i++) {
+		int64_t at = i < HOLES ? 2 * (int64_t)i + 1 : 2 * (int64_t)(i - HOLES);
+		segment[i] = (struct cu_trace_segment){.time_ns = i * 10 * CU_NS_PER_MS,
+		                                       .seq = 1 + at * LEN,
+		                                       .end = 1 + (at + 1) * LEN,
+		                                       .ack = 1,
+		                                       .len = LEN,
+		                                       .flags = ACK,
+		                                       .dir = CU_S2C};
+	}
+	trace.segment = segment;
+	trace.n = 2 * HOLES;
+	trace.connection.side[CU_S2C].has_syn = true;
+	trace.mss[CU_S2C] = TALK_MSS;
+	assert_int_equal(cu_delivery_build(&delivery, &trace, &path, CU_S2C), 0);
+	assert_int_equal(delivery.n_holes, HOLES);
+	assert_int_equal(delivery.n_copies, HOLES - KEPT);
+	assert_int_equal(delivery.n_pieces, HOLES + KEPT);
+	cu_delivery_release(&delivery);
+	free(segment);
+}
+
+/* The times of what routers said of a direction's segments, whatever their order in the capture. */
+static void test_delivery_too_big(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t time_ns;
+		uint8_t type, code, dir;
+	} icmp[] = {{500, 3, 4, CU_S2C}, {300, 2, 0, CU_S2C}, {400, 3, 1, CU_S2C}, {100, 3, 4, CU_C2S}};
+	static const struct {
+		int64_t from, until;
+		bool reported;
+	} rows[] = {{0, 299, false},   {0, 300, true},   {300, 300, true},
+	            {301, 499, false}, {301, 500, true}, {501, 900, false}};
+	struct cu_trace_segment segment[4];
+	struct cu_trace trace = {.segment = segment, .n = 4};
+	struct cu_path path = {0};
+	struct cu_delivery delivery = {0};
+	for (size_t i = 0; i < 4; i++) {
+		segment[i] = (struct cu_trace_segment){.time_ns = icmp[i].time_ns,
+		                                       .icmp = true,
+		                                       .icmp_type = icmp[i].type,
+		                                       .icmp_code = icmp[i].code,
+		                                       .dir = icmp[i].dir,
+		                                       .ack = -1};
+	}
+	for (int again = 0; again < 2; again++) { /* it is built anew in the same place */
+		assert_int_equal(cu_delivery_build(&delivery, &trace, &path, CU_S2C), 0);
+		for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+			assert_int_equal(cu_delivery_too_big(&delivery, rows[r].from, rows[r].until), rows[r].reported);
+		}
+	}
+	cu_delivery_release(&delivery);
+}
+
 static void test_path_measures_both_sides(void **state)
 {
 	static const struct {
@@ -241,6 +340,9 @@ int main(void)
 		cmocka_unit_test(test_delivery_pure_ack_shows_a_hole),
 		cmocka_unit_test(test_delivery_acknowledged_but_never_seen_is_the_captures),
 		cmocka_unit_test(test_delivery_holes_filled_from_the_middle),
+		cmocka_unit_test(test_delivery_holes_stay_in_order),
+		cmocka_unit_test(test_delivery_fills_the_newest_thousand_holes),
+		cmocka_unit_test(test_delivery_too_big),
 		cmocka_unit_test(test_path_measures_both_sides),
 		cmocka_unit_test(test_path_takes_no_sample_from_what_was_sent_twice),
 		cmocka_unit_test(test_marks_keep_alive_and_its_ack),

@@ -827,7 +827,10 @@ static void test_ledger_a_clock_that_steps_back_measures_nothing(void **state)
 	talk_add(&talk, 100000, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
 	talk_add(&talk, 901000, CU_C2S, ACK, 1, 1, 0);
 	talk_analyse(&talk);
-	struct cu_case known = {.trace = &talk.trace, .path = &talk.path, .delivery = talk.delivery};
+	struct cu_case known = {.trace = &talk.trace,
+	                        .path = &talk.path,
+	                        .delivery = talk.delivery,
+	                        .exchanges = &talk.exchanges};
 	struct cu_transaction transaction;
 	assert_int_equal(talk.exchanges.n, 1);
 	assert_false(cu_ledger_fill(&known, &talk.exchanges.item[0], &transaction));
