@@ -204,7 +204,7 @@ lint: all ## check module order, headers, pages, format, and for common mistakes
 fmt: ## format the sources
 	clang-format -i $$(find lib cmd tests -name '*.[ch]')
 
-bench: all $(bench_programs) ## measure against libpcap, tshark, tcptrace (DESIGN: numbers to reach)
+bench: all $(bench_programs) $(B)/tests/lab/wire ## measure against libpcap, tshark, tcptrace (DESIGN: numbers to reach)
 	BUILD_DIR=$(B) sh tests/bench/run
 
 bench-guard: all $(B)/tests/bench/generate ## compare instructions a packet of each stage with the committed ones; UPDATE=1
