@@ -12,6 +12,8 @@ static struct cu_analyze_config config;
 
 /* clang-format off */
 static const struct prog_option options[] = {
+	{.name = "max-memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
+	 .help = "what the connection that is judged may take before it is judged in parts", .preset = "512M"},
 	{.name = "no-segments", .kind = PROG_FLAG, .value = &config.no_segments,
 	 .help = "leave out the segments: smaller, but not to be analyzed again"},
 	{0},
@@ -38,12 +40,13 @@ int main(int argc, char **argv)
 	prog_output_open(PROG_BINARY_OUTPUT);
 	prog_confine(0);
 
+	struct cu_analyze_counts counts = {0};
 	struct cu_writer *writer;
 	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};
 	int status = PROG_OK;
 	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);
 	if (error == 0) {
-		error = cu_analyze(inputs.readers, inputs.n, writer, &config);
+		error = cu_analyze(inputs.readers, inputs.n, writer, &config, &counts);
 	}
 	if (writer && cu_writer_fault(writer)->code != CU_OK) {
 		status = prog_output_failed(cu_writer_fault(writer));
@@ -54,6 +57,9 @@ int main(int argc, char **argv)
 		status = PROG_FAILED;
 	}
 	status = prog_worse(status, prog_readers_status(&inputs));
+	if (counts.n_in_parts > 0) {
+		prog_warn("connections judged in parts, to save memory (--max-memory): %" PRIu64, counts.n_in_parts);
+	}
 	if (writer) {
 		prog_note("%" PRIu64 " bytes written", cu_writer_n_bytes(writer));
 	}

@@ -46,6 +46,7 @@ static volatile sig_atomic_t caught;
 static const char *filter, *format, *by, *fail_on;
 static uint64_t top = UINT64_MAX;                  /* not given */
 static int64_t slow_ns = -1, idle_timeout_ns = -1; /* -1: not given */
+static uint64_t memory_bytes;
 static bool ignore_vlan, no_defaults, all;
 static struct prog_list rules;
 
@@ -73,6 +74,9 @@ static const struct prog_option options[] = {
 	 .help = "exit with 3 when a slow transaction is blamed on client, network, server, unknown or any"},
 	{.name = "idle-timeout", .kind = PROG_DURATION, .value = &idle_timeout_ns, .arg = "DURATION",
 	 .help = "a connection silent for this long is over", .preset = "130m"},
+	{.name = "max-memory", .kind = PROG_SIZE, .value = &memory_bytes, .arg = "SIZE",
+	 .help = "what flowify and analyze may each take before connections are cut in parts",
+	 .preset = "see the manuals of both"},
 	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &ignore_vlan,
 	 .help = "the same addresses in different VLANs are the same connection"},
 	{0},
@@ -133,7 +137,7 @@ static bool shows_segments(void)
 
 static void make_arguments(const struct prog_operands *captures)
 {
-	static char idle_text[CU_TEXT_CAP], slow_text[CU_TEXT_CAP], top_text[CU_TEXT_CAP];
+	static char idle_text[CU_TEXT_CAP], memory_text[CU_TEXT_CAP], slow_text[CU_TEXT_CAP], top_text[CU_TEXT_CAP];
 
 	for (size_t i = 0; i < N_STAGES; i++) {
 		add(&stages[i], stages[i].name);
@@ -149,6 +153,10 @@ static void make_arguments(const struct prog_operands *captures)
 	add_flag(flowify, "--no-progress", prog_settings.no_progress || streaming);
 	add_flag(flowify, "--ignore-vlan", ignore_vlan);
 	add_value(flowify, "--filter", filter);
+	if (memory_bytes > 0) {
+		add_number(flowify, "--max-memory", memory_bytes, "", memory_text);
+		add_number(analyze, "--max-memory", memory_bytes, "", memory_text);
+	}
 	if (idle_timeout_ns >= 0) {
 		add_number(flowify, "--idle-timeout", (uint64_t)idle_timeout_ns, "ns", idle_text);
 	}

@@ -19,7 +19,7 @@ static const struct prog_option options[] = {
 	 .help = "only packets that match this pcap-filter(7) expression"},
 	{.name = "idle-timeout", .kind = PROG_DURATION, .value = &config.idle_timeout_ns, .arg = "DURATION",
 	 .help = "a connection silent for this long is over", .preset = "130m"},
-	{.name = "memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
+	{.name = "max-memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
 	 .help = "what open connections may take before the least used leave early",
 	 .preset = "32M of segments, 4 Mi connections"},
 	{.name = "no-hints", .kind = PROG_FLAG, .value = &config.no_hints,
@@ -54,7 +54,8 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 		prog_warn("%" PRIu64 " packets have a link type that is not decoded", totals->n_unknown_link);
 	}
 	if (totals->n_evicted > 0) {
-		prog_warn("%" PRIu64 " connections were put out early: memory was short (--memory)", totals->n_evicted);
+		prog_warn("%" PRIu64 " connections were put out early: memory was short (--max-memory)",
+		          totals->n_evicted);
 	}
 	prog_note("%" PRIu64 " TCP segments in %" PRIu64 " connections; %" PRIu64 " ICMP errors, %" PRIu64
 	          " fragments, %" PRIu64 " other, %" PRIu64 " too short, %" PRIu64 " malformed",

@@ -3,6 +3,7 @@
 #include "lib/blame/exchange.h"
 #include "lib/blame/join.h"
 #include "lib/blame/ledger.h"
+#include "lib/blame/parts.h"
 #include "lib/blame/store.h"
 #include "lib/flow/flowify.h"
 #include "lib/tcp/delivery.h"
@@ -15,6 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * The default bound, and what each segment of the connection that is judged
+ * takes of it at most: 96 bytes, with a piece, a hole and a gap of its own
+ * twice that and more, and half again while the arrays grow.
+ */
+#define MEMORY_BYTES (UINT64_C(512) << 20)
+enum { SEGMENT_BYTES = 512 };
+
 /* What one run keeps; all of it is reused from connection to connection. */
 struct analyzer {
 	struct cu_writer *writer;
@@ -26,6 +35,9 @@ struct analyzer {
 	struct cu_delivery delivery[2];
 	struct cu_gaps gaps[2];
 	struct cu_exchanges exchanges;
+	struct cu_parts parts;
+	struct cu_analyze_counts *counts;
+	size_t segments_cap; /* of a part, unless a chunk has more */
 	struct cu_buf buf;
 	struct cu_join join;
 	struct cu_totals totals; /* of all streams; written last */
@@ -136,7 +148,7 @@ static void put_rtt(const struct cu_path_side *from, struct cu_analysis_side *si
 	}
 }
 
-static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
+static struct cu_analysis analysis_of(const struct analyzer *analyzer, const struct cu_path *path)
 {
 	const struct cu_trace *trace = &analyzer->trace;
 	struct cu_analysis analysis = {
@@ -181,8 +193,13 @@ static int write_analysis(struct analyzer *analyzer, const struct cu_path *path)
 			side->n_gap_bytes += analyzer->gaps[dir].item[g].n_bytes;
 		}
 	}
+	return analysis;
+}
+
+static int write_analysis(struct analyzer *analyzer, const struct cu_analysis *analysis)
+{
 	cu_buf_clear(&analyzer->buf);
-	cu_analysis_encode(&analysis, &analyzer->buf);
+	cu_analysis_encode(analysis, &analyzer->buf);
 	return put(analyzer, CU_RECORD_ANALYSIS);
 }
 
@@ -227,21 +244,21 @@ static int write_marks(struct analyzer *analyzer)
 	return 0;
 }
 
-static int write_transactions(struct analyzer *analyzer, const struct cu_path *path)
+/* Numbered on from *number. */
+static int write_transactions(struct analyzer *analyzer, const struct cu_path *path, uint64_t *number)
 {
 	struct cu_case known = {.trace = &analyzer->trace,
 	                        .path = path,
 	                        .delivery = analyzer->delivery,
 	                        .exchanges = &analyzer->exchanges,
 	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks};
-	uint64_t number = 0;
 	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
 	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {
 		struct cu_transaction transaction;
 		if (!cu_ledger_fill(&known, &analyzer->exchanges.item[n], &transaction)) {
 			continue;
 		}
-		transaction.number = number++;
+		transaction.number = (*number)++;
 		cu_buf_clear(&analyzer->buf);
 		cu_transaction_encode(&transaction, &analyzer->buf);
 		err = put(analyzer, CU_RECORD_TRANSACTION);
@@ -263,57 +280,172 @@ static int write_connection(struct analyzer *analyzer, const uint8_t *record, si
 	return put(analyzer, CU_RECORD_CONNECTION);
 }
 
-/* The timeline of a connection is all there: judge it. */
-static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
-                             const struct cu_connection *connection, uint64_t place)
+/* Adds chunks to the trace while there is room for them, one at least; written: they go on to the output, too. */
+static int add_chunks(struct analyzer *analyzer, struct cu_cursor *chunks, bool written)
 {
 	struct cu_trace *trace = &analyzer->trace;
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
 	const uint8_t *data;
-	size_t len;
-	struct cu_path path;
-	struct cu_chunk within;
-
-	int err = write_connection(analyzer, record, record_len, connection);
-	cu_trace_begin(trace, connection);
-	if (err == 0 && cu_chunk_within(connection, &within)) {
-		err = cu_trace_add_chunk(trace, &within);
-	}
-	while (err == 0 && cu_store_next(&chunks, &data, &len)) {
+	size_t len, n_added = 0;
+	int err = 0;
+	for (struct cu_cursor next = *chunks; err == 0 && cu_store_next(&next, &data, &len); *chunks = next) {
 		struct cu_chunk chunk;
 		err = cu_chunk_open(data, len, &chunk);
-		if (err == 0 && !analyzer->config.no_segments) {
+		size_t room = trace->n < analyzer->segments_cap ? analyzer->segments_cap - trace->n : 0;
+		if (err == 0 && n_added++ > 0 && chunk.n_segments > room) {
+			break;
+		}
+		if (err == 0 && written && !analyzer->config.no_segments) {
 			err = cu_writer_add(analyzer->writer, CU_RECORD_CHUNK, data, len);
 		}
 		if (err == 0) {
 			err = cu_trace_add_chunk(trace, &chunk);
 		}
 	}
-	cu_store_remove(&analyzer->store, place);
-	if (err != 0) {
-		return err;
-	}
-	cu_trace_mark(trace);
-	err = cu_path_measure(trace, &analyzer->scratch, &path);
+	return err;
+}
+
+/* What the marked trace says of the path. */
+static int measure(struct analyzer *analyzer, const struct cu_connection *connection, struct cu_path *path)
+{
+	int err = cu_path_measure(&analyzer->trace, &analyzer->scratch, path);
 	if (err == 0) {
-		cu_distances_refine(&analyzer->distances, connection, &path);
+		cu_distances_refine(&analyzer->distances, connection, path);
 	}
+	return err;
+}
+
+/* And of each direction. */
+static int follow(struct analyzer *analyzer, const struct cu_path *path)
+{
+	int err = 0;
 	for (int dir = 0; dir < 2 && err == 0; dir++) {
-		err = cu_delivery_build(&analyzer->delivery[dir], trace, &path, dir);
+		err = cu_delivery_build(&analyzer->delivery[dir], &analyzer->trace, path, dir);
 		if (err == 0) {
-			err = cu_gaps_find(&analyzer->gaps[dir], trace, &analyzer->delivery[dir], dir);
+			err = cu_gaps_find(&analyzer->gaps[dir], &analyzer->trace, &analyzer->delivery[dir], dir);
 		}
 	}
+	return err;
+}
+
+static int write_gaps_and_marks(struct analyzer *analyzer)
+{
+	int err = write_gaps(analyzer);
+	return err != 0 || analyzer->config.no_segments ? err : write_marks(analyzer);
+}
+
+/* The trace is all there is of the connection. */
+static int judge_whole(struct analyzer *analyzer, const struct cu_connection *connection)
+{
+	struct cu_path path;
+	uint64_t number = 0;
+	cu_trace_mark(&analyzer->trace);
+	int err = measure(analyzer, connection, &path);
+	err = err != 0 ? err : follow(analyzer, &path);
 	if (err == 0) {
-		err = write_analysis(analyzer, &path);
+		const struct cu_analysis analysis = analysis_of(analyzer, &path);
+		err = write_analysis(analyzer, &analysis);
 	}
 	if (err == 0) {
-		err = write_gaps(analyzer);
+		err = write_gaps_and_marks(analyzer);
 	}
-	if (err == 0 && !analyzer->config.no_segments) {
-		err = write_marks(analyzer);
+	return err != 0 ? err : write_transactions(analyzer, &path, &number);
+}
+
+/* The two times that a connection in parts is gone through: transactions are judged by what is known of the whole. */
+enum pass { PASS_SEGMENTS, PASS_TRANSACTIONS };
+
+/* The trace is a part of the connection. */
+static int judge_part(struct analyzer *analyzer, enum pass pass, uint64_t *number)
+{
+	struct cu_path path;
+	struct cu_connection connection = analyzer->trace.connection;
+	if (analyzer->trace.dropped_end[CU_C2S] > 0 || analyzer->trace.dropped_end[CU_S2C] > 0) {
+		/* It measured no handshake. */
+		connection.side[CU_C2S].has_syn = connection.side[CU_S2C].has_syn = false;
 	}
-	return err != 0 ? err : write_transactions(analyzer, &path);
+	int err = measure(analyzer, &connection, &path);
+	if (pass == PASS_TRANSACTIONS) {
+		cu_parts_know_path(&analyzer->parts, &path);
+	}
+	err = err != 0 ? err : follow(analyzer, &path);
+	if (err != 0 || pass == PASS_TRANSACTIONS) {
+		return err != 0 ? err : write_transactions(analyzer, &path, number);
+	}
+	const struct cu_analysis analysis = analysis_of(analyzer, &path);
+	err = cu_parts_add(&analyzer->parts, &analysis, analyzer->scratch.histogram);
+	return err != 0 ? err : write_gaps_and_marks(analyzer);
+}
+
+/* Goes through the connection; its first chunks are in the trace. */
+static int judge_parts(struct analyzer *analyzer, const struct cu_connection *connection, struct cu_cursor chunks,
+                       enum pass pass)
+{
+	struct cu_trace *trace = &analyzer->trace;
+	uint64_t number = 0;
+	bool is_last = false;
+	int err = 0;
+	while (err == 0 && !is_last) {
+		size_t n = trace->n;
+		is_last = cu_cursor_left(&chunks) == 0;
+		trace->connection.end = is_last ? connection->end : (uint8_t)CU_END_EVICTED;
+		cu_trace_mark(trace);
+		if (!is_last) {
+			err = cu_exchanges_find(&analyzer->exchanges, trace);
+			trace->n = cu_parts_end(trace, &analyzer->exchanges);
+		}
+		err = err != 0 ? err : judge_part(analyzer, pass, &number);
+		if (err == 0 && !is_last) {
+			size_t n_judged = trace->n;
+			trace->n = n;
+			cu_trace_drop(trace, n_judged);
+			err = add_chunks(analyzer, &chunks, pass == PASS_SEGMENTS);
+		}
+	}
+	return err;
+}
+
+/* The same; left are the chunks that are not in the trace. */
+static int judge_in_parts(struct analyzer *analyzer, const struct cu_connection *connection, uint64_t place,
+                          struct cu_cursor left)
+{
+	cu_parts_clear(&analyzer->parts);
+	int err = judge_parts(analyzer, connection, left, PASS_SEGMENTS);
+	if (err == 0) {
+		err = write_analysis(analyzer, &analyzer->parts.analysis);
+	}
+	if (err == 0) {
+		struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
+		cu_trace_begin(&analyzer->trace, connection);
+		err = add_chunks(analyzer, &chunks, false);
+		err = err != 0 ? err : judge_parts(analyzer, connection, chunks, PASS_TRANSACTIONS);
+	}
+	analyzer->totals.n_evicted++;
+	analyzer->counts->n_in_parts++;
+	return err;
+}
+
+/* The timeline of a connection is all there: judge it. */
+static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
+                             const struct cu_connection *connection, uint64_t place)
+{
+	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
+	struct cu_chunk within;
+
+	int err = write_connection(analyzer, record, record_len, connection);
+	cu_trace_begin(&analyzer->trace, connection);
+	if (err == 0 && cu_chunk_within(connection, &within)) {
+		err = cu_trace_add_chunk(&analyzer->trace, &within);
+	}
+	if (err == 0) {
+		err = add_chunks(analyzer, &chunks, true);
+	}
+	if (err == 0 && cu_cursor_left(&chunks) > 0) {
+		err = judge_in_parts(analyzer, connection, place, chunks);
+		cu_store_remove(&analyzer->store, place);
+		return err;
+	}
+	cu_store_remove(&analyzer->store, place);
+	return err != 0 ? err : judge_whole(analyzer, connection);
 }
 
 static int reject_timeline(int err, struct cu_reader *reader)
@@ -660,9 +792,12 @@ static int run(struct analyzer *analyzer, struct cu_reader *reader)
 }
 
 int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer,
-               const struct cu_analyze_config *config)
+               const struct cu_analyze_config *config, struct cu_analyze_counts *counts)
 {
-	struct analyzer analyzer = {.writer = writer, .config = *config};
+	struct analyzer analyzer = {.writer = writer, .config = *config, .counts = counts};
+	uint64_t memory_bytes = config->memory_bytes > 0 ? config->memory_bytes : MEMORY_BYTES;
+	*counts = (struct cu_analyze_counts){0};
+	analyzer.segments_cap = (size_t)(memory_bytes / SEGMENT_BYTES);
 	cu_store_init(&analyzer.store);
 	cu_join_init(&analyzer.join);
 	int first = cu_distances_init(&analyzer.distances);
@@ -693,6 +828,7 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	cu_gaps_release(&analyzer.gaps[0]);
 	cu_gaps_release(&analyzer.gaps[1]);
 	cu_exchanges_release(&analyzer.exchanges);
+	cu_parts_release(&analyzer.parts);
 	cu_buf_release(&analyzer.buf);
 	cu_buf_release(&analyzer.held_record);
 	return first;

@@ -8,9 +8,20 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct cu_analyze_config {
 	bool no_segments; /* leave timelines and marks out of the output: half the bytes for who needs verdicts only */
+	/*
+	 * Bound on the segments of the connection that is judged, in bytes, 512 for
+	 * each; 512 MiB by default. A longer one is judged in parts: cut before a
+	 * transaction, or within one that takes more than half.
+	 */
+	uint64_t memory_bytes;
+};
+
+struct cu_analyze_counts {
+	uint64_t n_in_parts; /* connections */
 };
 
 /*
@@ -24,6 +35,6 @@ struct cu_analyze_config {
  * writer failed.
  */
 int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer,
-               const struct cu_analyze_config *config);
+               const struct cu_analyze_config *config, struct cu_analyze_counts *counts);
 
 #endif

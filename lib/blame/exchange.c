@@ -460,6 +460,9 @@ static void name_kinds(struct finder *finder)
 int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *trace)
 {
 	struct finder finder = {.out = exchanges, .trace = trace, .highest = {1, 1}};
+	for (int dir = 0; dir < 2; dir++) {
+		finder.highest[dir] = trace->dropped_end[dir] > 1 ? trace->dropped_end[dir] : 1;
+	}
 	exchanges->n = exchanges->n_client_ends = 0;
 	for (uint32_t i = 0; i < trace->n; i++) {
 		int err = take(&finder, i);

@@ -692,6 +692,9 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	delivery->n_too_big = 0;
 	delivery->largest_passed = 0;
 	delivery->highest = trace->connection.side[dir].has_syn ? 0 : -1;
+	if (trace->dropped_end[dir] > 0) {
+		delivery->highest = trace->dropped_end[dir];
+	}
 
 	int err = 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {

@@ -457,7 +457,7 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 
 static void begin(struct pass *pass, struct cu_trace *trace, bool settle)
 {
-	*pass = (struct pass){.trace = trace};
+	*pass = (struct pass){.trace = trace, .first_rtt_ns = trace->dropped_handshake_ns};
 	for (int dir = 0; dir < 2; dir++) {
 		pass->side[dir] = (struct sender){
 			.last_ack = NO_ACK, .window = INT32_MAX, .end_max = INT64_MIN, .ack_max = INT64_MIN};

@@ -18,6 +18,7 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 	trace->connection = *connection;
 	trace->n = trace->n_sack = trace->n_hint = trace->syn_end = 0;
 	trace->flags = 0;
+	trace->dropped_end[CU_C2S] = trace->dropped_end[CU_S2C] = trace->dropped_handshake_ns = 0;
 	const struct cu_connection_side *side = connection->side;
 	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
 	trace->scaled = both && side[CU_C2S].syn.has_wscale && side[CU_S2C].syn.has_wscale;
@@ -150,4 +151,42 @@ int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk)
 		}
 	}
 	return got;
+}
+
+void cu_trace_drop(struct cu_trace *trace, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || seg->flags & CU_TCP_RST) {
+			continue;
+		}
+		int64_t *sent = &trace->dropped_end[seg->dir], *acked = &trace->dropped_end[!seg->dir];
+		*sent = seg->end > *sent ? seg->end : *sent;
+		*acked = seg->ack > *acked ? seg->ack : *acked;
+	}
+	trace->dropped_handshake_ns = trace->handshake_ns;
+	trace->n -= n;
+	memmove(trace->segment, trace->segment + n, trace->n * sizeof(trace->segment[0]));
+
+	uint32_t first_sack = trace->n > 0 ? trace->segment[0].sack : (uint32_t)trace->n_sack, first_hint = 0;
+	trace->flags = 0;
+	trace->syn_end = 0;
+	for (size_t i = 0; i < trace->n; i++) {
+		struct cu_trace_segment *seg = &trace->segment[i];
+		trace->flags |= seg->icmp ? 0 : seg->flags;
+		trace->syn_end = !seg->icmp && seg->flags & CU_TCP_SYN ? i + 1 : trace->syn_end;
+		seg->sack -= first_sack;
+		if (seg->hint != 0) {
+			first_hint = first_hint != 0 ? first_hint : seg->hint;
+			seg->hint -= first_hint - 1;
+		}
+	}
+	trace->n_sack -= first_sack;
+	trace->n_hint = first_hint != 0 ? trace->n_hint - (first_hint - 1) : 0;
+	if (trace->n_sack > 0) {
+		memmove(trace->sack, trace->sack + first_sack, trace->n_sack * sizeof(trace->sack[0]));
+	}
+	if (trace->n_hint > 0) {
+		memmove(trace->hint, trace->hint + (first_hint - 1), trace->n_hint * sizeof(trace->hint[0]));
+	}
 }

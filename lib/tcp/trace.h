@@ -81,6 +81,8 @@ struct cu_trace {
 	bool scaled;      /* both SYNs seen with a window scale */
 	bool scale_unknown[2]; /* the SYNs seen do not say it: windows are as sent */
 	int64_t handshake_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
+	/* Of the segments that were dropped before: where each direction had come to, 0 when there were none; that too. */
+	int64_t dropped_end[2], dropped_handshake_ns;
 	/* While filling. */
 	uint32_t base[2], last[2];
 	int64_t last_rel[2];
@@ -101,6 +103,12 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 
 /* Adds the segments of a chunk. 0, CU_ERR_NOMEM, or CU_ERR_FORMAT; the whole ones before the fault stay. */
 int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk);
+
+/*
+ * Forgets the first n segments of a marked trace and keeps the others, as they
+ * were added: the trace goes on with them.
+ */
+void cu_trace_drop(struct cu_trace *trace, size_t n);
 
 /* To be called once all segments are there: settles MSS and marks each segment in Wireshark's terms. */
 void cu_trace_mark(struct cu_trace *trace);

@@ -90,7 +90,7 @@ static inline int fuzz_flowify(const uint8_t *data, size_t len)
 	return out;
 }
 
-enum fuzz_stage { FUZZ_ANALYZE, FUZZ_CLASSIFY };
+enum fuzz_stage { FUZZ_ANALYZE, FUZZ_ANALYZE_IN_PARTS, FUZZ_CLASSIFY };
 
 /* Runs a stage over records; takes the descriptor, returns the next. */
 static inline int fuzz_stage(enum fuzz_stage stage, int in)
@@ -103,9 +103,11 @@ static inline int fuzz_stage(enum fuzz_stage stage, int in)
 	lseek(in, 0, SEEK_SET);
 	assert(cu_reader_open(&reader, in, "fuzz") == 0);
 	assert(cu_writer_open(&writer, out, &config) == 0);
-	if (stage == FUZZ_ANALYZE) {
-		const struct cu_analyze_config analyze = {0};
-		cu_analyze(&reader, 1, writer, &analyze);
+	if (stage != FUZZ_CLASSIFY) {
+		enum { PART_BYTES = 8 * 512 }; /* eight segments, but for what one chunk has more */
+		const struct cu_analyze_config analyze = {.memory_bytes = stage == FUZZ_ANALYZE ? 0 : PART_BYTES};
+		struct cu_analyze_counts counts;
+		cu_analyze(&reader, 1, writer, &analyze, &counts);
 	} else {
 		if (rules == NULL) {
 			rules = cu_rules_new();

@@ -272,6 +272,54 @@ static void test_delivery_too_big(void **state)
 	cu_delivery_release(&delivery);
 }
 
+/* What is left of a trace is as if it had been added to an empty one, but for where the connection had come to. */
+static void test_trace_drop_keeps_the_rest(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	struct cu_segment *seg = talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	seg->hint = (struct cu_hint){.kind = CU_HINT_HTTP_REQUEST};
+	seg = talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	seg->n_sack = 1;
+	seg->sack[0][0] = 7;
+	seg->sack[0][1] = 9;
+	talk_add(&talk, t + 40000, CU_S2C, PSH, 1, 101, 200);
+	seg = talk_add(&talk, t + 50000, CU_C2S, PSH, 101, 201, 50);
+	seg->hint = (struct cu_hint){.kind = CU_HINT_TLS_DATA};
+	seg->n_sack = 1;
+	seg->sack[0][0] = 3;
+	seg->sack[0][1] = 5;
+	talk_analyse(&talk);
+	struct cu_trace *trace = &talk.trace;
+	assert_int_equal(trace->n, 7);
+	int64_t left = trace->sack[trace->segment[6].sack].left;
+	assert_int_not_equal(trace->syn_end, 0);
+
+	cu_trace_drop(trace, 6);
+	assert_int_equal(trace->n, 1);
+	assert_int_equal(trace->segment[0].seq, 101);
+	assert_int_equal(trace->n_hint, 1);
+	assert_int_equal(cu_trace_hint(trace, &trace->segment[0])->kind, CU_HINT_TLS_DATA);
+	assert_int_equal(trace->n_sack, 1);
+	assert_int_equal(trace->sack[trace->segment[0].sack].left, left);
+	assert_int_equal(trace->syn_end, 0);
+	assert_int_equal(trace->flags, PSH);
+	assert_int_equal(trace->dropped_end[CU_C2S], 101);
+	assert_int_equal(trace->dropped_end[CU_S2C], 201);
+	assert_int_equal(trace->dropped_handshake_ns, 40000 * US);
+	cu_trace_mark(trace);
+	assert_int_equal(trace->handshake_ns, 40000 * US);
+
+	cu_trace_drop(trace, 1);
+	assert_int_equal(trace->n, 0);
+	assert_int_equal(trace->n_hint, 0);
+	assert_int_equal(trace->n_sack, 0);
+	assert_int_equal(trace->dropped_end[CU_C2S], 151);
+	talk_release(&talk);
+}
+
 static void test_path_measures_both_sides(void **state)
 {
 	static const struct {
@@ -343,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_delivery_holes_stay_in_order),
 		cmocka_unit_test(test_delivery_fills_the_newest_thousand_holes),
 		cmocka_unit_test(test_delivery_too_big),
+		cmocka_unit_test(test_trace_drop_keeps_the_rest),
 		cmocka_unit_test(test_path_measures_both_sides),
 		cmocka_unit_test(test_path_takes_no_sample_from_what_was_sent_twice),
 		cmocka_unit_test(test_marks_keep_alive_and_its_ack),
