@@ -4,6 +4,7 @@
 #ifndef CU_RULES_INTERNAL_H
 #define CU_RULES_INTERNAL_H
 
+#include "lib/base/hash.h"
 #include "lib/rules/expr.h"
 #include "lib/rules/index.h"
 #include "lib/rules/program.h"
@@ -51,6 +52,7 @@ struct cu_names_table {
 		void *value;
 	} * slots;
 	size_t n_slots, n;
+	struct cu_hash_seed seed;
 };
 
 /* A test of rules: facts, and what the verdict on them has to be. */

@@ -17,18 +17,9 @@
 
 /* ---- tables of names ---- */
 
-static uint64_t hash_name(const char *name, size_t len)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-	for (size_t i = 0; i < len; i++) {
-		hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-	}
-	return hash;
-}
-
 static struct cu_name_slot *find_slot(const struct cu_names_table *table, const char *name, size_t len)
 {
-	size_t at = hash_name(name, len) & (table->n_slots - 1);
+	size_t at = (size_t)cu_hash_bytes(table->seed, name, len) & (table->n_slots - 1);
 	while (table->slots[at].name &&
 	       !(strlen(table->slots[at].name) == len && memcmp(table->slots[at].name, name, len) == 0)) {
 		at = (at + 1) & (table->n_slots - 1);
@@ -44,7 +35,8 @@ void *cu_names_get(const struct cu_names_table *table, const char *name, size_t 
 bool cu_names_put(struct cu_names_table *table, const char *name, void *value)
 {
 	if (table->n * 2 >= table->n_slots) {
-		struct cu_names_table grown = {.n_slots = table->n_slots ? table->n_slots * 2 : 64};
+		struct cu_names_table grown = {.n_slots = table->n_slots ? table->n_slots * 2 : 64,
+		                               .seed = table->n_slots ? table->seed : cu_hash_seed_random()};
 		grown.slots = calloc(grown.n_slots, sizeof(*grown.slots));
 		if (!grown.slots) {
 			return false;

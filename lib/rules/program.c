@@ -23,16 +23,11 @@ void cu_program_release(struct cu_program *program)
 	(cu_grow((void **)&(program)->items, &(program)->cap, (program)->n, sizeof(*(program)->items)) || \
 	 ((program)->failed = true, false))
 
-/* FNV-1a (Fowler, Noll, Vo), for tables that only rules fill. */
-static uint64_t hash_more(uint64_t hash, const void *data, size_t len)
+static uint64_t hash_more(const struct cu_program *program, uint64_t hash, const void *data, size_t len)
 {
-	const unsigned char *p = data;
-	for (size_t i = 0; i < len; i++) {
-		hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
-	}
-	return hash;
+	const struct cu_hash_seed seed = {{program->seed.k[0] ^ hash, program->seed.k[1]}};
+	return cu_hash_bytes(seed, data, len);
 }
-#define HASH_BEGIN UINT64_C(0xcbf29ce484222325)
 
 static void add_code(struct cu_program *program, enum cu_code_op op, int32_t arg, double number)
 {
@@ -176,7 +171,7 @@ static bool same_code(const struct cu_program *program, struct cu_code_ref a, st
 
 static uint64_t hash_code(const struct cu_program *program, uint64_t hash, struct cu_code_ref ref)
 {
-	return ref.n > 0 ? hash_more(hash, &program->code[ref.first], ref.n * sizeof(*program->code)) : hash;
+	return ref.n > 0 ? hash_more(program, hash, &program->code[ref.first], ref.n * sizeof(*program->code)) : hash;
 }
 
 static bool is_of_texts(uint32_t op)
@@ -192,18 +187,18 @@ static bool is_of_networks(uint32_t op)
 static uint64_t hash_atom(const struct cu_program *program, const struct cu_atom *atom)
 {
 	uint32_t head[4] = {atom->op, atom->field, atom->other, atom->n_set};
-	uint64_t hash = hash_more(HASH_BEGIN, head, sizeof(head));
+	uint64_t hash = hash_more(program, 0, head, sizeof(head));
 	hash = hash_code(program, hash, atom->left);
 	hash = hash_code(program, hash, atom->right);
 	for (uint32_t i = 0; i < atom->n_set; i++) {
 		if (is_of_texts(atom->op)) {
 			const struct cu_text *text = &program->texts[atom->set + i];
-			hash = hash_more(hash, text->data, text->len);
+			hash = hash_more(program, hash, text->data, text->len);
 		} else if (is_of_networks(atom->op)) {
 			const struct cu_network *network = &program->networks[atom->set + i];
-			hash = hash_more(hash, network->addr.bytes, sizeof(network->addr.bytes));
+			hash = hash_more(program, hash, network->addr.bytes, sizeof(network->addr.bytes));
 		} else {
-			hash = hash_more(hash, &program->ranges[atom->set + i], sizeof(struct cu_range));
+			hash = hash_more(program, hash, &program->ranges[atom->set + i], sizeof(struct cu_range));
 		}
 	}
 	return hash;
@@ -238,9 +233,9 @@ static bool same_atom(const struct cu_program *program, const struct cu_atom *a,
 	       same_set(program, a, b);
 }
 
-static uint64_t hash_step(const struct cu_step *step)
+static uint64_t hash_step(const struct cu_program *program, const struct cu_step *step)
 {
-	return hash_more(HASH_BEGIN, step, sizeof(*step));
+	return hash_more(program, 0, step, sizeof(*step));
 }
 
 /* Doubles a hash table that is half full; the items' hashes are worked out again. */
@@ -252,6 +247,9 @@ static bool rehash(struct cu_program *program, bool of_atoms)
 	if (n * 2 < *n_slots) {
 		return true;
 	}
+	if (program->n_atom_slots + program->n_step_slots == 0) {
+		program->seed = cu_hash_seed_random();
+	}
 	size_t more = *n_slots ? *n_slots * 2 : 64;
 	uint32_t *grown = calloc(more, sizeof(*grown));
 	if (!grown) {
@@ -259,7 +257,8 @@ static bool rehash(struct cu_program *program, bool of_atoms)
 		return false;
 	}
 	for (size_t i = 0; i < n; i++) {
-		uint64_t hash = of_atoms ? hash_atom(program, &program->atoms[i]) : hash_step(&program->steps[i]);
+		uint64_t hash =
+			of_atoms ? hash_atom(program, &program->atoms[i]) : hash_step(program, &program->steps[i]);
 		size_t at = hash & (more - 1);
 		while (grown[at]) {
 			at = (at + 1) & (more - 1);
@@ -299,7 +298,7 @@ static int32_t intern_step(struct cu_program *program, uint32_t atom, int32_t on
 		return CU_STEP_NO;
 	}
 	struct cu_step step = {.atom = atom, .on_true = on_true, .on_false = on_false};
-	size_t at = hash_step(&step) & (program->n_step_slots - 1);
+	size_t at = hash_step(program, &step) & (program->n_step_slots - 1);
 	for (; program->step_slots[at]; at = (at + 1) & (program->n_step_slots - 1)) {
 		uint32_t index = program->step_slots[at] - 1;
 		if (memcmp(&step, &program->steps[index], sizeof(step)) == 0) {

@@ -11,6 +11,7 @@
 #ifndef CU_RULES_PROGRAM_H
 #define CU_RULES_PROGRAM_H
 
+#include "lib/base/hash.h"
 #include "lib/rules/expr.h"
 
 enum {
@@ -96,6 +97,7 @@ struct cu_program {
 	size_t cap_code, cap_scratch, cap_atoms, cap_steps, cap_ranges, cap_texts, cap_networks;
 	uint32_t *atom_slots, *step_slots; /* hash tables of indexes + 1 */
 	size_t n_atom_slots, n_step_slots;
+	struct cu_hash_seed seed;
 	uint8_t *known; /* of each atom: 0 not worked out, 1 false, 2 true */
 	size_t cap_known;
 	size_t n_visits;
