@@ -5,6 +5,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+
+size_t prog_capture_files(void)
+{
+	struct rlimit limit;
+	bool few = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < CU_CAPTURE_FILES;
+	return few ? (size_t)limit.rlim_cur / 4 : CU_CAPTURE_FILES;
+}
 
 void prog_capture_progress(void *arg, const struct cu_capture *capture)
 {

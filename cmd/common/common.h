@@ -201,6 +201,9 @@ int prog_worse(int a, int b);
  */
 void prog_progress(uint64_t done_bytes, uint64_t total_bytes, uint64_t n_items, const char *items);
 
+/* Descriptors for captures whose turn has not come: CU_CAPTURE_FILES, or a quarter of all where few are allowed. */
+size_t prog_capture_files(void);
+
 /* A cu_progress_fn that shows how much of the captures is read. */
 void prog_capture_progress(void *arg, const struct cu_capture *capture);
 

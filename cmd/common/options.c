@@ -19,11 +19,12 @@
 #endif
 
 enum {
-	OPTION_CAP = 64,  /* rows of a program's table with the common ones */
-	LONG_ONLY = 256,  /* getopt_long's value of row i is LONG_ONLY + i */
-	HELP_COLUMN = 28, /* where the help texts stand in --help */
-	HELP_WIDTH = 80,  /* columns of --help */
-	SPARE_FILES = 32, /* descriptors a program needs beside its inputs */
+	OPTION_CAP = 64,     /* rows of a program's table with the common ones */
+	LONG_ONLY = 256,     /* getopt_long's value of row i is LONG_ONLY + i */
+	HELP_COLUMN = 28,    /* where the help texts stand in --help */
+	HELP_WIDTH = 80,     /* columns of --help */
+	FILES_PER_INPUT = 3, /* descriptors, when a decompressor reads it */
+	SPARE_FILES = 32,    /* descriptors a program needs beside its inputs */
 };
 
 const struct prog_spec *prog_spec;
@@ -378,7 +379,7 @@ static void hold_standard_files(void)
 static void raise_file_limit(size_t n_inputs)
 {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < n_inputs + SPARE_FILES) {
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FILES_PER_INPUT * n_inputs + SPARE_FILES) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}

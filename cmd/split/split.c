@@ -231,6 +231,7 @@ int main(int argc, char **argv)
 	prog_refuse_terminal(&captures);
 	struct cu_capture_config inputs = {.paths = (const char *const *)captures.paths,
 	                                   .n_paths = captures.n,
+	                                   .files_cap = prog_capture_files(),
 	                                   .filter = filter,
 	                                   .progress = prog_capture_progress};
 	struct cu_capture *capture;

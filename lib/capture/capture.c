@@ -6,11 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	/* Inputs held open from the start; others are opened when the merge comes to their first packet. */
-	OPEN_CAP = 32,
-	INPUTS_CAP = UINT16_MAX,
-};
+enum { INPUTS_CAP = UINT16_MAX };
 
 enum slot_state {
 	SLOT_OPEN,    /* head is its next packet */
@@ -31,7 +27,8 @@ struct slot {
 struct cu_capture {
 	struct slot *slots;
 	size_t n_slots;
-	size_t n_open;
+	size_t n_files; /* descriptors that open inputs hold */
+	size_t files_cap;
 	struct cu_filter *filter;
 	/* slots that have not ended, the one with the earliest head first */
 	size_t *heap;
@@ -87,7 +84,7 @@ static void drop_first(struct cu_capture *capture)
 static void end_slot(struct cu_capture *capture, struct slot *slot)
 {
 	if (slot->state == SLOT_OPEN) {
-		capture->n_open--;
+		capture->n_files -= cu_source_n_files(&slot->input.source);
 	}
 	slot->state = SLOT_ENDED;
 	cu_input_close(&slot->input);
@@ -139,7 +136,7 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 		return rc;
 	}
 	slot->state = SLOT_OPEN;
-	capture->n_open++;
+	capture->n_files += cu_source_n_files(&slot->input.source);
 	rc = slot->input.next(&slot->input, &slot->head);
 	if (rc < 0) {
 		cu_fault_set(fault, rc, "%s: no memory", slot->input.name);
@@ -153,9 +150,9 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 /* Closes an input again that can be opened when its time has come. */
 static void suspend_slot(struct cu_capture *capture, struct slot *slot)
 {
+	capture->n_files -= cu_source_n_files(&slot->input.source);
 	cu_input_close(&slot->input);
 	slot->state = SLOT_WAITING;
-	capture->n_open--;
 }
 
 static int resume_slot(struct cu_capture *capture, size_t file)
@@ -211,7 +208,8 @@ static int open_all(struct cu_capture *capture, const struct cu_capture_config *
 		if (slot->state == SLOT_ENDED) {
 			continue;
 		}
-		if (capture->n_open > OPEN_CAP && slot->input.source.is_regular && slot->input.source.owns_fd) {
+		if (i > 0 && capture->n_files > capture->files_cap && slot->input.source.is_regular &&
+		    slot->input.source.owns_fd) {
 			suspend_slot(capture, slot);
 		}
 		capture->heap[capture->heap_len++] = i;
@@ -234,6 +232,7 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 		c->slots = calloc(n, sizeof(*c->slots));
 		c->heap = calloc(n, sizeof(*c->heap));
 		c->filter = config->filter ? cu_filter_new(config->filter) : NULL;
+		c->files_cap = config->files_cap > 0 ? config->files_cap : CU_CAPTURE_FILES;
 		c->progress = config->progress;
 		c->progress_arg = config->progress_arg;
 	}

@@ -38,6 +38,9 @@ typedef void cu_progress_fn(void *arg, const struct cu_capture *capture);
 
 enum { CU_PROGRESS_PACKETS = 65536 };
 
+/* Of regular files those beyond are closed again until the merge comes to their first packet. */
+enum { CU_CAPTURE_FILES = 32 };
+
 /*
  * Steps in time between a packet and the one before it in its file that are
  * told. Less far back is nothing: cards with several queues deliver so. So far
@@ -49,6 +52,7 @@ enum { CU_PROGRESS_PACKETS = 65536 };
 struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
+	size_t files_cap;         /* descriptors held for inputs whose turn has not come; 0: CU_CAPTURE_FILES */
 	const char *filter;       /* libpcap filter expression, or NULL for all packets */
 	cu_progress_fn *progress; /* or NULL; it gets progress_arg */
 	void *progress_arg;
@@ -134,8 +138,8 @@ void cu_capture_origin(const struct cu_capture *capture, const struct cu_packet 
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n);
 
 /*
- * Whether reading on opens no file and starts no program: not while there are
- * more captures than are held open at once, and not with a filter, whose names
+ * Whether reading on opens no file and starts no program: not while captures
+ * wait to be opened again, and not with a filter, whose names
  * may have to be looked up again for another link type.
  */
 bool cu_capture_is_settled(const struct cu_capture *capture);

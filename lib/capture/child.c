@@ -298,7 +298,10 @@ struct cu_decoder *cu_child_new(struct cu_source *src, const uint8_t *head, size
 		cu_fault_set(&src->fault, CU_ERR_NOMEM, "%s: no memory for its decompressor", src->name);
 		return NULL;
 	}
-	c->base = (struct cu_decoder){.read = child_read, .read_bytes = child_read_bytes, .free = child_free};
+	/* its standard output and standard error, and what it is fed by when it cannot read the input itself */
+	size_t n_files = src->is_seekable ? 2 : 3;
+	c->base = (struct cu_decoder){
+		.read = child_read, .read_bytes = child_read_bytes, .free = child_free, .n_files = n_files};
 	c->src = src;
 	c->program = "decompressor";
 	c->stdout_fd = -1;

@@ -14,6 +14,7 @@ struct cu_decoder {
 	ssize_t (*read)(struct cu_decoder *decoder, uint8_t *data, size_t room);
 	uint64_t (*read_bytes)(const struct cu_decoder *decoder); /* stored bytes used so far */
 	void (*free)(struct cu_decoder *decoder);
+	size_t n_files; /* descriptors it holds, at most */
 };
 
 /* libzstd on a thread of its own once there is more than a little; NULL and the source's fault on an error. */

@@ -201,3 +201,8 @@ uint64_t cu_source_read_bytes(const struct cu_source *src)
 {
 	return src->decoder ? src->decoder->read_bytes(src->decoder) : src->read_bytes;
 }
+
+size_t cu_source_n_files(const struct cu_source *src)
+{
+	return (src->owns_fd ? 1 : 0) + (src->decoder ? src->decoder->n_files : 0);
+}

@@ -85,6 +85,9 @@ static inline size_t cu_source_left(const struct cu_source *src)
 	return (size_t)(src->end - src->pos);
 }
 
+/* Descriptors it holds; the same from its opening to its release. */
+size_t cu_source_n_files(const struct cu_source *src);
+
 /* Stored bytes read so far, for progress. */
 uint64_t cu_source_read_bytes(const struct cu_source *src);
 
