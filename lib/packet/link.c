@@ -5,6 +5,8 @@ enum {
 	LINKTYPE_NULL = 0,
 	LINKTYPE_ETHERNET = 1,
 	LINKTYPE_TOKEN_RING = 6,
+	LINKTYPE_ARCNET = 7,
+	LINKTYPE_SLIP = 8,
 	LINKTYPE_PPP = 9,
 	LINKTYPE_FDDI = 10,
 	LINKTYPE_RAW_BSD = 12,
@@ -15,6 +17,7 @@ enum {
 	LINKTYPE_RAW = 101,
 	LINKTYPE_C_HDLC = 104,
 	LINKTYPE_IEEE802_11 = 105,
+	LINKTYPE_ATM_CLIP = 106,
 	LINKTYPE_FRELAY = 107,
 	LINKTYPE_LOOP = 108,
 	LINKTYPE_ENC = 109,
@@ -22,20 +25,36 @@ enum {
 	LINKTYPE_PFLOG = 117,
 	LINKTYPE_IEEE802_11_PRISM = 119,
 	LINKTYPE_IP_OVER_FC = 122,
+	LINKTYPE_SUNATM = 123,
 	LINKTYPE_IEEE802_11_RADIOTAP = 127,
+	LINKTYPE_ARCNET_LINUX = 129,
+	LINKTYPE_IP_OVER_IEEE1394 = 138,
 	LINKTYPE_IEEE802_11_AVS = 163,
 	LINKTYPE_PPP_PPPD = 166,
+	LINKTYPE_JUNIPER_ETHER = 178,
+	LINKTYPE_JUNIPER_PPP = 179,
+	LINKTYPE_JUNIPER_FRELAY = 180,
+	LINKTYPE_JUNIPER_CHDLC = 181,
 	LINKTYPE_PPI = 192,
+	LINKTYPE_ERF = 197,
 	LINKTYPE_PPP_WITH_DIR = 204,
+	LINKTYPE_C_HDLC_WITH_DIR = 205,
+	LINKTYPE_FRELAY_WITH_DIR = 206,
+	LINKTYPE_MPLS = 219,
 	LINKTYPE_IPNET = 226,
 	LINKTYPE_IPV4 = 228,
 	LINKTYPE_IPV6 = 229,
 	LINKTYPE_NFLOG = 239,
 	LINKTYPE_NETANALYZER = 240,
 	LINKTYPE_NETANALYZER_TRANSPARENT = 241,
+	LINKTYPE_IPOIB = 242,
 	LINKTYPE_PKTAP = 258,
 	LINKTYPE_ETHERNET_MPACKET = 274,
 	LINKTYPE_LINUX_SLL2 = 276,
+	LINKTYPE_DSA_TAG_BRCM = 281,
+	LINKTYPE_DSA_TAG_BRCM_PREPEND = 282,
+	LINKTYPE_DSA_TAG_DSA = 284,
+	LINKTYPE_DSA_TAG_EDSA = 285,
 };
 
 /* IANA and IEEE "EtherType" registries. */
@@ -431,12 +450,6 @@ static enum layer nflog(struct decode *d)
 	return d->wire > d->cap ? cut(d) : other(d);
 }
 
-/* Solaris: 24 bytes, the address family in the second. */
-static enum layer ipnet(struct decode *d)
-{
-	return decode_skip(d, 24) ? LAYER_IP : cut(d);
-}
-
 /* A header that begins with its own length, to skip, and another link layer behind it. */
 static enum layer link_behind(struct decode *d, uint32_t header, uint32_t linktype)
 {
@@ -471,14 +484,142 @@ static enum layer prism_or_avs(struct decode *d)
 	return decode_skip(d, header) ? LAYER_WLAN : cut(d);
 }
 
-static enum layer skip_to(struct decode *d, uint32_t header, enum layer next)
-{
-	return decode_skip(d, header) ? next : cut(d);
-}
-
 static enum layer pflog(struct decode *d)
 {
-	return d->cap < 4 ? cut(d) : skip_to(d, (d->pos[0] + 3U) & ~3U, LAYER_IP);
+	return d->cap < 4 ? cut(d) : link_behind(d, (d->pos[0] + 3U) & ~3U, LINKTYPE_RAW);
+}
+
+/* BSD: source, destination, type; Linux puts two bytes before the type. RFC 1051, or 1201 with fragments. */
+static enum layer arcnet(struct decode *d, uint32_t type_at)
+{
+	enum { TYPE_IP_1051 = 240, TYPE_IP = 212, TYPE_IPV6 = 196, FLAG_EXCEPTION = 0xff };
+	if (d->cap < type_at + 2) {
+		return cut(d);
+	}
+	uint8_t type = d->pos[type_at];
+	uint8_t flag = d->pos[type_at + 1];
+	if (type == TYPE_IP_1051) {
+		return link_behind(d, type_at + 1, LINKTYPE_RAW);
+	}
+	bool is_later_fragment = flag != FLAG_EXCEPTION && flag != 0 && (flag & 1) == 0;
+	if ((type != TYPE_IP && type != TYPE_IPV6) || is_later_fragment) {
+		return other(d);
+	}
+	return link_behind(d, type_at + (flag == FLAG_EXCEPTION ? 8 : 4), LINKTYPE_RAW);
+}
+
+/* Classical IP over ATM on Linux: with LLC, or without. */
+static enum layer atm_clip(struct decode *d)
+{
+	return d->cap >= 1 && d->pos[0] == 0xaa ? LAYER_LLC : LAYER_IP;
+}
+
+/* A byte whose lower half says what is behind the virtual path and circuit. */
+static enum layer sunatm(struct decode *d)
+{
+	enum { TYPE_LANE = 1, TYPE_LLC = 2, LANE_ID = 2 };
+	if (d->cap < 4) {
+		return cut(d);
+	}
+	switch (d->pos[0] & 0xf) {
+	case TYPE_LANE:
+		return link_behind(d, 4 + LANE_ID, LINKTYPE_ETHERNET);
+	case TYPE_LLC:
+		return link_behind(d, 4, LINKTYPE_ATM_RFC1483);
+	default:
+		return other(d);
+	}
+}
+
+/* What Junos writes: a magic number, flags, perhaps extensions, and what the interface carries. */
+static enum layer juniper(struct decode *d, uint32_t linktype)
+{
+	enum { MAGIC = 0x4d4743, NO_LINK_LAYER = 0x02, HAS_EXTENSIONS = 0x80 };
+	if (d->cap < 6) {
+		return cut(d);
+	}
+	uint8_t flags = d->pos[3];
+	if (cu_get_be32(d->pos) >> 8 != MAGIC) {
+		return decode_done(d, CU_PACKET_MALFORMED);
+	}
+	uint32_t header = 4 + ((flags & HAS_EXTENSIONS) != 0 ? 2U + cu_get_be16(d->pos + 4) : 0);
+	return (flags & NO_LINK_LAYER) != 0 ? link_behind(d, header + 4, LINKTYPE_RAW)
+	                                    : link_behind(d, header, linktype);
+}
+
+/* Endace's extensible record format: a header, extension headers, and by type a pseudoheader. */
+static enum layer endace(struct decode *d)
+{
+	enum { HEADER = 16, EXTENSION = 8, HAS_MORE = 0x80 };
+	enum { HDLC_POS = 1, ETH = 2, COLOR_HDLC_POS = 10, COLOR_ETH = 11, DSM_COLOR_ETH = 16 };
+	enum { COLOR_HASH_POS = 19, COLOR_HASH_ETH = 20, IPV4 = 22, IPV6 = 23 };
+	if (d->cap < HEADER) {
+		return cut(d);
+	}
+	uint8_t type = d->pos[8] & 0x7f;
+	bool has_more = (d->pos[8] & HAS_MORE) != 0;
+	uint32_t header = HEADER;
+	while (has_more && header < d->cap) {
+		has_more = (d->pos[header] & HAS_MORE) != 0;
+		header += EXTENSION;
+	}
+	switch (type) {
+	case ETH:
+	case COLOR_ETH:
+	case DSM_COLOR_ETH:
+	case COLOR_HASH_ETH:
+		return link_behind(d, header + 2, LINKTYPE_ETHERNET); /* behind an offset and padding */
+	case HDLC_POS:
+	case COLOR_HDLC_POS:
+	case COLOR_HASH_POS:
+		return link_behind(d, header, LINKTYPE_PPP_HDLC);
+	case IPV4:
+	case IPV6:
+		return link_behind(d, header, LINKTYPE_RAW);
+	default:
+		return other(d);
+	}
+}
+
+/* Addresses of other kinds than Ethernet's in front of an EtherType, or a switch's tag between the two. */
+static enum layer ethertype_at(struct decode *d, uint32_t at, uint32_t header)
+{
+	if (d->cap < header) {
+		return cut(d);
+	}
+	uint32_t type = cu_get_be16(d->pos + at);
+	decode_skip(d, header);
+	return type_or_length(d, type);
+}
+
+/* Link types that are so many bytes in front of another one. */
+static const struct prefix {
+	uint16_t linktype;
+	uint16_t header;
+	uint16_t behind;
+} prefixes[] = {
+	{LINKTYPE_SLIP, 16, LINKTYPE_RAW}, /* a direction, and a compressed header */
+	{LINKTYPE_ENC, 12, LINKTYPE_RAW},
+	{LINKTYPE_IP_OVER_FC, 16, LINKTYPE_ATM_RFC1483}, /* which begins with LLC, too */
+	{LINKTYPE_PPP_PPPD, 2, LINKTYPE_PPP},
+	{LINKTYPE_PPP_WITH_DIR, 1, LINKTYPE_PPP},
+	{LINKTYPE_C_HDLC_WITH_DIR, 1, LINKTYPE_C_HDLC},
+	{LINKTYPE_FRELAY_WITH_DIR, 1, LINKTYPE_FRELAY},
+	{LINKTYPE_IPNET, 24, LINKTYPE_RAW}, /* the address family in the second byte */
+	{LINKTYPE_NETANALYZER, 4, LINKTYPE_ETHERNET},
+	{LINKTYPE_NETANALYZER_TRANSPARENT, 12, LINKTYPE_ETHERNET},
+	{LINKTYPE_ETHERNET_MPACKET, 8, LINKTYPE_ETHERNET},
+	{LINKTYPE_DSA_TAG_BRCM_PREPEND, 4, LINKTYPE_ETHERNET},
+};
+
+static enum layer prefixed(struct decode *d)
+{
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		if (prefixes[i].linktype == d->type) {
+			return link_behind(d, prefixes[i].header, prefixes[i].behind);
+		}
+	}
+	return decode_done(d, CU_PACKET_UNKNOWN_LINK);
 }
 
 enum layer cu_decode_link(struct decode *d)
@@ -502,10 +643,6 @@ enum layer cu_decode_link(struct decode *d)
 	case LINKTYPE_PPP:
 	case LINKTYPE_PPP_HDLC:
 		return ppp_or_chdlc(d);
-	case LINKTYPE_PPP_WITH_DIR:
-		return skip_to(d, 1, LAYER_PPP);
-	case LINKTYPE_PPP_PPPD:
-		return skip_to(d, 2, LAYER_PPP);
 	case LINKTYPE_PPP_ETHER:
 		return LAYER_PPPOE;
 	case LINKTYPE_C_HDLC:
@@ -514,14 +651,10 @@ enum layer cu_decode_link(struct decode *d)
 		return frame_relay(d);
 	case LINKTYPE_ATM_RFC1483:
 		return LAYER_LLC;
-	case LINKTYPE_IP_OVER_FC:
-		return skip_to(d, 16, LAYER_LLC);
 	case LINKTYPE_TOKEN_RING:
 		return token_ring(d);
 	case LINKTYPE_FDDI:
 		return fddi(d);
-	case LINKTYPE_ENC:
-		return skip_to(d, 12, LAYER_IP);
 	case LINKTYPE_PFLOG:
 		return pflog(d);
 	case LINKTYPE_IEEE802_11:
@@ -535,18 +668,38 @@ enum layer cu_decode_link(struct decode *d)
 		return ppi(d);
 	case LINKTYPE_PKTAP:
 		return pktap(d);
-	case LINKTYPE_IPNET:
-		return ipnet(d);
 	case LINKTYPE_NFLOG:
 		return nflog(d);
-	case LINKTYPE_NETANALYZER:
-		return skip_to(d, 4, LAYER_ETHERNET);
-	case LINKTYPE_NETANALYZER_TRANSPARENT:
-		return skip_to(d, 12, LAYER_ETHERNET);
-	case LINKTYPE_ETHERNET_MPACKET:
-		return skip_to(d, 8, LAYER_ETHERNET);
+	case LINKTYPE_ARCNET:
+		return arcnet(d, 2);
+	case LINKTYPE_ARCNET_LINUX:
+		return arcnet(d, 4);
+	case LINKTYPE_ATM_CLIP:
+		return atm_clip(d);
+	case LINKTYPE_SUNATM:
+		return sunatm(d);
+	case LINKTYPE_IPOIB:
+		return ethertype_at(d, 40, 44); /* behind a global routing header */
+	case LINKTYPE_IP_OVER_IEEE1394:
+	case LINKTYPE_DSA_TAG_BRCM:
+	case LINKTYPE_DSA_TAG_DSA:
+		return ethertype_at(d, 16, 18);
+	case LINKTYPE_DSA_TAG_EDSA:
+		return ethertype_at(d, 20, 22);
+	case LINKTYPE_MPLS:
+		return LAYER_MPLS;
+	case LINKTYPE_JUNIPER_ETHER:
+		return juniper(d, LINKTYPE_ETHERNET);
+	case LINKTYPE_JUNIPER_PPP:
+		return juniper(d, LINKTYPE_PPP);
+	case LINKTYPE_JUNIPER_FRELAY:
+		return juniper(d, LINKTYPE_FRELAY);
+	case LINKTYPE_JUNIPER_CHDLC:
+		return juniper(d, LINKTYPE_C_HDLC);
+	case LINKTYPE_ERF:
+		return endace(d);
 	default:
-		return decode_done(d, CU_PACKET_UNKNOWN_LINK);
+		return prefixed(d);
 	}
 }
 
