@@ -70,6 +70,7 @@ enum {
 	ETHERTYPE_SERVICE_INSTANCE = 0x88e7, /* 802.1ah */
 	ETHERTYPE_VN_TAG = 0x8926,
 	ETHERTYPE_HSR = 0x892f,
+	ETHERTYPE_E_TAG = 0x893f, /* 802.1BR */
 	ETHERTYPE_QINQ_9100 = 0x9100, /* used before 802.1ad */
 	ETHERTYPE_QINQ_9200 = 0x9200,
 	ETHERTYPE_QINQ_9300 = 0x9300,
@@ -187,6 +188,8 @@ enum layer cu_decode_ethertype(struct decode *d)
 	case ETHERTYPE_VN_TAG:
 	case ETHERTYPE_HSR:
 		return tag(d, 6);
+	case ETHERTYPE_E_TAG:
+		return tag(d, 8);
 	default:
 		return other(d);
 	}
