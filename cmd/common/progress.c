@@ -2,6 +2,7 @@
 
 #include "lib/base/units.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,20 @@ static int64_t now_ns(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * CU_NS_PER_S + now.tv_nsec;
+}
+
+/* An estimate: "42 s", "7 min", "3 h". */
+static void format_left(char *text, size_t cap, double seconds)
+{
+	static const struct {
+		double below, unit;
+		const char *name;
+	} steps[] = {{120, 1, "s"}, {7200, 60, "min"}, {INFINITY, 3600, "h"}};
+	size_t i = 0;
+	while (seconds >= steps[i].below) {
+		i++;
+	}
+	snprintf(text, cap, "%.0f %s", seconds / steps[i].unit, steps[i].name);
 }
 
 void prog_progress(uint64_t done_bytes, uint64_t total_bytes, uint64_t n_items, const char *items)
@@ -44,7 +59,7 @@ void prog_progress(uint64_t done_bytes, uint64_t total_bytes, uint64_t n_items, 
 	        rate);
 	if (done_bytes > 0 && total_bytes >= done_bytes) {
 		double share = (double)done_bytes / (double)total_bytes;
-		cu_format_duration(left, (int64_t)(seconds * (1 / share - 1) + 0.5) * CU_NS_PER_S);
+		format_left(left, sizeof(left), seconds * (1 / share - 1));
 		fprintf(stderr, ", %.0f %%, %s left", 100 * share, left);
 	}
 	fflush(stderr);
