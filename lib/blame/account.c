@@ -1,20 +1,26 @@
 #include "lib/blame/account.h"
 
+static void enter(struct cu_account *account, enum cu_cause cause, int64_t ns, uint32_t first_seg, uint32_t last_seg)
+{
+	struct cu_ledger_entry *entry = &account->transaction->ledger[cause];
+	entry->ns += ns;
+	if (ns > account->longest[cause]) {
+		account->longest[cause] = ns;
+		entry->first_frame = cu_account_frame(account, first_seg);
+		entry->last_frame = cu_account_frame(account, last_seg);
+		entry->first_file = cu_account_file(account, first_seg);
+		entry->last_file = cu_account_file(account, last_seg);
+	}
+}
+
 void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, int64_t to, uint32_t first_seg,
                uint32_t last_seg)
 {
 	if (to <= from) {
 		return;
 	}
-	struct cu_ledger_entry *entry = &account->transaction->ledger[cause];
-	entry->ns += to - from;
-	if (to - from > account->longest[cause]) {
-		account->longest[cause] = to - from;
-		entry->first_frame = cu_account_frame(account, first_seg);
-		entry->last_frame = cu_account_frame(account, last_seg);
-		entry->first_file = cu_account_file(account, first_seg);
-		entry->last_file = cu_account_file(account, last_seg);
-	}
+	enter(account, cause, to - from, first_seg, last_seg);
+	cu_stretches_note(account->known->stretches, cause, account->small.charging, from, to);
 }
 
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt,
@@ -25,10 +31,12 @@ void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64
 	cu_charge(account, above, from + trip, until, first_seg, last_seg);
 }
 
-void cu_charge_client_distance(struct cu_account *account, uint32_t first_seg, uint32_t last_seg)
+void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg)
 {
-	struct cu_transaction *transaction = account->transaction;
-	cu_charge(account, CU_NETWORK_RTT, 0, 2 * transaction->client_distance_ns, first_seg, last_seg);
+	if (distance_ns > 0) {
+		enter(account, CU_NETWORK_RTT, 2 * distance_ns, first_seg, last_seg);
+		account->known->stretches->distance_ns = distance_ns;
+	}
 }
 
 void cu_account_add_loss(struct cu_account *account, uint8_t side)

@@ -21,6 +21,7 @@
 struct cu_small_waits {
 	unsigned n;
 	int64_t transfer_ns, delayed_ns;
+	bool charging; /* what is charged now is one */
 };
 
 /* What a direction's identifications tell of flights that were lost before the vantage point; hidden.c. */
@@ -123,8 +124,39 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt_ns,
                           uint32_t first_seg, uint32_t last_seg);
 
-/* The client's own distance, on the way there and back. */
-void cu_charge_client_distance(struct cu_account *account, uint32_t first_seg, uint32_t last_seg);
+/* The distance between the vantage point and the one who waits, on the way there and back. */
+void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg);
+
+/* stretches.c: begins anew, for a transaction of which so much time was seen. */
+static inline void cu_stretches_begin(struct cu_stretches *list, int64_t seen_ns)
+{
+	list->kept = seen_ns >= CU_STRETCHES_LEAST_NS;
+	list->n = 0;
+	list->least_ns = list->distance_ns = 0;
+}
+
+/* stretches.c: makes room: puts them in order, and takes short ones next to each other together. */
+void cu_stretches_thin(struct cu_stretches *list);
+
+/* Notes what is charged; cu_charge does. */
+static inline void cu_stretches_note(struct cu_stretches *list, enum cu_cause cause, bool small_wait, int64_t from_ns,
+                                     int64_t to_ns)
+{
+	if (!list->kept) {
+		return;
+	}
+	if (list->n == CU_STRETCH_CAP) {
+		cu_stretches_thin(list);
+	}
+	list->item[list->n++] = (struct cu_charged){
+		.from_ns = from_ns, .to_ns = to_ns, .cause = (uint8_t)cause, .small_wait = small_wait};
+}
+
+/* stretches.c: the small waits noted so far are settled: with a cause they all had, or with CU_CAUSE_NONE their own. */
+void cu_stretches_settle(struct cu_stretches *list, enum cu_cause cause);
+
+/* stretches.c: what was noted as the transaction's stretches, the distance before and after it. The list keeps them. */
+void cu_stretches_put(struct cu_stretches *list, struct cu_transaction *transaction);
 
 /* Says on which side of the vantage point the transaction lost something. */
 void cu_account_add_loss(struct cu_account *account, uint8_t side);

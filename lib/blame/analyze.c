@@ -33,6 +33,7 @@ struct analyzer {
 	struct cu_path_scratch scratch;
 	struct cu_distances distances;
 	struct cu_delivery delivery[2];
+	struct cu_stretches stretches;
 	struct cu_gaps gaps[2];
 	struct cu_exchanges exchanges;
 	struct cu_parts parts;
@@ -251,6 +252,7 @@ static int write_transactions(struct analyzer *analyzer, const struct cu_path *p
 	                        .path = path,
 	                        .delivery = analyzer->delivery,
 	                        .exchanges = &analyzer->exchanges,
+	                        .stretches = &analyzer->stretches,
 	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks};
 	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
 	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {

@@ -110,7 +110,7 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 			          syn.used_seg);
 			cu_charge(account, CU_NETWORK_RTT, cu_min_ns(used_ns, end_ns), end_ns, syn.used_seg,
 			          exchange->end_seg);
-			cu_charge_client_distance(account, syn.first_seg, exchange->end_seg);
+			cu_charge_distance(account, transaction->client_distance_ns, syn.first_seg, exchange->end_seg);
 		} else {
 			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, end_ns, syn.first_seg, exchange->end_seg);
 		}
@@ -122,7 +122,7 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	transaction->first_byte_ns = transaction->total_ns;
 	transaction->ack_delay_ns = cu_max_ns(0, answer.first_ns - syn.used_ns);
 	int64_t used_ns = cu_max_ns(syn.first_ns, cu_min_ns(syn.used_ns, answer.first_ns));
-	cu_charge_client_distance(account, syn.first_seg, answer.used_seg);
+	cu_charge_distance(account, transaction->client_distance_ns, syn.first_seg, answer.used_seg);
 	/* A SYN seen next to its server arrived: what did not answer is a full backlog. */
 	enum cu_cause unanswered = path->vantage == CU_VANTAGE_SERVER ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
 	cu_charge(account, unanswered, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);

@@ -321,7 +321,7 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 		queued_ns = queued_behind(account, CU_S2C, exchange->response_start, exchange->response_end);
 		cu_charge(account, CU_NETWORK_TRANSFER, end_ns, end_ns + queued_ns, response.last_seg,
 		          response.last_seg);
-		cu_charge_client_distance(account, request.first_seg, response.last_seg);
+		cu_charge_distance(account, transaction->client_distance_ns, request.first_seg, response.last_seg);
 		transaction->total_ns += queued_ns + 2 * transaction->client_distance_ns;
 	}
 	if (has_answer) {
@@ -354,7 +354,7 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	transaction->total_ns = greeting.arrived_ns - done_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = greeting.first_ns - done_ns + 2 * transaction->client_distance_ns;
 	cu_account_cite(account, &transaction->request, done_seg, done_seg);
-	cu_charge_client_distance(account, done_seg, greeting.last_seg);
+	cu_charge_distance(account, transaction->client_distance_ns, done_seg, greeting.last_seg);
 	cu_charge_turnaround(account, CU_SERVER_THINK, done_ns, greeting.first_ns, 2 * transaction->server_distance_ns,
 	                     done_seg, greeting.first_seg);
 	cu_charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, greeting.first_ns,
@@ -388,7 +388,7 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	cu_account_cite_ack(account, step->seg);
 	transaction->outcome = CU_OUTCOME_ANSWERED;
 	transaction->request.n_bytes = 0; /* a FIN is no byte of anybody's */
-	cu_charge(account, CU_NETWORK_RTT, 0, 2 * near_ns, fin.first_seg, step->seg);
+	cu_charge_distance(account, near_ns, fin.first_seg, step->seg);
 	cu_charge(account, CU_NETWORK_LOSS, fin.first_ns, arrived_ns, fin.first_seg, fin.last_seg);
 	/* An ACK may be delayed by half a second at most (RFC 9293 3.8.6.3): a later one is another, the first was lost. */
 	bool lost = step->time_ns - arrived_ns - far_rtt_ns > CU_NS_PER_S / 2 || fin.arrived_ns > step->time_ns ||
@@ -403,6 +403,10 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	struct cu_account account = {.known = known, .transaction = transaction};
 	const struct cu_trace *trace = known->trace;
 
+	uint32_t first_seg = exchange->first_seg;
+	uint32_t last_seg = exchange->outcome == CU_OUTCOME_ANSWERED ? exchange->last_seg : exchange->end_seg;
+	cu_stretches_begin(known->stretches, trace->segment[last_seg].time_ns - trace->segment[first_seg].time_ns +
+	                                             known->path->client_rtt_ns);
 	*transaction = (struct cu_transaction){
 		.stream = trace->connection.stream,
 		.kind = exchange->kind,
@@ -418,8 +422,8 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	if (!filled) {
 		return false;
 	}
-	uint32_t last_seg = exchange->outcome == CU_OUTCOME_ANSWERED ? exchange->last_seg : exchange->end_seg;
-	add_events(&account, exchange->first_seg, last_seg, trace->segment[exchange->first_seg].time_ns);
+	cu_stretches_put(known->stretches, transaction);
+	add_events(&account, first_seg, last_seg, trace->segment[first_seg].time_ns);
 	const struct cu_hint *hint = exchange->request_hint != 0 ? &trace->hint[exchange->request_hint - 1] : NULL;
 	if (hint != NULL && hint->text_len > 0) {
 		transaction->name = (struct cu_text){.data = hint->text, .len = hint->text_len};

@@ -11,17 +11,37 @@
 #include "lib/blame/exchange.h"
 #include "lib/tcp/delivery.h"
 
+/* A stretch of time as it was charged, at the vantage point. */
+struct cu_charged {
+	int64_t from_ns, to_ns;
+	int64_t other_ns; /* of it, of other causes */
+	uint8_t cause;    /* enum cu_cause: of the largest part */
+	bool small_wait;  /* its cause may yet be found to be another */
+};
+
+/* A transaction's, in order of time. */
+struct cu_stretches {
+	bool kept;
+	size_t n;
+	int64_t least_ns;    /* shorter neighbours were taken together */
+	int64_t distance_ns; /* between the client and the vantage point, one way, as charged */
+	struct cu_charged item[CU_STRETCH_CAP];
+	uint8_t encoded[(CU_STRETCH_CAP + 2) * CU_STRETCH_ENCODED_CAP];
+};
+
 /* All that is known of a connection when its transactions are judged. */
 struct cu_case {
 	const struct cu_trace *trace;
 	const struct cu_path *path;
 	const struct cu_delivery *delivery; /* two, by direction */
 	const struct cu_exchanges *exchanges;
-	bool capture_lacks; /* segments of the connection that were acknowledged and never seen */
+	bool capture_lacks;             /* segments of the connection that were acknowledged and never seen */
+	struct cu_stretches *stretches; /* room for those of the transaction that was filled in last */
 };
 
 /*
  * Fills in a transaction from an exchange: times, ledger, evidence, events.
+ * It borrows from known: its name and its stretches, until the next is filled.
  * False when the exchange has nothing to measure (no time passed, or what
  * would be needed was not captured).
  */

@@ -163,9 +163,12 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		int64_t in_flight = sent_before - acked_then;
 		int64_t held = trigger->time_ns - wait->before->arrive_ns - cu_receiver_rtt(account, wait->dir);
 		held = in_flight < 2 * mss && held > CU_DELAYED_ACK_NS ? cu_min_ns(held, until - from) : 0;
+		bool small = wait->before->end - wait->before->start < mss && trace->segment[last].len < mss;
+		account->small.charging = small;
 		cu_charge(account, cu_delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
 		cu_charge(account, CU_NETWORK_TRANSFER, from + held, until, held > 0 ? trigger->seg : first, last);
-		if (wait->before->end - wait->before->start < mss && trace->segment[last].len < mss) {
+		account->small.charging = false;
+		if (small) {
 			account->small.n++;
 			account->small.delayed_ns += held;
 			account->small.transfer_ns += until - from - held;
@@ -237,7 +240,11 @@ static void settle_small_waits(struct cu_account *account, int dir)
 	struct cu_ledger_entry *ledger = account->transaction->ledger;
 	const struct cu_small_waits *small = &account->small;
 	struct cu_ledger_entry *pause = &ledger[cu_pause_of(dir)];
-	if (small->n < HABIT || small->delayed_ns > (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE) {
+	bool habit = small->n >= HABIT && small->delayed_ns <= (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE;
+	if (small->n > 0) {
+		cu_stretches_settle(account->known->stretches, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
+	}
+	if (!habit) {
 		return;
 	}
 	if (pause->first_frame == 0) {

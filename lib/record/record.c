@@ -211,7 +211,8 @@
 	OP(U64, 19, n_events)                                                     \
 	OP(LIST_AT, 20, events, n_kept, CU_EVENT_CAP, event, request.first_frame) \
 	OP(U16, 21, doubts)                                                       \
-	OP(U16, 22, acked_file)
+	OP(U16, 22, acked_file)                                                   \
+	OP(TEXT, 23, stretches)
 
 #define VERDICT_FIELDS(OP)                        \
 	OP(U64, 1, stream)                        \
@@ -276,7 +277,7 @@
 
 /* ---- Encoding ---- */
 
-/* Room for the largest record but its texts: 15 causes, 16 events, 2 messages, 20 fields. */
+/* Room for the largest record but its texts: 15 causes, 16 events, 2 messages, 23 fields. */
 enum { FIXED_CAP = 4096 };
 
 struct out {
@@ -614,10 +615,30 @@ PART_OF(scan, SCAN_FIELDS)
 RECORD(connection, CONNECTION_FIELDS, from->timeline.len)
 RECORD(analysis, ANALYSIS_FIELDS, 0)
 RECORD(gap, GAP_FIELDS, 0)
-RECORD(transaction, TRANSACTION_FIELDS, from->name.len)
+RECORD(transaction, TRANSACTION_FIELDS, from->name.len + from->stretches.len)
 RECORD(verdict, VERDICT_FIELDS, from->rule.len + from->service.len + from->why.len + from->advice.len)
 RECORD(finding, FINDING_FIELDS, from->kind.len + from->rule.len + from->why.len + from->advice.len)
 RECORD(totals, TOTALS_FIELDS, 0)
+
+size_t cu_stretch_encode(const struct cu_stretch *stretch, uint8_t p[static CU_STRETCH_ENCODED_CAP])
+{
+	size_t len = 1;
+	p[0] = stretch->cause;
+	len += cu_put_varint(p + len, (uint64_t)stretch->ns);
+	len += cu_put_varint(p + len, (uint64_t)stretch->other_ns);
+	return len;
+}
+
+bool cu_stretch_next(struct cu_cursor *stretches, struct cu_stretch *stretch)
+{
+	if (cu_cursor_left(stretches) == 0) {
+		return false;
+	}
+	stretch->cause = (uint8_t)get_number(stretches, CU_N_CAUSES - 1);
+	stretch->ns = (int64_t)get_number(stretches, INT64_MAX);
+	stretch->other_ns = (int64_t)get_number(stretches, (uint64_t)stretch->ns);
+	return !stretches->failed;
+}
 
 void cu_chunk_encode(const struct cu_chunk *chunk, struct cu_buf *buf)
 {

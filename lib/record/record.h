@@ -329,6 +329,27 @@ struct cu_ledger_entry {
 	uint16_t first_file, last_file;   /* see cu_transaction_file */
 };
 
+/*
+ * A stretch of a transaction's time: the cause that had the largest part of
+ * it. Where many short ones follow each other, they are taken together.
+ */
+struct cu_stretch {
+	uint8_t cause;
+	int64_t ns;
+	int64_t other_ns; /* of it, other causes' */
+};
+
+/* Stretches kept of a transaction, and room for one as it is encoded. */
+enum { CU_STRETCH_CAP = 32, CU_STRETCH_ENCODED_CAP = 1 + 2 * CU_VARINT_CAP };
+
+/* Of transactions of which less was seen none are kept. */
+#define CU_STRETCHES_LEAST_NS (10 * CU_NS_PER_MS)
+
+/* Encodes one; returns the bytes written to p. */
+size_t cu_stretch_encode(const struct cu_stretch *stretch, uint8_t p[static CU_STRETCH_ENCODED_CAP]);
+/* The next of a transaction's stretches; false at their end, and where they are no such thing. */
+bool cu_stretch_next(struct cu_cursor *stretches, struct cu_stretch *stretch);
+
 enum { CU_EVENT_CAP = 16 }; /* events kept of a transaction; more are counted */
 
 struct cu_message { /* request or response */
@@ -376,6 +397,8 @@ struct cu_transaction {
 	uint64_t n_events;                          /* all, kept or not */
 	uint8_t n_kept;                             /* in events */
 	struct cu_event events[CU_EVENT_CAP];
+	struct cu_text
+		stretches; /* for cu_stretch_next: in order of time, without gaps; they sum to total_ns; or none */
 };
 
 /* As cu_connection_file: the files of a transaction's parts are counted on from its own. */

@@ -202,6 +202,26 @@ static void put_filters(struct html *html, const struct cu_report_transaction *i
 	CU_PUT(out, "]");
 }
 
+/* "stretches":[["server.think",ns,ns of it that went to other causes],...]: the ledger in order of time. */
+static void put_stretches(struct html *html, const struct cu_transaction *transaction)
+{
+	struct cu_buf *out = &html->line;
+	CU_PUT(out, ",\"stretches\":[");
+	const struct cu_text *text = &transaction->stretches;
+	struct cu_cursor cur = cu_cursor_make((const uint8_t *)text->data, text->len);
+	struct cu_stretch stretch;
+	const char *before = "";
+	while (cu_stretch_next(&cur, &stretch)) {
+		cu_puts(out, before);
+		CU_JSON_WORD(out, "[", cu_cause_name(stretch.cause));
+		CU_JSON_I64(out, ",", stretch.ns);
+		CU_JSON_I64(out, ",", stretch.other_ns);
+		CU_PUT(out, "]");
+		before = ",";
+	}
+	CU_PUT(out, "]");
+}
+
 /* How many segments this transaction may have: a hundredth of the room that is left. */
 static size_t segments_cap(const struct html *html)
 {
@@ -220,6 +240,7 @@ static int put_detail(struct html *html, const struct cu_report_transaction *ite
 	CU_PUT(out, "{\"record\":\"detail\"");
 	int error = put_evidence(html, item);
 	put_filters(html, item);
+	put_stretches(html, item->transaction);
 	if (item->trace != NULL && item->trace->n > 0) {
 		size_t before = out->len;
 		CU_PUT(out, ",\"scale_unknown\":[");

@@ -88,10 +88,39 @@ void talk_analyse(struct talk *talk)
 	assert_int_equal(cu_exchanges_find(&talk->exchanges, &talk->trace), 0);
 }
 
+void talk_check_stretches(const struct cu_transaction *transaction)
+{
+	int64_t sum = 0, other_ns = 0, of_cause[CU_N_CAUSES] = {0};
+	struct cu_cursor cur = cu_cursor_make((const uint8_t *)transaction->stretches.data, transaction->stretches.len);
+	struct cu_stretch stretch;
+	int before = -1;
+	while (cu_stretch_next(&cur, &stretch)) {
+		assert_true(stretch.ns > 0 && stretch.other_ns < stretch.ns);
+		assert_int_not_equal(stretch.cause, before);
+		before = stretch.cause;
+		sum += stretch.ns;
+		other_ns += stretch.other_ns;
+		of_cause[stretch.cause] += stretch.ns - stretch.other_ns;
+	}
+	assert_false(cur.failed);
+	if (transaction->total_ns < CU_STRETCHES_LEAST_NS) {
+		assert_int_equal(transaction->stretches.len, 0);
+		return;
+	}
+	assert_int_equal(sum, transaction->total_ns);
+	for (int cause = 0; cause < CU_N_CAUSES; cause++) {
+		assert_true(of_cause[cause] <= transaction->ledger[cause].ns);
+		assert_true(of_cause[cause] + other_ns >= transaction->ledger[cause].ns);
+	}
+}
+
 struct cu_transaction talk_transaction(struct talk *talk, size_t n)
 {
-	struct cu_case known = {
-		.trace = &talk->trace, .path = &talk->path, .delivery = talk->delivery, .exchanges = &talk->exchanges};
+	struct cu_case known = {.trace = &talk->trace,
+	                        .path = &talk->path,
+	                        .delivery = talk->delivery,
+	                        .exchanges = &talk->exchanges,
+	                        .stretches = &talk->stretches};
 	struct cu_transaction transaction;
 	int64_t sum = 0;
 
@@ -102,5 +131,6 @@ struct cu_transaction talk_transaction(struct talk *talk, size_t n)
 		sum += transaction.ledger[cause].ns;
 	}
 	assert_int_equal(sum, transaction.total_ns);
+	talk_check_stretches(&transaction);
 	return transaction;
 }

@@ -25,6 +25,7 @@ struct talk {
 	struct cu_path path;
 	struct cu_delivery delivery[2];
 	struct cu_exchanges exchanges;
+	struct cu_stretches stretches;
 };
 
 void talk_init(struct talk *talk);
@@ -39,6 +40,9 @@ int64_t talk_handshake(struct talk *talk, int64_t server_rtt_us, int64_t client_
 
 /* Runs everything up to the exchanges; asserts that each step works. */
 void talk_analyse(struct talk *talk);
+
+/* Asserts that the stretches have all of the time, and of each cause as much as the ledger, but for what was taken together. */
+void talk_check_stretches(const struct cu_transaction *transaction);
 
 /* The n-th exchange's transaction, with an assertion that its ledger sums. */
 struct cu_transaction talk_transaction(struct talk *talk, size_t n);

@@ -1,4 +1,5 @@
 /* The ledger on connections told segment by segment: who had the time, to the microsecond. */
+#include "lib/blame/account.h"
 #include "tests/unit/talk.h"
 
 #include <setjmp.h>
@@ -11,6 +12,22 @@ enum { ACK = CU_TCP_ACK, PSH = CU_TCP_PSH | CU_TCP_ACK, FIN = CU_TCP_FIN | CU_TC
 
 #define US CU_NS_PER_US
 #define assert_us(transaction, cause, us) assert_int_equal((transaction).ledger[cause].ns, (us)*US)
+
+/* The causes of the stretches and their times, in microseconds. */
+static void assert_stretches(const struct cu_transaction *transaction, int n, ...)
+{
+	struct cu_cursor cur = cu_cursor_make((const uint8_t *)transaction->stretches.data, transaction->stretches.len);
+	struct cu_stretch stretch;
+	va_list list;
+	va_start(list, n);
+	for (int i = 0; i < n; i++) {
+		assert_true(cu_stretch_next(&cur, &stretch));
+		assert_int_equal(stretch.cause, va_arg(list, int));
+		assert_int_equal(stretch.ns, va_arg(list, int) * US);
+	}
+	va_end(list);
+	assert_false(cu_stretch_next(&cur, &stretch));
+}
 
 static void test_ledger_server_thinks(void **state)
 {
@@ -30,6 +47,8 @@ static void test_ledger_server_thinks(void **state)
 	assert_int_equal(request.total_ns, 540000 * US);
 	assert_us(request, CU_NETWORK_RTT, 40000);
 	assert_us(request, CU_SERVER_THINK, 500000);
+	/* There, thinking, and back: the client is 5 ms from here, the server 15. */
+	assert_stretches(&request, 3, CU_NETWORK_RTT, 35000, CU_SERVER_THINK, 500000, CU_NETWORK_RTT, 5000);
 	assert_int_equal(request.request.first_frame, 4);
 	assert_int_equal(request.acked_frame, 5);
 	assert_int_equal(request.ack_delay_ns, 30000 * US);
@@ -131,6 +150,39 @@ static void test_ledger_server_pauses(void **state)
 	assert_us(request, CU_SERVER_THINK, 0);
 	assert_us(request, CU_NETWORK_RTT, 40000);
 	talk_release(&talk);
+}
+
+/* Two causes that take turns, more often than stretches are kept of, and one that stands out. */
+static void test_ledger_many_short_stretches_are_taken_together(void **state)
+{
+	(void)state;
+	struct talk talk = {0};
+	struct cu_stretches *list = &talk.stretches;
+	struct cu_transaction transaction = {0};
+	cu_stretches_begin(list, CU_STRETCHES_LEAST_NS);
+	list->distance_ns = 5 * CU_NS_PER_MS;
+	int64_t at = 0;
+	for (int i = 0; i < 1000; i++) {
+		enum cu_cause cause = i == 700 ? CU_SERVER_THINK : i % 2 == 0 ? CU_NETWORK_LOSS : CU_SERVER_PAUSE;
+		int64_t ns = i == 700 ? 500 * CU_NS_PER_MS : (1 + i % 3) * CU_NS_PER_MS;
+		transaction.ledger[cause].ns += ns;
+		cu_stretches_note(list, cause, false, at, at + ns);
+		at += ns;
+	}
+	transaction.ledger[CU_NETWORK_RTT].ns = 2 * list->distance_ns;
+	transaction.total_ns = at + 2 * list->distance_ns;
+	cu_stretches_put(list, &transaction);
+	talk_check_stretches(&transaction);
+
+	struct cu_cursor cur = cu_cursor_make((const uint8_t *)transaction.stretches.data, transaction.stretches.len);
+	struct cu_stretch stretch;
+	bool thinks = false;
+	int n = 0;
+	for (; cu_stretch_next(&cur, &stretch); n++) {
+		thinks = thinks || (stretch.cause == CU_SERVER_THINK && stretch.ns == 500 * CU_NS_PER_MS);
+	}
+	assert_in_range(n, CU_STRETCH_CAP / 4, CU_STRETCH_CAP + 2);
+	assert_true(thinks); /* as it was */
 }
 
 static void test_ledger_client_window_closed(void **state)
@@ -830,7 +882,8 @@ static void test_ledger_a_clock_that_steps_back_measures_nothing(void **state)
 	struct cu_case known = {.trace = &talk.trace,
 	                        .path = &talk.path,
 	                        .delivery = talk.delivery,
-	                        .exchanges = &talk.exchanges};
+	                        .exchanges = &talk.exchanges,
+	                        .stretches = &talk.stretches};
 	struct cu_transaction transaction;
 	assert_int_equal(talk.exchanges.n, 1);
 	assert_false(cu_ledger_fill(&known, &talk.exchanges.item[0], &transaction));
@@ -846,6 +899,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
 		cmocka_unit_test(test_ledger_answer_lost_before_the_vantage_point),
 		cmocka_unit_test(test_ledger_server_pauses),
+		cmocka_unit_test(test_ledger_many_short_stretches_are_taken_together),
 		cmocka_unit_test(test_ledger_client_window_closed),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),

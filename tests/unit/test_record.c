@@ -93,6 +93,34 @@ static void fill_transaction(struct cu_transaction *t)
 		                                 .frame = any(),
 		                                 .time_ns = any_time()};
 	}
+	t->stretches = (struct cu_text){.data = "\1\2\0", .len = (uint32_t)(next_random() % 4)};
+}
+
+static void test_stretches_round_trip(void **state)
+{
+	(void)state;
+	struct cu_stretch in[CU_STRETCH_CAP], out;
+	uint8_t buf[CU_STRETCH_CAP * CU_STRETCH_ENCODED_CAP];
+	size_t len = 0;
+	for (size_t i = 0; i < CU_STRETCH_CAP; i++) {
+		int64_t ns = any_time() & INT64_MAX;
+		in[i] = (struct cu_stretch){(uint8_t)(next_random() % CU_N_CAUSES), ns, ns >> next_random() % 64};
+		len += cu_stretch_encode(&in[i], buf + len);
+	}
+	struct cu_cursor cur = cu_cursor_make(buf, len);
+	for (size_t i = 0; i < CU_STRETCH_CAP; i++) {
+		assert_true(cu_stretch_next(&cur, &out));
+		assert_int_equal(in[i].cause, out.cause);
+		assert_int_equal(in[i].ns, out.ns);
+		assert_int_equal(in[i].other_ns, out.other_ns);
+	}
+	assert_false(cu_stretch_next(&cur, &out));
+	/* No such cause; more of others than there is; cut short. */
+	static const uint8_t bad[][3] = {{CU_N_CAUSES, 1, 0}, {1, 1, 2}, {1, 1, 0x80}};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		cur = cu_cursor_make(bad[i], sizeof(bad[i]));
+		assert_false(cu_stretch_next(&cur, &out));
+	}
 }
 
 static void test_transaction_round_trip(void **state)
@@ -108,6 +136,7 @@ static void test_transaction_round_trip(void **state)
 		assert_int_equal(out.name.len, in.name.len);
 		assert_memory_equal(out.name.data ? out.name.data : "", in.name.data, in.name.len);
 		out.name = in.name;
+		assert_int_equal(out.stretches.len, in.stretches.len);
 		assert_int_equal(in.total_ns, out.total_ns);
 		for (int cause = 0; cause < CU_N_CAUSES; cause++) {
 			const struct cu_ledger_entry *a = &in.ledger[cause], *b = &out.ledger[cause];
@@ -478,6 +507,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_transaction_round_trip),
+		cmocka_unit_test(test_stretches_round_trip),
 		cmocka_unit_test(test_connection_round_trip),
 		cmocka_unit_test(test_analysis_round_trip),
 		cmocka_unit_test(test_gap_and_scan_round_trip),
