@@ -71,7 +71,7 @@ function instant(iso, digits = 3) {
 
 // The width to draw a graph for, so that its text is as large as the page's; it scales if that changes later.
 function roomFor() {
-	return Math.max(340, Math.min(960, document.getElementById('main').clientWidth - 32));
+	return Math.max(340, Math.min(1400, document.getElementById('main').clientWidth - 32));
 }
 
 // Round steps (1, 2, 5 times a power of ten) that cut a range in about n.

@@ -89,7 +89,7 @@ function readSegments(detail, page) {
 		} else {
 			items.push(makeSegment(item, file, page));
 			if (fresh) {
-				items[items.length - 1].notes.push('in ' + file);
+				items[items.length - 1].notes.push('in ' + file.slice(file.lastIndexOf('/') + 1));
 				fresh = false;
 			}
 		}

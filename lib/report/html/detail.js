@@ -8,7 +8,7 @@ function drawDetail(verdict, detail, page, row, close) {
 		h('button', {type: 'button', class: 'close', 'aria-label': 'Close the detail', onclick: close}, '×'),
 		h('h3', {id}, row.judged ? badge(row.blame) : null, ' ', h('strong', {}, duration(verdict.total_ns)), ' ', row.what),
 		sentences(verdict, page, row),
-		drawLedger(verdict, page),
+		drawLedger(verdict, detail, page),
 		evidence(detail),
 		filters(detail, live),
 		diagrams(verdict, detail, items, page),
@@ -41,7 +41,7 @@ function sentences(verdict, page, row) {
 function evidence(detail) {
 	const list = h('dl', {class: 'evidence'});
 	for (const [label, words] of detail.evidence) {
-		list.append(h('dt', {}, label), h('dd', {}, clean(words)));
+		list.append(...(label ? [h('dt', {}, label)] : []), h('dd', {}, clean(words)));
 	}
 	return detail.evidence.length > 0 ? [h('h4', {}, 'Evidence'), list] : null;
 }
@@ -68,7 +68,7 @@ function diagrams(verdict, detail, items, page) {
 		`were kept first. All of them: culprit report --segments --stream ${verdict.stream}`);
 	return [
 		h('h4', {}, 'Ladder'), note, drawLadder(verdict, items),
-		h('h4', {}, 'Time and sequence'), drawSequence(verdict, segments),
+		h('h4', {}, 'Time and sequence'), drawSequence(verdict, segments, stretchesOf(detail)),
 		lazy(`The ${counted(segments.length, 'segment')} as a table`, () => segmentTable(items)),
 	];
 }

@@ -1,36 +1,87 @@
-// The ledger: where a transaction's time went, as one bar.
+// The ledger: where a transaction's time went, as one bar in time.
+
+// Of a party's causes the first is drawn lightest, and so on: they are to be told apart where they follow each other.
+const SHADES = {
+	client: ['client.window', 'client.pause', 'client.delayed_ack'],
+	network: ['network.rtt', 'network.transfer', 'network.loss', 'network.connect', 'network.mtu'],
+	server: ['server.think', 'server.pause', 'server.window', 'server.delayed_ack', 'server.connect'],
+	unknown: ['unknown.capture'],
+};
+
+const partyOf = (cause) => (PARTIES.includes(cause.split('.')[0]) ? cause.split('.')[0] : 'unknown');
+
+// How dark a cause is drawn in its party's colour, from -1 to 1; 0 is the colour itself.
+function shadeOf(cause) {
+	const party = partyOf(cause), at = SHADES[party].indexOf(cause);
+	return party === 'network' ? [-0.45, 0, 0.45, 0.45, 0.45][at] || 0 : [0, -0.3, 0.3, 0.5, -0.5][at] || 0;
+}
 
 // The causes, those of a party together.
 function ledgerParts(ledger) {
-	return Object.entries(ledger).map(([cause, ns]) => ({cause, ns, party: cause.split('.')[0]}))
+	return Object.entries(ledger).map(([cause, ns]) => ({cause, ns, party: partyOf(cause)}))
 		.sort((a, b) => PARTIES.indexOf(a.party) - PARTIES.indexOf(b.party) || b.ns - a.ns);
 }
 
-function drawLedger(verdict, page) {
-	const parts = ledgerParts(verdict.ledger);
+// The stretches of time as they follow each other; none of what took less than 10 ms, or comes from an older analyze.
+function stretchesOf(detail) {
+	let from = 0;
+	return (detail.stretches || []).map(([cause, ns, other]) => {
+		from += ns;
+		return {cause, ns, other, from: from - ns, party: partyOf(cause)};
+	});
+}
+
+// Of cause and time, and of what was taken together.
+function stretchWords(one) {
+	return `${one.other > 0 ? 'mostly ' : ''}${one.cause} for ${duration(one.ns)}, from ${duration(one.from)} on` +
+		(one.other > 0 ? `; ${duration(one.other)} of it other causes` : '');
+}
+
+// A party's pattern, lighter or darker.
+function shaded(attributes, cause, paint, ...children) {
+	const shade = shadeOf(cause);
+	return [svg('rect', {...attributes, fill: paint.of(partyOf(cause)), class: 'bar'}, ...children),
+		shade === 0 ? null : svg('rect', {...attributes, class: shade < 0 ? 'lighter' : 'darker', 'fill-opacity': Math.abs(shade)})];
+}
+
+// A swatch of a cause.
+function causeSwatch(cause) {
+	const paint = patterns();
+	return svg('svg', {class: 'swatch', width: 14, height: 14, 'aria-hidden': 'true'}, paint.defs,
+		shaded({width: 14, height: 14, rx: 2}, cause, paint));
+}
+
+function drawLedger(verdict, detail, page) {
+	const parts = ledgerParts(verdict.ledger), stretches = stretchesOf(detail);
+	const inTime = stretches.length > 0;
 	const sum = parts.reduce((total, part) => total + part.ns, 0) || 1;
-	const W = roomFor(), H = 30, paint = patterns();
-	const bar = svg('g', {});
-	let before = 0;
-	for (const part of parts) {
-		const x = W * before / sum, width = Math.max(1.5, W * part.ns / sum);
-		const words = `${part.cause} ${duration(part.ns)}, ${percent(part.ns, sum)}`;
-		bar.append(svg('rect', {x: Math.min(x, W - 1.5), width, height: H, fill: paint.of(part.party), class: 'bar'},
-			svg('title', {}, words)));
+	const W = roomFor(), H = 30, top = inTime ? 18 : 0, paint = patterns();
+	const bar = svg('g', {}), names = svg('g', {class: 'names'});
+	let before = 0, free = 0;
+	for (const part of inTime ? stretches : parts) {
+		const x = Math.min(W * before / sum, W - 1.5), width = Math.max(1.5, W * part.ns / sum);
+		bar.append(svg('g', {}, svg('title', {}, inTime ? stretchWords(part) : `${part.cause} ${duration(part.ns)}, ${percent(part.ns, sum)}`),
+			...shaded({x, y: top, width, height: H}, part.cause, paint).filter((rect) => rect !== null)));
 		if (before > 0) {
-			bar.append(svg('line', {x1: x, x2: x, y1: 0, y2: H, class: 'divide'}));
+			bar.append(svg('line', {x1: x, x2: x, y1: top, y2: top + H, class: 'divide'}));
+		}
+		const name = part.cause.split('.')[1] + ' ' + duration(part.ns);
+		if (inTime && width > 24 && x >= free && x + name.length * 6.6 < W) {
+			names.append(svg('text', {x, y: top - 5}, name));
+			free = x + name.length * 6.6 + 8;
 		}
 		before += part.ns;
 	}
 	const axis = svg('g', {class: 'axis'});
 	for (const t of steps(0, sum, W < 600 ? 3 : 6)) {
 		const x = W * t / sum;
-		axis.append(svg('line', {x1: x, x2: x, y1: H, y2: H + 5}), svg('text', {x: Math.min(Math.max(x, 0), W), y: H + 18,
+		axis.append(svg('line', {x1: x, x2: x, y1: top + H, y2: top + H + 5}), svg('text', {x: Math.min(Math.max(x, 0), W), y: top + H + 18,
 			'text-anchor': t === 0 ? 'start' : x > W - 30 ? 'end' : 'middle'}, duration(t)));
 	}
-	const words = parts.map((part) => `${part.cause} ${duration(part.ns)}`).join(', ');
+	const words = (inTime ? stretches : parts).map((part) => `${part.cause} ${duration(part.ns)}`).join(', ');
 	return h('figure', {class: 'ledger'},
-		picture({viewBox: `0 0 ${W} ${H + 22}`, class: 'bar-of-time'}, `Where ${duration(verdict.total_ns)} went`, words + '.', paint.defs, bar, axis),
+		picture({viewBox: `0 0 ${W} ${top + H + 22}`, class: 'bar-of-time'}, `Where ${duration(verdict.total_ns)} went` +
+			(inTime ? ', in order of time' : ''), words + '.', paint.defs, names, bar, axis),
 		h('figcaption', {}, h('ul', {class: 'legend'}, parts.map((part) => h('li', {title: page.causes[part.cause]},
-			swatch(part.party), ' ' + part.cause + ' ', h('strong', {}, duration(part.ns)), ' ' + percent(part.ns, sum))))));
+			causeSwatch(part.cause), ' ' + part.cause + ' ', h('strong', {}, duration(part.ns)), ' ' + percent(part.ns, sum))))));
 }

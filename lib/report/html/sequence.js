@@ -1,12 +1,14 @@
 // The time-sequence graph of one direction, after tcptrace: its data as bars
 // from first to last byte, what the other end acknowledged and how far it let
-// the sender go as steps, and what it reported as received beyond that.
+// the sender go as steps, and what it reported as received beyond that. Above
+// it stands the ledger, in the same time.
 
-const GRAPH = {height: 380, left: 84, right: 12, top: 24, bottom: 30};
+const GRAPH = {height: 400, left: 84, right: 12, top: 40, bottom: 30, ledger: 12};
 
 class Sequence {
-	constructor(verdict, segments) {
+	constructor(verdict, segments, stretches) {
 		this.verdict = verdict;
+		this.stretches = stretches;
 		this.segments = segments;
 		this.width = roomFor();
 		this.whole = this.range();
@@ -53,7 +55,8 @@ class Sequence {
 				h('label', {class: 'inline'}, this.windowBox, ' fit the receive window')),
 			this.legend(), this.stage,
 			h('p', {class: 'note screen-only'}, 'Drag over a stretch of time to zoom in; the wheel zooms once the graph has the focus, or with Ctrl. ' +
-				'Point at a segment for its frame.'), this.live);
+				'Point at a segment for its frame.' +
+				(this.stretches.length > 0 ? ' The strip above the graph is the ledger.' : '')), this.live);
 	}
 
 	legend() {
@@ -61,8 +64,10 @@ class Sequence {
 			svg('path', {d: name === 'ack' || name === 'window' ? 'M1 11H11V3H21' : 'M11 1V13', class: 'trace ' + name})), ' ' + words);
 		const probe = this.segments.some(isProbe) ? h('li', {}, svg('svg', {class: 'swatch', width: 14, height: 14, 'aria-hidden': 'true'},
 			svg('circle', {cx: 7, cy: 7, r: 3.5, class: 'probe-dot'})), ' keep-alive or probe') : null;
+		const closed = this.segments.some((one) => one.has(MARK.zeroWindow)) ? h('li', {}, svg('svg', {class: 'swatch', width: 14, height: 14,
+			'aria-hidden': 'true'}, svg('path', {d: 'M2 2h10v10h-10z', class: 'closed'})), ' zero window') : null;
 		return h('ul', {class: 'legend'}, entry('sent', 'data'), entry('again', 'sent again'), entry('ack', 'acknowledged'),
-			entry('window', 'end of the receive window'), entry('sack', 'SACK: received beyond that'), probe);
+			entry('window', 'end of the receive window'), entry('sack', 'SACK: received beyond that'), probe, closed);
 	}
 
 	choose(direction) {
@@ -113,12 +118,26 @@ class Sequence {
 			this.bar(one.time, v, one.sack[i + 1]) : '').join('')).join('');
 		this.drawing.replaceChildren(
 			svg('defs', {}, svg('clipPath', {id: clip}, svg('rect', {x: left, y: top, width: width - left - right, height: height - top - bottom}))),
-			this.axes([s0, s1]),
+			this.axes([s0, s1]), this.ledger(),
 			svg('g', {'clip-path': `url(#${clip})`},
 				path('window', this.stairs((one) => one.ack + one.window)), path('ack', this.stairs((one) => one.ack)),
 				path('sack', sacks), path('sent', bars(data.filter((one) => !one.resent && !isProbe(one)))),
 				path('again', bars(data.filter((one) => one.resent))), this.dots(data), this.closed(seen)));
 		this.drawCursor();
+	}
+
+	// Where the time went, as a strip along the top.
+	ledger() {
+		const paint = patterns(), strip = svg('g', {}, paint.defs);
+		const [t0, t1] = this.view, y = GRAPH.top - GRAPH.ledger - 3;
+		for (const one of this.stretches) {
+			const x = this.x(Math.max(one.from, t0)), end = this.x(Math.min(one.from + one.ns, t1));
+			if (end > x) {
+				strip.append(svg('g', {}, svg('title', {}, stretchWords(one)),
+					...shaded({x, y, width: Math.max(1, end - x), height: GRAPH.ledger}, one.cause, paint).filter((rect) => rect !== null)));
+			}
+		}
+		return strip;
 	}
 
 	bar(time, from, to) {
@@ -165,7 +184,7 @@ class Sequence {
 			axis.append(svg('line', {x1: x, x2: x, y1: top, y2: height - bottom}),
 				svg('text', {x: Math.min(x, width - 26), y: height - bottom + 16, 'text-anchor': 'middle'}, tick(t, (t1 - t0) * 130 / width)));
 		}
-		axis.append(svg('text', {x: left, y: top - 10}, 'sequence number of the ' + (this.direction === 0 ? 'client' : 'server')));
+		axis.append(svg('text', {x: left, y: top - 26}, 'sequence number of the ' + (this.direction === 0 ? 'client' : 'server')));
 		return axis;
 	}
 
@@ -309,6 +328,6 @@ function tick(t, width) {
 	return (t / unit).toFixed(digits) + '\u00a0' + name;
 }
 
-function drawSequence(verdict, segments) {
-	return new Sequence(verdict, segments).element;
+function drawSequence(verdict, segments, stretches) {
+	return new Sequence(verdict, segments, stretches).element;
 }

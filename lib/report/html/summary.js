@@ -45,7 +45,7 @@ function overTime(over, choose) {
 		}
 	});
 	const axis = svg('g', {class: 'axis'});
-	for (const n of steps(0, most, 3).filter((v) => Number.isInteger(v))) {
+	for (const n of steps(0, most, 5).filter((v) => Number.isInteger(v))) {
 		axis.append(svg('line', {x1: left, x2: W, y1: y(n), y2: y(n)}),
 			svg('text', {x: left - 6, y: y(n) + 4, 'text-anchor': 'end'}, count(n)));
 	}
@@ -119,7 +119,7 @@ function shares(group) {
 	const words = parties.map((party) => `${party} ${percent(group.by_party_ns[party], sum)}`).join(', ');
 	const paint = patterns();
 	let x = 0;
-	return picture({class: 'shares', viewBox: '0 0 100 10', preserveAspectRatio: 'none'}, 'Time by party: ' + words, words, paint.defs,
+	return picture({class: 'shares', viewBox: '0 0 100 10', preserveAspectRatio: 'none'}, 'Time by party', words, paint.defs,
 		parties.map((party) => {
 			const width = 100 * group.by_party_ns[party] / sum;
 			x += width;

@@ -162,8 +162,8 @@ class Table {
 			h('td', {}, row.cause),
 			h('td', {}, row.judged ? row.confidence : ''),
 			h('th', {scope: 'row'}, button),
-			h('td', {}, row.server, row.service ? h('span', {class: 'note'}, ' ' + row.service) : null),
-			h('td', {}, row.client));
+			h('td', {class: 'address'}, row.server, row.service ? h('span', {class: 'note'}, ' ' + row.service) : null),
+			h('td', {class: 'address'}, row.client));
 		row.line.addEventListener('click', (event) => {
 			if (!event.target.closest('button') && String(getSelection()) === '') {
 				this.toggle(row);
