@@ -1,6 +1,7 @@
 #include "lib/capture/decoder.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,6 +20,8 @@ enum {
 	N_SLOTS = 8,
 	/* A thread costs more than it saves on less than this many bytes. */
 	THREAD_AFTER_BYTES = 1024 * 1024,
+	/* So soon a thread that waits for input sees that it is to stop. */
+	STOP_AFTER_MS = 200,
 };
 
 struct slot {
@@ -36,6 +39,7 @@ struct zstd {
 	ZSTD_inBuffer in;
 	bool is_stored_at_end;
 	bool is_in_frame;
+	bool in_thread;
 	struct cu_fault fault;
 	atomic_uint_least64_t read_bytes;
 
@@ -47,7 +51,7 @@ struct zstd {
 	unsigned n_filled; /* slots ever filled */
 	unsigned n_emptied;
 	bool is_done; /* the thread fills no more */
-	bool is_stopping;
+	atomic_bool is_stopping;
 
 	/* the reading side */
 	pthread_t thread;
@@ -57,17 +61,27 @@ struct zstd {
 	uint64_t n_decoded;
 };
 
-/* read() that a waiting thread can be cancelled in, and nowhere else. */
+/*
+ * Waits until there is something to read; false when the thread is to stop.
+ * pthread_cancel would end the wait at once, but loads a library when it is
+ * called: a confined process cannot, and is aborted.
+ */
+static bool wait_for_input(struct zstd *z)
+{
+	struct pollfd input = {.fd = z->src->fd, .events = POLLIN};
+	while (poll(&input, 1, STOP_AFTER_MS) == 0) {
+		if (atomic_load_explicit(&z->is_stopping, memory_order_relaxed)) {
+			return false;
+		}
+	}
+	return true; /* or an error, which read() tells */
+}
+
 static ssize_t read_stored(struct zstd *z)
 {
 	ssize_t n;
 	do {
-		int old_state;
-		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old_state);
 		n = read(z->src->fd, z->stored, CU_READ_BLOCK);
-		int read_errno = errno;
-		pthread_setcancelstate(old_state, NULL);
-		errno = read_errno;
 	} while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -77,7 +91,7 @@ static bool refill(struct zstd *z)
 	if (z->is_stored_at_end) {
 		return false;
 	}
-	ssize_t n = read_stored(z);
+	ssize_t n = !z->in_thread || wait_for_input(z) ? read_stored(z) : 0;
 	if (n < 0) {
 		cu_fault_set_errno(&z->fault, errno, "%s: cannot be read", z->src->name);
 	}
@@ -126,10 +140,9 @@ static ssize_t decode(struct zstd *z, uint8_t *data, size_t room)
 static void *decode_all(void *arg)
 {
 	struct zstd *z = arg;
-	int old_state;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old_state);
+	z->in_thread = true;
 	pthread_mutex_lock(&z->lock);
-	while (!z->is_stopping) {
+	while (!atomic_load_explicit(&z->is_stopping, memory_order_relaxed)) {
 		if (z->n_filled - z->n_emptied == N_SLOTS) {
 			pthread_cond_wait(&z->changed, &z->lock);
 			continue;
@@ -234,10 +247,9 @@ static void zstd_free(struct cu_decoder *decoder)
 	struct zstd *z = (struct zstd *)decoder;
 	if (z->has_thread) {
 		pthread_mutex_lock(&z->lock);
-		z->is_stopping = true;
+		atomic_store_explicit(&z->is_stopping, true, memory_order_relaxed);
 		pthread_cond_signal(&z->changed);
 		pthread_mutex_unlock(&z->lock);
-		pthread_cancel(z->thread);
 		pthread_join(z->thread, NULL);
 	}
 	pthread_cond_destroy(&z->changed);
