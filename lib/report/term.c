@@ -114,8 +114,9 @@ void cu_term_percent(struct cu_buf *marked, uint64_t part, uint64_t whole)
 		} else if (permille > 999) {
 			CU_PUT(marked, ">99.9");
 		} else {
-			cu_buf_add_u64(marked, permille / 10);
-			if (permille < 100 || permille >= 990) {
+			bool tenths = permille < 100 || permille >= 990;
+			cu_buf_add_u64(marked, (permille + (tenths ? 0 : 5)) / 10);
+			if (tenths) {
 				CU_PUT(marked, ".");
 				cu_buf_add_u64(marked, permille % 10);
 			}

@@ -121,6 +121,10 @@ static void test_term_percent_table(void **state)
 		{UINT64_MAX, UINT64_MAX, "100\002%"},
 		{UINT64_MAX / 2, UINT64_MAX, "50\002%"},
 		{99, 1000, "9.9\002%"},
+		{2, 3, "67\002%"},
+		{98951, 100000, "99.0\002%"},
+		{98849, 100000, "99\002%"},
+		{9951, 100000, "10\002%"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
