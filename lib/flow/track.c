@@ -366,10 +366,20 @@ static bool is_syn_ack(const struct cu_segment *segment)
 	return (segment->flags & (CU_TCP_SYN | CU_TCP_ACK)) == (CU_TCP_SYN | CU_TCP_ACK);
 }
 
-/* A SYN that the connection cannot have begun with. One with the same number is a retransmission. */
-static bool is_reuse(const struct cu_flow_side *side, const struct cu_segment *segment)
+/*
+ * A SYN that the connection cannot have begun with, or a SYN-ACK that answers
+ * another SYN, which was not captured. A SYN with the same number is a
+ * retransmission; a SYN-ACK with another number may answer the same SYN.
+ */
+static bool is_reuse(const struct cu_flow *flow, unsigned dir, const struct cu_segment *segment)
 {
-	return is_syn(segment) && (side->marks & CU_SIDE_BASE) != 0 && segment->seq != side->base_seq;
+	const struct cu_flow_side *from = &flow->side[dir], *to = &flow->side[!dir];
+	if ((segment->flags & CU_TCP_SYN) == 0 || (from->marks & CU_SIDE_BASE) == 0 ||
+	    segment->seq == from->base_seq) {
+		return false;
+	}
+	return is_syn(segment) || ((to->marks & CU_SIDE_BASE) != 0 && (seq_diff(segment->ack, to->base_seq) <= 0 ||
+	                                                               seq_diff(segment->ack, to->next_seq) > 0));
 }
 
 /*
@@ -551,6 +561,18 @@ static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 	return true;
 }
 
+/*
+ * Whether a SYN says where its side's numbers begin: its first, and a SYN-ACK
+ * with another number, as who keeps no state sends (RFC 4987 section 3.6), as
+ * long as no number of its side was acknowledged or used.
+ */
+static bool begins_side(const struct cu_flow *flow, unsigned dir)
+{
+	const struct cu_flow_side *side = &flow->side[dir];
+	bool answered = (flow->state.known >> !dir & 1) != 0 && flow->state.dir[!dir].ack == side->isn + 1;
+	return (side->marks & CU_SIDE_SYN) == 0 || (side->n_bytes == 0 && !answered);
+}
+
 /* The first segment of a side, SYN, FIN and RST: what they tell of their sender. */
 static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 {
@@ -572,8 +594,7 @@ static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 		}
 		return;
 	}
-	bool is_first_syn = (side->marks & CU_SIDE_SYN) == 0 || (is_syn_ack(segment) && side->n_bytes == 0);
-	if ((segment->flags & CU_TCP_SYN) != 0 && is_first_syn) {
+	if ((segment->flags & CU_TCP_SYN) != 0 && begins_side(flow, segment->dir)) {
 		side->marks |= CU_SIDE_SYN;
 		side->isn = segment->seq;
 		side->syn = sighting->syn;
@@ -625,7 +646,8 @@ static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sightin
 		note_stage(flow, sighting);
 		end += (segment->flags & CU_TCP_SYN) != 0;
 		end += (segment->flags & CU_TCP_FIN) != 0;
-		if ((segment->flags & CU_TCP_RST) != 0) {
+		bool begins_elsewhere = (segment->flags & CU_TCP_SYN) != 0 && segment->seq != from->isn;
+		if ((segment->flags & CU_TCP_RST) != 0 || begins_elsewhere) {
 			end = from->next_seq;
 		}
 	}
@@ -676,7 +698,7 @@ static int find_or_begin(struct cu_track *track, const struct cu_sighting *sight
 		enum cu_connection_end why;
 		if (elapsed_ns(flow->last_ns, sighting->segment.time_ns) > track->idle_timeout_ns) {
 			why = CU_END_IDLE;
-		} else if (is_reuse(&flow->side[dir_of(flow, sighting->from_lower)], &sighting->segment)) {
+		} else if (is_reuse(flow, dir_of(flow, sighting->from_lower), &sighting->segment)) {
 			why = CU_END_REUSED;
 		} else {
 			*found = flow;

@@ -387,6 +387,15 @@ static void test_flowify_numbers_streams(void **state)
 	          S2C(60, SYN, 701, 0, 0)},
 	         "0000001",
 	         {CU_END_REUSED, CU_END_OPEN}},
+		{"SYN-ACK of another SYN",
+	         {HANDSHAKE, C2S(30, FIN | ACK, 101, 501, 0), S2C(40, FIN | ACK, 501, 102, 0),
+	          S2C(9000, SYN | ACK, 700, 8001, 0), C2S(9010, ACK, 8001, 701, 0)},
+	         "0000011",
+	         {CU_END_CLOSED, CU_END_OPEN}},
+		{"SYN-ACK of a SYN with data",
+	         {C2S(0, SYN, 100, 0, 50), S2C(1, SYN | ACK, 500, 151, 0), S2C(2, SYN | ACK, 700, 101, 0)},
+	         "000",
+	         {CU_END_OPEN}},
 		{"SYN-ACK first",
 	         {S2C(0, SYN | ACK, 500, 101, 0), C2S(1, SYN, 100, 0, 0), C2S(2, ACK, 101, 501, 0)},
 	         "000",
@@ -544,6 +553,38 @@ static void test_flowify_fills_connection(void **state)
 	assert_int_equal(result.totals.n_tcp, 6);
 	assert_int_equal(result.totals.last_ns - result.totals.first_ns, 85 * CU_NS_PER_MS);
 	release(&result);
+}
+
+/* Who keeps no state for a SYN may answer it with another number each time: that which is acknowledged holds. */
+static void test_flowify_syn_ack_that_is_acknowledged(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		struct frame frames[6];
+		uint32_t isn;
+	} cases[] = {
+		{"the last",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN | ACK, 500, 101, 0), S2C(2, SYN | ACK, 900, 101, 0),
+	          C2S(3, ACK, 101, 901, 0)},
+	         900},
+		{"the first",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN | ACK, 500, 101, 0), C2S(2, ACK, 101, 501, 0),
+	          S2C(3, SYN | ACK, 900, 101, 0), S2C(4, ACK, 501, 101, 9)},
+	         500},
+		{"the first, with a request",
+	         {C2S(0, SYN, 100, 0, 0), S2C(1, SYN | ACK, 500, 101, 0), C2S(2, ACK, 101, 501, 9),
+	          S2C(3, SYN | ACK, 900, 101, 0)},
+	         500},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct result result = run_frames(cases[i].frames, &defaults);
+		assert_int_equal(result.n_connections, 1);
+		if (result.connections[0].side[CU_S2C].isn != cases[i].isn) {
+			fail_msg("%s: %u", cases[i].name, result.connections[0].side[CU_S2C].isn);
+		}
+		release(&result);
+	}
 }
 
 /* A connection seen from beginning to end has its timeline in its record; any other has chunks, which can be joined. */
@@ -1138,6 +1179,7 @@ int main(void)
 		cmocka_unit_test(test_flowify_vlan_separates),
 		cmocka_unit_test(test_flowify_finds_client),
 		cmocka_unit_test(test_flowify_fills_connection),
+		cmocka_unit_test(test_flowify_syn_ack_that_is_acknowledged),
 		cmocka_unit_test(test_flowify_timeline_within),
 		cmocka_unit_test(test_flowify_across_files),
 		cmocka_unit_test(test_flowify_fast_open),
