@@ -19,6 +19,9 @@ size_t cu_utf8_decode(const char *data, size_t len, uint32_t *code);
  */
 bool cu_unprintable(uint32_t code);
 
+/* Columns that a terminal gives it: 2 for the wide ones (Unicode 15 East Asian Width W and F, in blocks). */
+unsigned cu_utf8_columns(uint32_t code);
+
 /* The length of the character that data begins with, if it may be shown as it is; else 0. */
 size_t cu_utf8_printable(const char *data, size_t len);
 

@@ -5,37 +5,6 @@
 
 #include <string.h>
 
-/* A range of characters. */
-struct range {
-	uint32_t first, last;
-};
-
-static bool in_ranges(const struct range *range, size_t n, uint32_t code)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (code >= range[i].first && code <= range[i].last) {
-			return true;
-		}
-	}
-	return false;
-}
-
-#define IN_RANGES(table, code) in_ranges(table, sizeof(table) / sizeof((table)[0]), code)
-
-/* Takes two columns (Unicode 15 East Asian Width W and F, in blocks). */
-static bool wide(uint32_t code)
-{
-	static const struct range wide_blocks[] = {
-		{0x1100, 0x115f},   {0x231a, 0x231b},   {0x23e9, 0x23ec},   {0x2614, 0x2615},   {0x2648, 0x2653},
-		{0x26a1, 0x26a1},   {0x2705, 0x2705},   {0x2753, 0x2757},   {0x2e80, 0x303e},   {0x3041, 0x33ff},
-		{0x3400, 0x4dbf},   {0x4e00, 0x9fff},   {0xa000, 0xa4cf},   {0xa960, 0xa97c},   {0xac00, 0xd7a3},
-		{0xf900, 0xfaff},   {0xfe30, 0xfe6f},   {0xff00, 0xff60},   {0xffe0, 0xffe6},   {0x16fe0, 0x18aff},
-		{0x1b000, 0x1b2ff}, {0x1f004, 0x1f004}, {0x1f0cf, 0x1f0cf}, {0x1f18e, 0x1f19a}, {0x1f200, 0x1f64f},
-		{0x1f680, 0x1f6ff}, {0x1f900, 0x1faff}, {0x20000, 0x3fffd},
-	};
-	return code >= 0x1100 && IN_RANGES(wide_blocks, code);
-}
-
 void cu_term_style(struct cu_buf *marked, unsigned style)
 {
 	cu_buf_add_u8(marked, CU_MARK_STYLE);
@@ -143,7 +112,7 @@ static struct glyph glyph_at(const char *marked, size_t len)
 	if (n <= 1) {
 		return (struct glyph){.len = 1, .columns = 1};
 	}
-	return (struct glyph){.len = n, .columns = wide(code) ? 2 : 1};
+	return (struct glyph){.len = n, .columns = cu_utf8_columns(code)};
 }
 
 size_t cu_term_columns(const char *marked, size_t len)

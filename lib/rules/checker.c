@@ -53,11 +53,45 @@ static bool is_text(const struct cu_expr *expr, const char *word)
 	return expr->text.len == strlen(word) && memcmp(expr->text.data, word, expr->text.len) == 0;
 }
 
-/* The name that an unknown one was meant to be; NULL when none is near. */
-static const char *suggest(struct cu_scope *scope, const char *word, size_t len)
+enum { SUGGESTED_CAP = 3, NEAR = 2 }; /* names suggested at once; edits within which a name is surely meant */
+
+/* Fields whose last part is the word: think is of server.think, port of client.port and server.port. */
+static size_t fields_ending_in(const char *word, size_t len, const char *names[static SUGGESTED_CAP])
 {
+	size_t n = 0;
+	for (size_t i = 0; i < cu_field_count() && n < SUGGESTED_CAP; i++) {
+		const char *dot = strrchr(cu_field_at(i)->name, '.');
+		const char *last = dot ? dot + 1 : cu_field_at(i)->name;
+		if (strlen(last) == len && memcmp(last, word, len) == 0) {
+			names[n++] = cu_field_at(i)->name;
+		}
+	}
+	return n;
+}
+
+/*
+ * The names that an unknown one may have been meant to be; how many. Next to a
+ * slip of the finger come fields that end in its last part, then what is less near.
+ */
+static size_t suggest(struct cu_scope *scope, struct cu_text word, const char *names[static SUGGESTED_CAP])
+{
+	/* What others call it. */
+	static const struct {
+		const char *word, *field;
+	} others[] = {{"latency", "total"},
+	              {"duration", "total"},
+	              {"time", "total"},
+	              {"elapsed", "total"},
+	              {"src.ip", "client.ip"},
+	              {"dst.ip", "server.ip"},
+	              {"src.port", "client.port"},
+	              {"dst.port", "server.port"},
+	              {"host", "name"},
+	              {"path", "name"},
+	              {"url", "name"},
+	              {"sni", "name"}};
 	struct cu_nearest nearest;
-	cu_nearest_begin(&nearest, word, len);
+	cu_nearest_begin(&nearest, word.data, word.len);
 	for (size_t i = 0; i < cu_field_count(); i++) {
 		cu_nearest_try(&nearest, cu_field_at(i)->name);
 	}
@@ -65,26 +99,55 @@ static const char *suggest(struct cu_scope *scope, const char *word, size_t len)
 	for (size_t i = 0; (name = scope->name_at(scope->names, i)) != NULL; i++) {
 		cu_nearest_try(&nearest, name);
 	}
-	for (size_t i = 0; !nearest.name && i < cu_field_count(); i++) { /* think, for server.think */
-		const char *dot = strchr(cu_field_at(i)->name, '.');
-		if (dot && strlen(dot + 1) == len && memcmp(dot + 1, word, len) == 0) {
-			return cu_field_at(i)->name;
+	names[0] = nearest.name;
+	if (nearest.name && nearest.distance <= NEAR) {
+		return 1;
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		if (strlen(others[i].word) == word.len && memcmp(others[i].word, word.data, word.len) == 0) {
+			names[0] = others[i].field;
+			return 1;
 		}
 	}
-	return nearest.name;
+	const char *dot = memrchr(word.data, '.', word.len), *last = dot ? dot + 1 : word.data;
+	size_t n = fields_ending_in(last, word.len - (size_t)(last - word.data), names);
+	return n > 0 ? n : nearest.name != NULL;
+}
+
+static bool is_one_of(const struct cu_expr *expr, const char *const *words)
+{
+	while (*words && !is_text(expr, *words)) {
+		words++;
+	}
+	return *words != NULL;
 }
 
 static struct cu_expr *unknown_name(struct cu_scope *scope, struct cu_expr *expr)
 {
-	const char *near = suggest(scope, expr->text.data, expr->text.len);
+	static const char *const nothing[] = {"null", "nil", "none", "None", "NULL", "missing", "unknown", "NaN", NULL};
+	const char *names[SUGGESTED_CAP] = {0};
 	if (is_text(expr, "yes") || is_text(expr, "no")) {
 		return WRONG(scope, expr, "'%s' is no condition; write %s", expr->text.data,
 		             is_text(expr, "yes") ? "true" : "false");
 	}
-	if (near) {
-		return WRONG(scope, expr, "unknown field '%s'; did you mean '%s'?", expr->text.data, near);
+	if (is_one_of(expr, nothing)) {
+		return WRONG(scope, expr, "'%s' is no value; has() asks whether a field has one, as in not has(rtt)",
+		             expr->text.data);
 	}
-	return WRONG(scope, expr, "unknown field '%s'; classify --fields lists them", expr->text.data);
+	/* With many errors none is shown that the names would be looked for. */
+	size_t n = cu_diag_is_full(scope->diag) ? 0 : suggest(scope, expr->text, names);
+	if (n == 0 && scope->incomplete) {
+		return broken(expr); /* of a part that could not be read, most likely: that was said */
+	}
+	if (n == 0) {
+		return WRONG(scope, expr, "unknown field '%s'; classify --fields lists them", expr->text.data);
+	}
+	return WRONG(scope, expr, "unknown field '%s'; did you mean '%s'%s%s%s%s%s%s?", expr->text.data, names[0],
+	             n > 2   ? ", '"
+	             : n > 1 ? " or '"
+	                     : "",
+	             n > 1 ? names[1] : "", n > 1 ? "'" : "", n > 2 ? " or '" : "", n > 2 ? names[2] : "",
+	             n > 2 ? "'" : "");
 }
 
 static struct cu_expr *check_macro(struct cu_scope *scope, struct cu_expr *expr, struct cu_macro *macro)
@@ -142,6 +205,34 @@ static struct cu_expr *check_name(struct cu_scope *scope, struct cu_expr *expr)
 	return unknown_name(scope, expr);
 }
 
+/* Says that a word is none of the names; which is meant, or which there are. */
+static struct cu_expr *unknown_value(struct cu_scope *scope, struct cu_expr *expr, const struct cu_names *names)
+{
+	static const struct {
+		const struct cu_names *names;
+		const char *field;
+	} others[] = {{&cu_party_names, "blame"},
+	              {&cu_cause_names, "cause"},
+	              {&cu_confidence_names, "confidence"},
+	              {&cu_txn_kind_names, "kind"}};
+	int len = (int)expr->text.len;
+	struct cu_buf known = {0};
+	const char *near = cu_names_suggest(names, 0, expr->text.data, expr->text.len, &known);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		if (others[i].names != names && cu_names_find(others[i].names, expr->text.data, expr->text.len) > 0) {
+			cu_buf_release(&known);
+			return WRONG(scope, expr, "'%.*s' is not %s but %s: %s == %.*s", len, expr->text.data,
+			             names->what, others[i].names->what, others[i].field, len, expr->text.data);
+		}
+	}
+	expr = near ? WRONG(scope, expr, "'%.*s' is not %s; did you mean '%s'?", len, expr->text.data, names->what,
+	                    near)
+	            : WRONG(scope, expr, "'%.*s' is not %s; expected one of %s", len, expr->text.data, names->what,
+	                    cu_buf_cstr(&known));
+	cu_buf_release(&known);
+	return expr;
+}
+
 /* A constant of an enumeration, from a name or text. */
 static struct cu_expr *check_value_of(struct cu_scope *scope, struct cu_expr *expr, const struct cu_names *names)
 {
@@ -155,31 +246,7 @@ static struct cu_expr *check_value_of(struct cu_scope *scope, struct cu_expr *ex
 		if (field && field->type == CU_TYPE_ENUM && field->names == names) {
 			return check_name(scope, expr);
 		}
-		struct cu_nearest nearest;
-		cu_nearest_begin(&nearest, expr->text.data, expr->text.len);
-		for (unsigned i = 0; i < names->n; i++) {
-			cu_nearest_try(&nearest, names->name(i));
-		}
-		if (nearest.name) {
-			return WRONG(scope, expr, "'%.*s' is not %s; did you mean '%s'?", (int)expr->text.len,
-			             expr->text.data, names->what, nearest.name);
-		}
-		char known[240];
-		size_t at = 0;
-		for (unsigned i = 0; i < names->n; i++) {
-			const char *name = names->name(i);
-			size_t len = strlen(name);
-			if (at + len + 3 > sizeof(known)) {
-				break;
-			}
-			memcpy(known + at, at > 0 ? ", " : "", at > 0 ? 2 : 0);
-			at += at > 0 ? 2 : 0;
-			memcpy(known + at, name, len);
-			at += len;
-		}
-		known[at] = '\0';
-		return WRONG(scope, expr, "'%.*s' is not %s; expected one of %s", (int)expr->text.len, expr->text.data,
-		             names->what, known);
+		return unknown_value(scope, expr, names);
 	}
 	expr = check(scope, expr);
 	if (!is_error(expr) && !(expr->type == CU_TYPE_ENUM && expr->names == names)) {
@@ -236,11 +303,27 @@ static bool adopt(struct cu_scope *scope, struct cu_expr *number, enum cu_type t
 	return true;
 }
 
-/* certainty > 80: a field that is a share of one is hardly above 1. */
-static void warn_of_percent(struct cu_scope *scope, const struct cu_expr *field, const struct cu_expr *number)
+/* Whether it is a share of one: certainty, share(slow), server.think / total, resets / connections. */
+static bool is_share(const struct cu_expr *expr)
 {
-	bool is_ratio = field->kind == CU_EXPR_FIELD && field->type == CU_TYPE_RATIO;
-	if (is_ratio && number->kind == CU_EXPR_NUMBER && number->bare && number->number > 1) {
+	static const char *const wholes[] = {"total", "transactions", "connections"};
+	if (expr->type != CU_TYPE_RATIO) {
+		return false;
+	}
+	bool divides =
+		expr->kind == CU_EXPR_ARITHMETIC && expr->op == CU_TOKEN_DIVIDE && expr->b->kind == CU_EXPR_FIELD;
+	bool of_whole = false;
+	for (size_t i = 0; divides && i < sizeof(wholes) / sizeof(*wholes); i++) {
+		of_whole = of_whole || strcmp(expr->b->field->name, wholes[i]) == 0;
+	}
+	return of_whole || expr->kind == CU_EXPR_FIELD ||
+	       (expr->kind == CU_EXPR_CALL && expr->function == CU_FUNCTION_SHARE);
+}
+
+/* certainty > 80 */
+static void warn_of_percent(struct cu_scope *scope, const struct cu_expr *share, const struct cu_expr *number)
+{
+	if (is_share(share) && number->kind == CU_EXPR_NUMBER && number->bare && number->number > 1) {
 		WARN(scope, number, "a ratio of %g is %g %%; %g%% is meant?", number->number, number->number * 100,
 		     number->number);
 	}
@@ -276,9 +359,34 @@ static const char *unit_advice(enum cu_type type)
 		return "; give it a unit, as in 5B or 5K";
 	case CU_TYPE_RATE:
 		return "; give it a unit, as in 5Mbit/s";
+	case CU_TYPE_BOOL:
+		return "; write true or false";
+	case CU_TYPE_TEXT:
+		return "; put it in quotes";
 	default:
 		return "";
 	}
+}
+
+/* How a and b can be made one type. */
+static const char *type_advice(const struct cu_expr *a, const struct cu_expr *b)
+{
+	if (a->type == CU_TYPE_ENDPOINT || b->type == CU_TYPE_ENDPOINT) {
+		return "; compare server.ip and server.port, or client.ip";
+	}
+	if (a->type == CU_TYPE_NETWORK || b->type == CU_TYPE_NETWORK) {
+		return "; write 'in' to ask whether an address is in a network";
+	}
+	if (a->type == CU_TYPE_INSTANT || b->type == CU_TYPE_INSTANT) {
+		return "; of an instant another is subtracted: request.time - connection.start > 1s";
+	}
+	if (a->type == CU_TYPE_NUMBER || b->type == CU_TYPE_NUMBER) {
+		return unit_advice(a->type == CU_TYPE_NUMBER ? b->type : a->type);
+	}
+	if (a->kind == CU_EXPR_TEXT || b->kind == CU_EXPR_TEXT) {
+		return "; write it without quotes";
+	}
+	return "";
 }
 
 /*
@@ -304,12 +412,7 @@ static bool unify(struct cu_scope *scope, struct cu_expr *whole, const char *ver
 	    (b->type == CU_TYPE_NUMBER && (a->type == CU_TYPE_COUNT || a->type == CU_TYPE_RATIO))) {
 		return true;
 	}
-	const char *advice = a->type == CU_TYPE_NUMBER   ? unit_advice(b->type)
-	                     : b->type == CU_TYPE_NUMBER ? unit_advice(a->type)
-	                                                 : "";
-	if (whole->kind == CU_EXPR_COMPARE && (a->type == CU_TYPE_NETWORK || b->type == CU_TYPE_NETWORK)) {
-		advice = "; write 'in' to ask whether an address is in a network";
-	}
+	const char *advice = whole->kind == CU_EXPR_ARITHMETIC ? "" : type_advice(a, b);
 	WRONG(scope, whole, "%s %s %s %s%s", verb, cu_type_name(a->type), joint, cu_type_name(b->type), advice);
 	return false;
 }
@@ -373,6 +476,11 @@ static bool is_constant(const struct cu_expr *expr)
 	       expr->kind == CU_EXPR_BOOL;
 }
 
+static bool is_empty_text(const struct cu_expr *expr)
+{
+	return expr->kind == CU_EXPR_TEXT && expr->text.len == 0;
+}
+
 static struct cu_expr *check_comparison(struct cu_scope *scope, struct cu_expr *expr)
 {
 	const struct cu_names *names_a = enum_of(expr->a), *names_b = enum_of(expr->b);
@@ -411,6 +519,10 @@ static struct cu_expr *check_comparison(struct cu_scope *scope, struct cu_expr *
 	bool ordered = cu_type_is_numeric(a->type) || (a->type == CU_TYPE_ENUM && a->names == &cu_confidence_names);
 	if (!ordered && expr->op != CU_TOKEN_EQ && expr->op != CU_TOKEN_NE) {
 		return WRONG(scope, expr, "%s has no order; compare it with == or !=", cu_type_name(a->type));
+	}
+	if (a->type == CU_TYPE_TEXT && expr->op == CU_TOKEN_EQ && (is_empty_text(a) || is_empty_text(b))) {
+		WARN(scope, expr, "an empty text counts as missing: this is always false; write not has()");
+		return become_bool(expr, false);
 	}
 	if (is_constant(a) && is_constant(b)) {
 		bool result;
@@ -518,8 +630,11 @@ static struct cu_expr *check_arithmetic(struct cu_scope *scope, struct cu_expr *
 			             cu_type_name(a->type), cu_type_name(b->type));
 		}
 		if (expr->type == CU_TYPE_NONE) {
-			return WRONG(scope, expr, "%s %s by %s", expr->op == CU_TOKEN_TIMES ? "multiplies" : "divides",
-			             cu_type_name(a->type), cu_type_name(b->type));
+			bool rate = expr->op == CU_TOKEN_DIVIDE && a->type == CU_TYPE_COUNT && b->type == CU_TYPE_TIME;
+			return WRONG(scope, expr, "%s %s by %s%s",
+			             expr->op == CU_TOKEN_TIMES ? "multiplies" : "divides", cu_type_name(a->type),
+			             cu_type_name(b->type),
+			             rate ? "; how many there are in a time is asked with 'over', as in over: 1m" : "");
 		}
 		if (expr->op == CU_TOKEN_OF && a->kind == CU_EXPR_NUMBER && a->bare && a->number > 1) {
 			WARN(scope, expr, "%g of it is %g %%; %g%% is meant?", a->number, a->number * 100, a->number);
@@ -583,24 +698,16 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 		return true;
 	}
 	if (left->type == CU_TYPE_ADDRESS && item->kind == CU_EXPR_NETWORK) {
-		struct cu_addr masked = {.family = item->addr.family};
-		for (unsigned i = 0; i < sizeof(masked.bytes); i++) {
-			unsigned bits = item->prefix > i * 8 ? item->prefix - i * 8 : 0;
-			masked.bytes[i] = (uint8_t)(item->addr.bytes[i] & (bits >= 8 ? 0xff : 0xff00 >> bits));
-		}
-		if (!cu_addr_equal(&masked, &item->addr)) {
-			char text[CU_TEXT_CAP];
+		char text[CU_TEXT_CAP];
+		if (cu_network_trim(&item->addr, item->prefix)) {
 			WARN(scope, item, "the address has bits behind its prefix; the network is %s/%u",
-			     cu_format_addr(text, &masked), item->prefix);
-			item->addr = masked;
+			     cu_format_addr(text, &item->addr), item->prefix);
 		}
 		return true;
 	}
 	if (item->type != left->type && !adopt(scope, item, left->type)) {
 		WRONG(scope, item, "compares %s with %s%s", cu_type_name(left->type), cu_type_name(item->type),
-		      item->type == CU_TYPE_NUMBER ? unit_advice(left->type)
-		      : left->type == CU_TYPE_TEXT ? "; put it in quotes"
-		                                   : "");
+		      left->type == CU_TYPE_TEXT ? unit_advice(left->type) : type_advice(left, item));
 		return false;
 	}
 	return !is_error(item);
@@ -697,8 +804,11 @@ static struct cu_expr *check_match(struct cu_scope *scope, struct cu_expr *expr)
 		return broken(expr);
 	}
 	if (expr->a->type != CU_TYPE_TEXT || is_constant(expr->a)) {
-		return WRONG(scope, expr, "matches %s; only fields of text are matched, such as name and service",
-		             cu_type_name(expr->a->type));
+		enum cu_type type = expr->a->type;
+		return WRONG(scope, expr, "matches %s; %s", is_constant(expr->a) ? "a constant" : cu_type_name(type),
+		             type == CU_TYPE_ENUM      ? "ask for names with == or in"
+		             : type == CU_TYPE_ADDRESS ? "ask for a network with in"
+		                                       : "only fields of text are matched, such as name and service");
 	}
 	struct cu_expr *flat = NULL;
 	struct item_context context = {.scope = scope, .left = expr->a, .tail = &flat};
@@ -714,9 +824,15 @@ static struct cu_expr *check_match(struct cu_scope *scope, struct cu_expr *expr)
 static struct cu_expr *check_has(struct cu_scope *scope, struct cu_expr *expr)
 {
 	const struct cu_field *field = named_field(expr->a);
+	if (!field && scope->find_macro(scope->names, expr->a->text.data, expr->a->text.len)) {
+		return WRONG(scope, expr, "has() takes the name of a field; '%s' is a macro", expr->a->text.data);
+	}
 	if (!field) {
 		unknown_name(scope, expr->a);
 		return broken(expr);
+	}
+	if (cu_field_is_always_there(field)) {
+		WARN(scope, expr, "%s is never missing: this is always true", field->name);
 	}
 	expr->field = field;
 	expr->type = CU_TYPE_BOOL;

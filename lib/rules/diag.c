@@ -33,9 +33,10 @@ static bool is_continuation(char c)
 	return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-struct cu_source *cu_source_new(struct cu_heap *heap, const char *name, const char *text, size_t len, unsigned order)
+struct cu_rules_source *cu_rules_source_new(struct cu_heap *heap, const char *name, const char *text, size_t len,
+                                            unsigned order)
 {
-	struct cu_source *source = cu_heap_get(heap, sizeof(*source));
+	struct cu_rules_source *source = cu_heap_get(heap, sizeof(*source));
 	char *own_name = cu_heap_copy(heap, name, strlen(name));
 	char *own_text = cu_heap_copy(heap, text, len);
 	if (!source || !own_name || !own_text) {
@@ -60,12 +61,12 @@ struct cu_source *cu_source_new(struct cu_heap *heap, const char *name, const ch
 			lines[at++] = (size_t)(p - own_text);
 		}
 	}
-	*source = (struct cu_source){
+	*source = (struct cu_rules_source){
 		.name = own_name, .text = own_text, .len = len, .lines = lines, .n_lines = n_lines, .order = order};
 	return source;
 }
 
-const char *cu_source_line_text(const struct cu_source *source, size_t line, size_t *len)
+const char *cu_rules_source_line_text(const struct cu_rules_source *source, size_t line, size_t *len)
 {
 	if (line >= source->n_lines) {
 		line = source->n_lines - 1;
@@ -80,22 +81,18 @@ const char *cu_source_line_text(const struct cu_source *source, size_t line, siz
 	return begin;
 }
 
-size_t cu_source_offset(const struct cu_source *source, size_t line, size_t column)
+size_t cu_rules_source_skip(const struct cu_rules_source *source, size_t offset, size_t n)
 {
-	size_t len;
-	const char *text = cu_source_line_text(source, line, &len);
-	size_t at = 0;
-	while (at < len && column > 0) {
-		at++;
-		while (at < len && is_continuation(text[at])) {
-			at++;
-		}
-		column--;
+	const char *p = source->text + offset, *end = source->text + source->len;
+	for (; n > 0 && p < end && line_break(p, end) == 0; n--) {
+		do {
+			p++;
+		} while (p < end && is_continuation(*p));
 	}
-	return (size_t)(text - source->text) + at;
+	return (size_t)(p - source->text);
 }
 
-size_t cu_source_line(const struct cu_source *source, size_t offset)
+size_t cu_rules_source_line(const struct cu_rules_source *source, size_t offset)
 {
 	size_t low = 0, high = source->n_lines;
 	while (high - low > 1) {
@@ -118,13 +115,13 @@ static unsigned count_characters(const char *text, size_t len)
 	return n;
 }
 
-static void locate(struct cu_rules_message *message, const struct cu_source *source, size_t offset, size_t len)
+static void locate(struct cu_rules_message *message, const struct cu_rules_source *source, size_t offset, size_t len)
 {
 	if (offset > source->len) {
 		offset = source->len;
 	}
-	size_t line = cu_source_line(source, offset);
-	const char *text = cu_source_line_text(source, line, &message->source_len);
+	size_t line = cu_rules_source_line(source, offset);
+	const char *text = cu_rules_source_line_text(source, line, &message->source_len);
 	size_t at = offset - (size_t)(text - source->text);
 	if (at > message->source_len) {
 		at = message->source_len;
@@ -141,7 +138,7 @@ static void locate(struct cu_rules_message *message, const struct cu_source *sou
 	message->order = source->order;
 }
 
-void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_source *source, size_t offset,
+void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_rules_source *source, size_t offset,
                  size_t len, const char *format, va_list args)
 {
 	if (severity == CU_SEVERITY_ERROR) {
@@ -172,8 +169,8 @@ void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct c
 	diag->messages[diag->n_messages++] = message;
 }
 
-void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
-                   ...)
+void cu_diag_error(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
+                   const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -181,13 +178,18 @@ void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t 
 	va_end(args);
 }
 
-void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
-                  ...)
+void cu_diag_warn(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
+                  const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
 	cu_diag_add(diag, CU_SEVERITY_WARNING, source, offset, len, format, args);
 	va_end(args);
+}
+
+bool cu_diag_is_full(const struct cu_diag *diag)
+{
+	return diag->n_messages == CU_MESSAGE_CAP;
 }
 
 static int compare_messages(const void *a, const void *b)
@@ -216,20 +218,39 @@ void cu_diag_sort(struct cu_diag *diag)
 	}
 }
 
-/* Appends len bytes: a tab as a space, what is not printable as \xNN. */
-static void add_escaped(struct cu_buf *buf, const char *text, size_t len)
+/* Appends len bytes: a tab as a space, what is not printable as \xNN. Returns the columns that they take. */
+static size_t add_escaped(struct cu_buf *buf, const char *text, size_t len)
 {
+	enum { HEX_COLUMNS = 4 };
+	size_t columns = 0;
 	for (size_t i = 0; i < len;) {
+		uint32_t code;
 		size_t n = cu_utf8_printable(text + i, len - i);
 		if (n > 0) {
 			cu_buf_add(buf, text + i, n);
+			cu_utf8_decode(text + i, n, &code);
+			columns += cu_utf8_columns(code);
 		} else if (text[i] == '\t') {
 			cu_buf_add_u8(buf, ' ');
+			columns++;
 		} else {
 			cu_buf_printf(buf, "\\x%02x", (unsigned char)text[i]);
+			columns += HEX_COLUMNS;
 		}
 		i += n > 0 ? n : 1;
 	}
+	return columns;
+}
+
+/* Where n characters of the text end; at most at its own end. */
+static const char *skip(const char *p, const char *end, size_t n)
+{
+	for (; n > 0 && p < end; n--) {
+		do {
+			p++;
+		} while (p < end && is_continuation(*p));
+	}
+	return p;
 }
 
 void cu_rules_message_format(const struct cu_rules_message *message, struct cu_buf *buf)
@@ -245,41 +266,27 @@ void cu_rules_message_format(const struct cu_rules_message *message, struct cu_b
 		return;
 	}
 	/* A window of a long line, so that the caret is in it. */
-	const char *from = message->source, *end = message->source + message->source_len;
-	unsigned column = message->column;
-	while (column > LINE_SHOWN_CAP / 2 && message->source_len > LINE_SHOWN_CAP) {
-		do {
-			from++;
-		} while (from < end && is_continuation(*from));
-		column--;
-	}
-	size_t shown = (size_t)(end - from);
-	if (shown > LINE_SHOWN_CAP) {
-		shown = LINE_SHOWN_CAP;
-		while (shown > 0 && is_continuation(from[shown])) {
-			shown--;
+	const char *end = message->source + message->source_len;
+	const char *caret = skip(message->source, end, message->column - 1);
+	const char *from = message->source, *to = end;
+	if (message->source_len > LINE_SHOWN_CAP) {
+		if (message->column > LINE_SHOWN_CAP / 2) {
+			from = skip(from, end, message->column - LINE_SHOWN_CAP / 2);
 		}
+		to = skip(from, end, LINE_SHOWN_CAP);
 	}
-	struct cu_buf before = {0};
-	const char *p = from;
-	for (unsigned i = 1; i < column && p < end; i++) {
-		do {
-			p++;
-		} while (p < end && is_continuation(*p));
-	}
-	add_escaped(&before, from, (size_t)(p - from));
+	const char *last = skip(caret, to, message->width);
+	struct cu_buf scratch = {0};
 	cu_buf_add_cstr(buf, "    ");
-	add_escaped(buf, from, shown);
+	add_escaped(buf, from, (size_t)(to - from));
 	cu_buf_add_cstr(buf, "\n    ");
-	for (size_t i = 0; i < before.len; i++) {
-		if (!is_continuation((char)before.data[i])) {
-			cu_buf_add_u8(buf, ' ');
-		}
+	for (size_t n = add_escaped(&scratch, from, (size_t)(caret - from)); n > 0; n--) {
+		cu_buf_add_u8(buf, ' ');
 	}
-	cu_buf_release(&before);
 	cu_buf_add_u8(buf, '^');
-	for (unsigned i = 1; i < message->width && column + i <= LINE_SHOWN_CAP; i++) {
+	for (size_t n = add_escaped(&scratch, caret, (size_t)(last - caret)); n > 1; n--) {
 		cu_buf_add_u8(buf, '~');
 	}
+	cu_buf_release(&scratch);
 	cu_buf_add_u8(buf, '\n');
 }

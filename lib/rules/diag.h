@@ -17,7 +17,7 @@ enum cu_severity { CU_SEVERITY_ERROR = 0, CU_SEVERITY_WARNING };
 enum { CU_MESSAGE_CAP = 100 }; /* messages kept of a set of rules */
 
 /* A text that rules were read from. */
-struct cu_source {
+struct cu_rules_source {
 	const char *name; /* "mine.yaml" */
 	const char *text;
 	size_t len;
@@ -49,24 +49,28 @@ struct cu_diag {
  * Copies name and text into heap, and finds its lines as YAML 1.1 does
  * (section 4.1.4: LF, CR, CR LF, NEL, LS, PS). NULL when memory ran out.
  */
-struct cu_source *cu_source_new(struct cu_heap *heap, const char *name, const char *text, size_t len, unsigned order);
+struct cu_rules_source *cu_rules_source_new(struct cu_heap *heap, const char *name, const char *text, size_t len,
+                                            unsigned order);
 
-/* The byte offset of a line and a column of characters, both from 0; never beyond the line's end. */
-size_t cu_source_offset(const struct cu_source *source, size_t line, size_t column);
+/* The byte offset n characters behind another; never beyond the end of its line. */
+size_t cu_rules_source_skip(const struct cu_rules_source *source, size_t offset, size_t n);
 
 /* Which line, from 0, a byte offset is in. */
-size_t cu_source_line(const struct cu_source *source, size_t offset);
+size_t cu_rules_source_line(const struct cu_rules_source *source, size_t offset);
 
 /* The bytes of a line, without its end. */
-const char *cu_source_line_text(const struct cu_source *source, size_t line, size_t *len);
+const char *cu_rules_source_line_text(const struct cu_rules_source *source, size_t line, size_t *len);
 
 /* Adds a message about len bytes at a byte offset of source. */
-void cu_diag_error(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
-                   ...) __attribute__((format(printf, 5, 6)));
-void cu_diag_warn(struct cu_diag *diag, const struct cu_source *source, size_t offset, size_t len, const char *format,
-                  ...) __attribute__((format(printf, 5, 6)));
-void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_source *source, size_t offset,
+void cu_diag_error(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
+                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+void cu_diag_warn(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_rules_source *source, size_t offset,
                  size_t len, const char *format, va_list args) __attribute__((format(printf, 6, 0)));
+
+/* Whether no more messages are kept. */
+bool cu_diag_is_full(const struct cu_diag *diag);
 
 /* In order of file, line and column. */
 void cu_diag_sort(struct cu_diag *diag);

@@ -108,6 +108,7 @@ struct cu_scope {
 	/* The name at i of all macros and lists; NULL behind the last. */
 	const char *(*name_at)(void *names, size_t i);
 	unsigned depth;
+	bool incomplete;     /* not all files could be read: names that are nowhere may be theirs */
 	enum cu_about about; /* for cu_expr_check_about */
 };
 

@@ -1,5 +1,6 @@
 #include "lib/rules/field.h"
 
+#include "lib/base/nearest.h"
 #include "lib/rules/baseline.h"
 
 #include <math.h>
@@ -75,6 +76,19 @@ int cu_names_find(const struct cu_names *names, const char *name, size_t len)
 		}
 	}
 	return -1;
+}
+
+const char *cu_names_suggest(const struct cu_names *names, unsigned first, const char *word, size_t len,
+                             struct cu_buf *known)
+{
+	struct cu_nearest nearest;
+	cu_nearest_begin(&nearest, word, len);
+	for (unsigned i = first; i < names->n; i++) {
+		cu_nearest_try(&nearest, names->name(i));
+		cu_buf_add_cstr(known, known->len > 0 ? ", " : "");
+		cu_buf_add_cstr(known, names->name(i));
+	}
+	return nearest.name;
 }
 
 /* clang-format off */
@@ -347,6 +361,12 @@ const struct cu_addr *cu_field_addr(const struct cu_field *field, const struct c
 {
 	const struct cu_addr *p = place_of(field, view);
 	return p && p->family != 0 ? p : NULL;
+}
+
+bool cu_field_is_always_there(const struct cu_field *field)
+{
+	bool of_all = field->base == CU_FIELD_TRANSACTION || field->base == CU_FIELD_DERIVED;
+	return of_all && field->missing == 0 && field->access != CU_ACCESS_F64;
 }
 
 bool cu_field_has(const struct cu_field *field, const struct cu_view *view)

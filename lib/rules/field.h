@@ -51,6 +51,13 @@ extern const struct cu_names cu_party_names, cu_cause_names, cu_confidence_names
 /* The value called name of len bytes, '_' as good as '-'; -1 when there is none. */
 int cu_names_find(const struct cu_names *names, const char *name, size_t len);
 
+/*
+ * The name nearest to a word that is none of them, of those from first on;
+ * NULL, and all of them in known: "low, medium, high".
+ */
+const char *cu_names_suggest(const struct cu_names *names, unsigned first, const char *word, size_t len,
+                             struct cu_buf *known);
+
 /* What is worked out of the records, once for each transaction that is judged. */
 struct cu_derived {
 	struct cu_text service; /* borrowed from the rules; empty: not known */
@@ -126,6 +133,8 @@ bool cu_field_integer(const struct cu_field *field, const struct cu_view *view, 
 struct cu_text cu_field_text(const struct cu_field *field, const struct cu_view *view);
 /* Missing: NULL. */
 const struct cu_addr *cu_field_addr(const struct cu_field *field, const struct cu_view *view);
+/* Whether each transaction has it. */
+bool cu_field_is_always_there(const struct cu_field *field);
 bool cu_field_has(const struct cu_field *field, const struct cu_view *view);
 
 /* Appends a number of a type as a person reads it: "97.0 ms", "83 %"; "unknown" for NaN. */

@@ -7,6 +7,7 @@
 #include "lib/base/hash.h"
 #include "lib/rules/expr.h"
 #include "lib/rules/index.h"
+#include "lib/rules/names.h"
 #include "lib/rules/program.h"
 #include "lib/rules/rules.h"
 #include "lib/rules/service.h"
@@ -35,6 +36,7 @@ struct cu_rule {
 	struct cu_fragment *condition;
 	const struct cu_yaml *output, *advice, *blame, *cause, *confidence;
 	bool enabled;
+	bool about_wrong; /* what it is about was said, but not understood */
 
 	/* compiled */
 	struct cu_expr *expr;
@@ -43,16 +45,6 @@ struct cu_rule {
 	uint64_t all_counters; /* and its texts */
 	struct cu_template_part *why, *advice_parts;
 	int blame_value, cause_value, confidence_value; /* -1: the ledger's */
-};
-
-/* Names of one kind, and where they lead. */
-struct cu_names_table {
-	struct cu_name_slot {
-		const char *name;
-		void *value;
-	} * slots;
-	size_t n_slots, n;
-	struct cu_hash_seed seed;
 };
 
 /* A test of rules: facts, and what the verdict on them has to be. */
@@ -66,6 +58,9 @@ struct cu_test {
 
 /* Turns a test's given and expect into facts; says what is wrong with them. */
 void cu_test_compile(struct cu_rules *rules, struct cu_test *test);
+
+/* Says that a scalar is none of the names, of those from first on, and which is meant. */
+void cu_names_unknown(struct cu_diag *diag, const struct cu_yaml *node, const struct cu_names *names, unsigned first);
 
 /* Words for a verdict that the ledger gave. */
 struct cu_wording {
@@ -95,18 +90,20 @@ struct cu_rules {
 		unsigned source_order;
 	} * *lists;
 	size_t n_lists, cap_lists;
-	struct cu_names_table rule_names, macro_names, list_names, service_names;
+	struct cu_name_table rule_names, macro_names, list_names, service_names;
 	struct cu_test *tests, **tests_tail;
 	size_t n_tests;
 
 	unsigned n_sources, n_layers, include_depth;
 	struct cu_opened { /* files being read, to find those that include themselves */
 		unsigned long device, inode;
+		const char *path;
 	} opened[CU_INCLUDE_DEPTH_CAP];
 
 	struct cu_index *index;      /* of the active rules; NULL when they are few */
 	struct cu_wording *wordings; /* of the ledger's own verdicts, by number in ledger.c */
 	bool finished;
+	bool incomplete; /* not all of the files could be read */
 
 	struct cu_baseline *baseline; /* NULL: none */
 
@@ -116,11 +113,6 @@ struct cu_rules {
 	struct cu_view view;
 	struct cu_buf text;
 };
-
-/* Names of rules, macros, lists. cu_names_put takes the place of an earlier value. */
-void *cu_names_get(const struct cu_names_table *table, const char *name, size_t len);
-bool cu_names_put(struct cu_names_table *table, const char *name, void *value);
-void cu_names_release(struct cu_names_table *table);
 
 /* How the checker finds the names of rules. */
 struct cu_scope cu_rules_scope(struct cu_rules *rules);

@@ -27,7 +27,7 @@ static const struct {
 } units[] = {
 	{"ns", CU_TYPE_TIME, 1},       {"us", CU_TYPE_TIME, 1e3},     {"ms", CU_TYPE_TIME, 1e6},
 	{"s", CU_TYPE_TIME, 1e9},      {"m", CU_TYPE_TIME, 60e9},     {"h", CU_TYPE_TIME, 3600e9},
-	{"d", CU_TYPE_TIME, 86400e9},  {"\xc2\xb5s", CU_TYPE_TIME, 1e3},
+	{"d", CU_TYPE_TIME, 86400e9},  {"\xc2\xb5s", CU_TYPE_TIME, 1e3}, {"\xce\xbcs", CU_TYPE_TIME, 1e3}, /* micro sign, mu */
 	{"B", CU_TYPE_BYTES, 1},       {"K", CU_TYPE_BYTES, 1024},    {"M", CU_TYPE_BYTES, 1048576},
 	{"G", CU_TYPE_BYTES, 1073741824}, {"T", CU_TYPE_BYTES, 1099511627776},
 	{"KiB", CU_TYPE_BYTES, 1024},  {"MiB", CU_TYPE_BYTES, 1048576}, {"GiB", CU_TYPE_BYTES, 1073741824},
@@ -40,6 +40,24 @@ static const struct {
 	{"bit/s", CU_TYPE_RATE, 1 / 8.0}, {"kbit/s", CU_TYPE_RATE, 1e3 / 8}, {"Mbit/s", CU_TYPE_RATE, 1e6 / 8},
 	{"Gbit/s", CU_TYPE_RATE, 1e9 / 8},
 	{"%", CU_TYPE_RATIO, 0.01},
+};
+/* clang-format on */
+
+/* What other programs call units. Bits and bytes differ by case, in rates: Mb/s are megabits. */
+/* clang-format off */
+static const struct {
+	const char *word, *meant;
+} other_units[] = {
+	{"nsec", "ns"},      {"usec", "us"},      {"msec", "ms"},      {"msecs", "ms"},   {"millis", "ms"},
+	{"sec", "s"},        {"secs", "s"},       {"second", "s"},     {"seconds", "s"},
+	{"min", "m"},        {"mins", "m"},       {"minute", "m"},     {"minutes", "m"},
+	{"hr", "h"},         {"hrs", "h"},        {"hour", "h"},       {"hours", "h"},
+	{"day", "d"},        {"days", "d"},       {"byte", "B"},       {"bytes", "B"},
+	{"Ki", "KiB"},       {"Mi", "MiB"},       {"Gi", "GiB"},       {"Ti", "TiB"},
+	{"bps", "bit/s"},    {"kbps", "kbit/s"},  {"Kbps", "kbit/s"},  {"Mbps", "Mbit/s"}, {"Gbps", "Gbit/s"},
+	{"kb/s", "kbit/s"},  {"Kb/s", "kbit/s"},  {"Mb/s", "Mbit/s"},  {"Gb/s", "Gbit/s"},
+	{"bit", "bit/s"},    {"kbit", "kbit/s"},  {"Mbit", "Mbit/s"},  {"Gbit", "Gbit/s"},
+	{"percent", "%"},    {"pct", "%"},
 };
 /* clang-format on */
 
@@ -70,14 +88,24 @@ static bool equals(const char *word, size_t len, const char *known)
 	return strlen(known) == len && memcmp(word, known, len) == 0;
 }
 
-bool cu_is_unit(const char *word, size_t len)
+const char *cu_unit_meant(const char *word, size_t len)
 {
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
 		if (equals(word, len, units[i].word)) {
-			return true;
+			return units[i].word;
 		}
 	}
-	return false;
+	for (size_t i = 0; i < sizeof(other_units) / sizeof(*other_units); i++) {
+		if (equals(word, len, other_units[i].word)) {
+			return other_units[i].meant;
+		}
+	}
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		if (strlen(units[i].word) == len && strncasecmp(word, units[i].word, len) == 0) {
+			return units[i].word;
+		}
+	}
+	return NULL;
 }
 
 bool cu_is_keyword(const char *word, size_t len)
@@ -124,6 +152,18 @@ bool cu_parse_network(const char *text, size_t len, struct cu_addr *addr, uint8_
 	return true;
 }
 
+bool cu_network_trim(struct cu_addr *network, unsigned prefix)
+{
+	bool any = false;
+	for (unsigned i = 0; i < sizeof(network->bytes); i++) {
+		unsigned bits = prefix > i * 8 ? prefix - i * 8 : 0;
+		uint8_t kept = (uint8_t)(network->bytes[i] & (bits >= 8 ? 0xff : 0xff00 >> bits));
+		any = any || kept != network->bytes[i];
+		network->bytes[i] = kept;
+	}
+	return any;
+}
+
 bool cu_network_has(const struct cu_addr *network, unsigned prefix, const struct cu_addr *addr)
 {
 	if (network->family != addr->family || addr->family == 0) {
@@ -153,7 +193,7 @@ static size_t address_len(const char *p, size_t len)
 	}
 	if (n < len && p[n] == '/') {
 		n++;
-		while (n < len && is_word(p[n])) {
+		while (n < len && (is_word(p[n]) || (p[n] == '.' && n + 1 < len && is_digit(p[n + 1])))) {
 			n++;
 		}
 	}
@@ -180,10 +220,30 @@ static void take_address(struct cu_token *token, const char *p, size_t len)
 	token->len = len;
 	if (!cu_parse_network(p, len, &token->addr, &token->prefix)) {
 		fail(token, len, "'%.*s' is no address%s", shown, p,
-		     memchr(p, '/', len) ? " with a prefix length" : "");
+		     memchr(p, '/', len) ? " with a prefix length, such as 10.0.0.0/8 or 2001:db8::/32" : "");
 		return;
 	}
 	token->kind = memchr(p, '/', len) ? CU_TOKEN_NETWORK : CU_TOKEN_ADDRESS;
+}
+
+/* Says what is wrong with a unit, and how the number should have been written. */
+static void fail_unit(struct cu_token *token, const char *digits, const char *unit, size_t len)
+{
+	enum { SHOWN = 16 };
+	size_t letters = 0;
+	while (letters < len && !is_digit(unit[letters])) {
+		letters++;
+	}
+	const char *meant = cu_unit_meant(unit, len);
+	int shown = len < SHOWN ? (int)len : SHOWN;
+	if (meant) {
+		fail(token, token->len, "'%.*s' is no unit; did you mean %s%s?", shown, unit, digits, meant);
+	} else if (letters < len && cu_unit_meant(unit, letters)) {
+		fail(token, token->len, "a number has one unit; write a sum: %s%.*s + %.*s", digits, (int)letters, unit,
+		     shown, unit + letters);
+	} else {
+		fail(token, token->len, "'%.*s' is no unit; %s", shown, unit, unit_list);
+	}
 }
 
 static void take_number(struct cu_token *token, const char *p, size_t len)
@@ -202,7 +262,7 @@ static void take_number(struct cu_token *token, const char *p, size_t len)
 	digits[n] = '\0';
 	const char *dot = strchr(digits, '.');
 	if (dot && strchr(dot + 1, '.')) {
-		fail(token, n, "'%s' is no number", digits);
+		fail(token, n, "'%s' is no number, and an address has four parts: 10.0.0.0/24", digits);
 		return;
 	}
 	size_t unit = n;
@@ -234,8 +294,7 @@ static void take_number(struct cu_token *token, const char *p, size_t len)
 			return;
 		}
 	}
-	int shown = n - unit < 16 ? (int)(n - unit) : 16;
-	fail(token, n, "'%.*s' is no unit; %s", shown, p + unit, unit_list);
+	fail_unit(token, digits, p + unit, n - unit);
 }
 
 /* A name may have hyphens when it is one of the names that records use: tls-handshake. */
@@ -256,6 +315,11 @@ static void take_name(struct cu_token *token, const char *p, size_t len)
 	size_t n = hyphenated_len(p, len);
 	while (n < len && (is_word(p[n]) || (p[n] == '.' && n > 0 && n + 1 < len && is_word(p[n + 1])))) {
 		n++;
+	}
+	if (n + 1 < len && p[n] == '.' && p[n + 1] == '*') {
+		fail(token, n + 2, "'%.*s.*' is no name; * is for patterns in quotes, after glob",
+		     (int)(n < 40 ? n : 40), p);
+		return;
 	}
 	token->kind = CU_TOKEN_NAME;
 	token->len = n;
@@ -288,11 +352,11 @@ static void take_operator(struct cu_token *token, const char *p, size_t len)
 	static const struct {
 		const char *text;
 		enum cu_token_kind kind;
-		const char *instead; /* of an operator of other languages */
+		const char *instead; /* of an operator of other languages, or how to write it */
 	} operators[] = {
 		{"===", CU_TOKEN_ERROR, "=="}, {"!==", CU_TOKEN_ERROR, "!="}, {"&&", CU_TOKEN_ERROR, "and"},
 		{"||", CU_TOKEN_ERROR, "or"},  {"<>", CU_TOKEN_ERROR, "!="},  {"=~", CU_TOKEN_ERROR, "~ and a glob"},
-		{"=<", CU_TOKEN_ERROR, "<="},  {"=>", CU_TOKEN_ERROR, ">="},  {"!~", CU_TOKEN_ERROR, "not name ~ \"...\""},
+		{"=<", CU_TOKEN_ERROR, "<="},  {"=>", CU_TOKEN_ERROR, ">="},  {"!~", CU_TOKEN_ERROR, "not ~"},
 		{"<=", CU_TOKEN_LE, NULL},     {">=", CU_TOKEN_GE, NULL},     {"==", CU_TOKEN_EQ, NULL},
 		{"!=", CU_TOKEN_NE, NULL},     {"<", CU_TOKEN_LT, NULL},      {">", CU_TOKEN_GT, NULL},
 		{"=", CU_TOKEN_EQ, NULL},      {"!", CU_TOKEN_ERROR, "not"},  {"+", CU_TOKEN_PLUS, NULL},
@@ -300,7 +364,8 @@ static void take_operator(struct cu_token *token, const char *p, size_t len)
 		{"(", CU_TOKEN_OPEN, NULL},    {")", CU_TOKEN_CLOSE, NULL},   {",", CU_TOKEN_COMMA, NULL},
 		{"~", CU_TOKEN_TILDE, NULL},   {"&", CU_TOKEN_ERROR, "and"},  {"|", CU_TOKEN_ERROR, "or"},
 		{"[", CU_TOKEN_ERROR, "("},    {"]", CU_TOKEN_ERROR, ")"},    {"{", CU_TOKEN_ERROR, "("},
-		{"}", CU_TOKEN_ERROR, ")"},
+		{"}", CU_TOKEN_ERROR, ")"},    {"%", CU_TOKEN_ERROR, "it directly behind its number: 50%"},
+		{"..", CU_TOKEN_ERROR, "a range with -: 1s-5s"},
 	};
 	/* clang-format on */
 	for (size_t i = 0; i < sizeof(operators) / sizeof(*operators); i++) {
@@ -323,8 +388,12 @@ static void take_operator(struct cu_token *token, const char *p, size_t len)
 	}
 	if (c < 0x20 || c == 0x7f) {
 		fail(token, n, "a byte 0x%02x, which no condition has", c);
+	} else if (c == '.' && len > 1 && is_digit(p[1])) {
+		fail(token, n, "a number begins with a digit: 0.5");
+	} else if (c == '.' && len > 1 && p[1] == '*') {
+		fail(token, 2, "an address has no *; write a network: 10.0.0.0/16");
 	} else {
-		fail(token, n, "'%.*s' has no meaning in a condition", (int)n, p);
+		fail(token, n, "'%.*s' has no meaning here", (int)n, p);
 	}
 }
 
@@ -336,11 +405,16 @@ void cu_lexer_next(struct cu_lexer *lexer, struct cu_token *token)
 	memset(token, 0, sizeof(*token));
 	token->start = lexer->at;
 	const char *p = lexer->text + lexer->at;
-	size_t len = lexer->len - lexer->at, n;
+	size_t len = lexer->len - lexer->at, n = 0;
 	if (len == 0) {
 		return;
 	}
-	if ((n = address_len(p, len)) > 0) {
+	bool bracketed = len > 1 && p[0] == '[' && address_len(p + 1, len - 1) > 0;
+	if (bracketed) {
+		fail(token, 1, "an address stands without brackets here");
+	} else if ((n = address_len(p, len)) > 0 && n < len && p[n] == '%') {
+		fail(token, n + 1, "an address in a rule has no zone; leave out what begins with %%");
+	} else if (n > 0) {
 		take_address(token, p, n);
 	} else if (is_digit(p[0])) {
 		take_number(token, p, len);

@@ -33,7 +33,7 @@ struct cu_token {
 	struct cu_addr addr;
 	uint8_t prefix;    /* bits, of a network */
 	bool bare;         /* a number without unit */
-	char message[120]; /* of an error */
+	char message[200]; /* of an error */
 };
 
 struct cu_lexer {
@@ -44,8 +44,8 @@ struct cu_lexer {
 /* The next token; after an error, the text behind it. At the end again and again CU_TOKEN_END. */
 void cu_lexer_next(struct cu_lexer *lexer, struct cu_token *token);
 
-/* Whether a word of len bytes is a unit of a number: "ms". */
-bool cu_is_unit(const char *word, size_t len);
+/* The unit of numbers that a word of len bytes is or means: "ms" for ms, MS and msec. NULL: none. */
+const char *cu_unit_meant(const char *word, size_t len);
 /* Whether it has a meaning of its own in conditions: "and". */
 bool cu_is_keyword(const char *word, size_t len);
 
@@ -54,6 +54,9 @@ bool cu_is_keyword(const char *word, size_t len);
  * without brackets. prefix is all bits for an address. False when it is none.
  */
 bool cu_parse_network(const char *text, size_t len, struct cu_addr *addr, uint8_t *prefix);
+
+/* Clears the bits behind the prefix; whether any were set. */
+bool cu_network_trim(struct cu_addr *network, unsigned prefix);
 
 /* Whether addr is in the network: same family, same first prefix bits. */
 bool cu_network_has(const struct cu_addr *network, unsigned prefix, const struct cu_addr *addr);

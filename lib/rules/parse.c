@@ -1,5 +1,7 @@
 #include "lib/rules/expr.h"
 
+#include "lib/base/nearest.h"
+
 #include <string.h>
 
 static const char *const functions[] = {[CU_FUNCTION_MIN] = "min",
@@ -19,7 +21,6 @@ struct parser {
 };
 
 static struct cu_expr *parse_or(struct parser *parser);
-static struct cu_expr *parse_sum(struct parser *parser);
 
 const char *cu_function_name(size_t n)
 {
@@ -64,22 +65,104 @@ static void advance(struct parser *parser)
 	}
 }
 
+/* Says that something is wrong with len bytes at byte start of the condition, unless something was before. */
+__attribute__((format(printf, 4, 5))) static struct cu_expr *wrong(struct parser *parser, size_t start, size_t len,
+                                                                   const char *format, ...)
+{
+	if (!parser->failed) {
+		va_list args;
+		va_start(args, format);
+		cu_yaml_say_at(parser->diag, CU_SEVERITY_ERROR, parser->scalar, start, len, format, args);
+		va_end(args);
+	}
+	parser->failed = true;
+	return NULL;
+}
+
 /* Says what was expected where the token stands. */
 static struct cu_expr *expected(struct parser *parser, const char *what)
 {
-	if (parser->failed) {
-		return NULL;
-	}
-	parser->failed = true;
 	const struct cu_token *token = &parser->token;
 	if (token->kind == CU_TOKEN_END) {
 		size_t at = parser->last_end > 0 ? parser->last_end - 1 : 0;
-		cu_yaml_error_at(parser->diag, parser->scalar, at, 1, "the condition ends where %s is expected", what);
-	} else {
-		cu_yaml_error_at(parser->diag, parser->scalar, token->start, token->len, "expected %s, found '%.*s'",
-		                 what, shown_len(parser), token_text(parser));
+		return wrong(parser, at, 1, "the condition ends where %s is expected", what);
 	}
-	return NULL;
+	return wrong(parser, token->start, token->len, "expected %s, found '%.*s'", what, shown_len(parser),
+	             token_text(parser));
+}
+
+static bool token_is(const struct parser *parser, const char *word)
+{
+	return parser->token.len == strlen(word) && memcmp(token_text(parser), word, parser->token.len) == 0;
+}
+
+static bool is_function(struct cu_text name)
+{
+	for (size_t i = 0; i < sizeof(functions) / sizeof(*functions); i++) {
+		if (strlen(functions[i]) == name.len && memcmp(functions[i], name.data, name.len) == 0) {
+			return true;
+		}
+	}
+	return name.len == 3 && memcmp(name.data, "has", 3) == 0;
+}
+
+/* Says that an operator was expected behind expr, and which one is meant by a word that stands there. */
+static struct cu_expr *expected_operator(struct parser *parser, const struct cu_expr *expr, const char *what)
+{
+	static const struct {
+		const char *word, *instead;
+	} others[] = {
+		{"matches", "glob and a pattern"},
+		{"regex", "glob and a pattern"},
+		{"like", "glob and a pattern"},
+		{"iglob", "glob"},
+		{"icontains", "contains"},
+		{"pmatch", "in"},
+		{"intersects", "in"},
+		{"between", "in (1s-5s)"},
+		{"is", "=="},
+		{"equals", "=="},
+		{"eq", "=="},
+		{"ne", "!="},
+		{"gt", ">"},
+		{"ge", ">="},
+		{"lt", "<"},
+		{"le", "<="},
+		{"exists", "has() around the field"},
+		{"unless", "and not"},
+	};
+	static const char *const words[] = {"and",  "or",       "not in",     "in",      "of",
+	                                    "glob", "contains", "startswith", "endswith"};
+	const struct cu_token *token = &parser->token;
+	if (token->kind == CU_TOKEN_COMMA) {
+		return wrong(parser, token->start, 1,
+		             "a ',' stands between the items of a list; a decimal point is a point: 1.5s");
+	}
+	if (token->kind != CU_TOKEN_NAME) {
+		return expected(parser, what);
+	}
+	if (expr->kind == CU_EXPR_NAME && is_function(expr->text)) {
+		return wrong(parser, token->start, token->len,
+		             "what %.*s is asked of stands in parentheses: %.*s(%.*s)", (int)expr->text.len,
+		             expr->text.data, (int)expr->text.len, expr->text.data, shown_len(parser),
+		             token_text(parser));
+	}
+	struct cu_nearest nearest;
+	cu_nearest_begin(&nearest, token_text(parser), token->len);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		if (token_is(parser, others[i].word)) {
+			return wrong(parser, token->start, token->len, "'%s' is no operator; write %s", others[i].word,
+			             others[i].instead);
+		}
+	}
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		cu_nearest_try(&nearest, words[i]);
+	}
+	if (nearest.name) {
+		return wrong(parser, token->start, token->len, "expected %s, found '%.*s'; did you mean '%s'?", what,
+		             shown_len(parser), token_text(parser), nearest.name);
+	}
+	return expected(parser, what);
 }
 
 static struct cu_expr *new_expr(struct parser *parser, enum cu_expr_kind kind, size_t start)
@@ -88,10 +171,8 @@ static struct cu_expr *new_expr(struct parser *parser, enum cu_expr_kind kind, s
 		return NULL;
 	}
 	if (++parser->n_nodes > CU_EXPR_NODE_CAP) {
-		parser->failed = true;
-		cu_yaml_error_at(parser->diag, parser->scalar, start, 1,
-		                 "a condition of more than %d parts; make macros or lists of them", CU_EXPR_NODE_CAP);
-		return NULL;
+		return wrong(parser, start, 1, "a condition of more than %d parts; make macros or lists of them",
+		             CU_EXPR_NODE_CAP);
 	}
 	struct cu_expr *expr = cu_heap_get(parser->diag->heap, sizeof(*expr));
 	if (!expr) {
@@ -115,10 +196,9 @@ static struct cu_expr *close_expr(const struct parser *parser, struct cu_expr *e
 
 static bool enter(struct parser *parser)
 {
-	if (++parser->depth > CU_EXPR_DEPTH_CAP && !parser->failed) {
-		parser->failed = true;
-		cu_yaml_error_at(parser->diag, parser->scalar, parser->token.start, 1,
-		                 "more than %d parts within one another; make macros of them", CU_EXPR_DEPTH_CAP);
+	if (++parser->depth > CU_EXPR_DEPTH_CAP) {
+		wrong(parser, parser->token.start, 1, "more than %d parts within one another; make macros of them",
+		      CU_EXPR_DEPTH_CAP);
 	}
 	return !parser->failed;
 }
@@ -232,10 +312,14 @@ static bool parse_items(struct parser *parser, struct cu_expr **items, struct cu
 			advance(parser);
 			return !parser->failed;
 		}
-		if (parser->token.kind == CU_TOKEN_MINUS && item->kind == CU_EXPR_NAME && !parser->failed) {
-			parser->failed = true;
-			cu_yaml_error_at(parser->diag, parser->scalar, parser->token.start, 1,
-			                 "a text that has a - in it needs quotes");
+		if (parser->token.kind == CU_TOKEN_MINUS && item->kind == CU_EXPR_NAME) {
+			wrong(parser, parser->token.start, 1, "a text that has a - in it needs quotes");
+		} else if (parser->token.kind == CU_TOKEN_MINUS && item->kind == CU_EXPR_NETWORK) {
+			wrong(parser, parser->token.start, 1,
+			      "addresses have no ranges; write networks, such as 10.0.0.0/28");
+		} else if (parser->token.kind == CU_TOKEN_DIVIDE && item->kind == CU_EXPR_NUMBER) {
+			wrong(parser, item->start, parser->token.start + 1 - item->start,
+			      "a network is written with its whole address: 10.0.0.0/8");
 		}
 		if (parser->token.kind != CU_TOKEN_COMMA) {
 			expected(parser, "',' or ')'");
@@ -287,39 +371,51 @@ static struct cu_expr *parse_list(struct parser *parser)
 	return close_expr(parser, list);
 }
 
-static struct cu_expr *parse_call(struct parser *parser, struct cu_expr *name)
+/* has(field): the name was taken. */
+static struct cu_expr *parse_has(struct parser *parser, const struct cu_expr *name)
+{
+	struct cu_expr *expr = new_expr(parser, CU_EXPR_HAS, name->start);
+	advance(parser); /* the parenthesis */
+	if (parser->token.kind == CU_TOKEN_NAME && expr) {
+		expr->a = parse_constant(parser);
+	}
+	if (!expr || !expr->a || parser->token.kind != CU_TOKEN_CLOSE) {
+		size_t end = parser->token.start + parser->token.len;
+		return wrong(parser, name->start, end - name->start, "has() takes the name of one field");
+	}
+	advance(parser);
+	return close_expr(parser, expr);
+}
+
+static struct cu_expr *parse_call(struct parser *parser, const struct cu_expr *name)
 {
 	size_t n = 0;
-	bool is_has = name->text.len == 3 && memcmp(name->text.data, "has", 3) == 0;
-	while (!is_has && functions[n] &&
-	       (strlen(functions[n]) != name->text.len || memcmp(functions[n], name->text.data, name->text.len) != 0)) {
-		n++;
-		if (n == sizeof(functions) / sizeof(*functions)) {
-			parser->failed = true;
-			cu_yaml_error_at(parser->diag, parser->scalar, name->start, name->len,
-			                 "'%.*s' is no function; the functions are min, max, abs, count and has",
-			                 (int)name->text.len, name->text.data);
-			return NULL;
-		}
+	struct cu_nearest nearest;
+	cu_nearest_begin(&nearest, name->text.data, name->text.len);
+	if (name->text.len == 3 && memcmp(name->text.data, "has", 3) == 0) {
+		return parse_has(parser, name);
 	}
-	struct cu_expr *expr = new_expr(parser, is_has ? CU_EXPR_HAS : CU_EXPR_CALL, name->start);
+	while (n < sizeof(functions) / sizeof(*functions) &&
+	       (strlen(functions[n]) != name->text.len || memcmp(functions[n], name->text.data, name->text.len) != 0)) {
+		cu_nearest_try(&nearest, functions[n++]);
+	}
+	cu_nearest_try(&nearest, "has");
+	if (n == sizeof(functions) / sizeof(*functions) && nearest.name) {
+		return wrong(parser, name->start, name->len, "'%.*s' is no function; did you mean '%s'?",
+		             (int)name->text.len, name->text.data, nearest.name);
+	}
+	if (n == sizeof(functions) / sizeof(*functions)) {
+		return wrong(parser, name->start, name->len,
+		             "'%.*s' is no function; the functions are min, max, abs, count, share and has",
+		             (int)name->text.len, name->text.data);
+	}
+	struct cu_expr *expr = new_expr(parser, CU_EXPR_CALL, name->start);
 	advance(parser);
-	if (!expr || !parse_items(parser, &expr->items, is_has ? parse_constant : parse_or)) {
+	if (!expr || !parse_items(parser, &expr->items, parse_or)) {
 		return NULL;
 	}
-	close_expr(parser, expr);
-	if (is_has) {
-		expr->a = expr->items;
-		if (expr->items->next || expr->items->kind != CU_EXPR_NAME) {
-			parser->failed = true;
-			cu_yaml_error_at(parser->diag, parser->scalar, expr->start, expr->len,
-			                 "has() takes the name of one field");
-			return NULL;
-		}
-		return expr;
-	}
 	expr->function = (enum cu_function)n;
-	return expr;
+	return close_expr(parser, expr);
 }
 
 static struct cu_expr *parse_primary(struct parser *parser)
@@ -337,7 +433,7 @@ static struct cu_expr *parse_primary(struct parser *parser)
 			return expected(parser, "')'; a list stands only after 'in'");
 		}
 		if (parser->token.kind != CU_TOKEN_CLOSE) {
-			return expected(parser, "an operator or ')'");
+			return expected_operator(parser, expr, "an operator or ')'");
 		}
 		advance(parser);
 		expr->start = start;
@@ -351,14 +447,12 @@ static struct cu_expr *parse_primary(struct parser *parser)
 		return expr;
 	case CU_TOKEN_NUMBER:
 		expr = parse_constant(parser);
-		if (expr && expr->bare && parser->token.kind == CU_TOKEN_NAME &&
-		    cu_is_unit(token_text(parser), parser->token.len)) {
-			parser->failed = true;
-			cu_yaml_error_at(parser->diag, parser->scalar, expr->start,
-			                 parser->token.start + parser->token.len - expr->start,
-			                 "a unit stands directly behind its number: %.*s%.*s", (int)expr->len,
-			                 parser->scalar->text + expr->start, shown_len(parser), token_text(parser));
-			return NULL;
+		if (expr && expr->bare && parser->token.kind == CU_TOKEN_NAME) {
+			const char *unit = cu_unit_meant(token_text(parser), parser->token.len);
+			return unit ? wrong(parser, expr->start, parser->token.start + parser->token.len - expr->start,
+			                    "a unit stands directly behind its number: %.*s%s", (int)expr->len,
+			                    parser->scalar->text + expr->start, unit)
+			            : expr;
 		}
 		return expr;
 	case CU_TOKEN_TEXT:
@@ -368,6 +462,12 @@ static struct cu_expr *parse_primary(struct parser *parser)
 	case CU_TOKEN_FALSE:
 		return parse_constant(parser);
 	default:
+		if (parser->last_end == 0 &&
+		    (parser->token.kind == CU_TOKEN_AND || parser->token.kind == CU_TOKEN_OR)) {
+			return wrong(parser, parser->token.start, parser->token.len,
+			             "only what is appended to a condition ('append: true') begins with '%.*s'",
+			             shown_len(parser), token_text(parser));
+		}
 		return expected(parser, "a value");
 	}
 }
@@ -411,14 +511,31 @@ static bool is_comparison(enum cu_token_kind kind)
 	return kind >= CU_TOKEN_LT && kind <= CU_TOKEN_NE;
 }
 
-static struct cu_expr *negated_in(struct parser *parser, struct cu_expr *a)
+static bool is_match(enum cu_token_kind kind)
+{
+	return kind == CU_TOKEN_TILDE || (kind >= CU_TOKEN_GLOB && kind <= CU_TOKEN_ENDS);
+}
+
+/* a in (...), a glob "..." and their like; NULL when there is no such operator, or the rest is wrong. */
+static struct cu_expr *parse_membership(struct parser *parser, struct cu_expr *a)
+{
+	bool match = is_match(parser->token.kind);
+	struct cu_expr *expr = binary(parser, match ? CU_EXPR_MATCH : CU_EXPR_IN, a, parse_list);
+	if (expr && expr->op == CU_TOKEN_TILDE) {
+		expr->op = CU_TOKEN_GLOB;
+	}
+	return expr;
+}
+
+/* a not in (...), a not glob "...". */
+static struct cu_expr *parse_negated(struct parser *parser, struct cu_expr *a)
 {
 	struct cu_expr *expr = new_expr(parser, CU_EXPR_NOT, a->start);
 	advance(parser);
-	if (!expr || parser->token.kind != CU_TOKEN_IN) {
-		return expected(parser, "'in'");
+	if (!expr || (parser->token.kind != CU_TOKEN_IN && !is_match(parser->token.kind))) {
+		return expected(parser, "'in', 'glob', 'contains', 'startswith' or 'endswith'");
 	}
-	expr->a = binary(parser, CU_EXPR_IN, a, parse_list);
+	expr->a = parse_membership(parser, a);
 	return expr->a ? close_expr(parser, expr) : NULL;
 }
 
@@ -431,24 +548,16 @@ static struct cu_expr *parse_comparison(struct parser *parser)
 	enum cu_token_kind kind = parser->token.kind;
 	if (is_comparison(kind)) {
 		expr = binary(parser, CU_EXPR_COMPARE, expr, parse_sum);
-	} else if (kind == CU_TOKEN_IN) {
-		expr = binary(parser, CU_EXPR_IN, expr, parse_list);
+	} else if (kind == CU_TOKEN_IN || is_match(kind)) {
+		expr = parse_membership(parser, expr);
 	} else if (kind == CU_TOKEN_NOT) {
-		expr = negated_in(parser, expr);
-	} else if (kind == CU_TOKEN_TILDE || kind == CU_TOKEN_GLOB || kind == CU_TOKEN_CONTAINS ||
-	           kind == CU_TOKEN_STARTS || kind == CU_TOKEN_ENDS) {
-		expr = binary(parser, CU_EXPR_MATCH, expr, parse_list);
-		if (expr && expr->op == CU_TOKEN_TILDE) {
-			expr->op = CU_TOKEN_GLOB;
-		}
+		expr = parse_negated(parser, expr);
 	} else {
 		return expr;
 	}
 	if (expr && is_comparison(parser->token.kind)) {
-		parser->failed = true;
-		cu_yaml_error_at(parser->diag, parser->scalar, parser->token.start, parser->token.len,
-		                 "comparisons do not chain; write a < b and b < c");
-		return NULL;
+		return wrong(parser, parser->token.start, parser->token.len,
+		             "comparisons do not chain; write a < b and b < c");
 	}
 	return expr;
 }
@@ -511,7 +620,7 @@ struct cu_expr *cu_expr_parse(struct cu_diag *diag, const struct cu_yaml *scalar
 		return NULL;
 	}
 	if (expr && parser.token.kind != CU_TOKEN_END) {
-		return expected(&parser, "an operator such as 'and'");
+		return expected_operator(&parser, expr, "an operator such as 'and'");
 	}
 	return parser.failed ? NULL : expr;
 }

@@ -1,6 +1,5 @@
 #include "lib/rules/rules.h"
 
-#include "lib/base/nearest.h"
 #include "lib/rules/internal.h"
 
 #include <stdlib.h>
@@ -24,10 +23,10 @@ void cu_rules_free(struct cu_rules *rules)
 	}
 	cu_index_free(rules->index);
 	cu_program_release(&rules->program);
-	cu_names_release(&rules->rule_names);
-	cu_names_release(&rules->macro_names);
-	cu_names_release(&rules->list_names);
-	cu_names_release(&rules->service_names);
+	cu_name_table_release(&rules->rule_names);
+	cu_name_table_release(&rules->macro_names);
+	cu_name_table_release(&rules->list_names);
+	cu_name_table_release(&rules->service_names);
 	free(rules->rules);
 	free(rules->macros);
 	free(rules->lists);
@@ -86,14 +85,14 @@ struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules)
 static struct cu_macro *find_macro(void *names, const char *name, size_t len)
 {
 	const struct cu_rules *rules = names;
-	struct cu_macro_def *macro = cu_names_get(&rules->macro_names, name, len);
+	struct cu_macro_def *macro = cu_name_table_get(&rules->macro_names, name, len);
 	return macro ? &macro->macro : NULL;
 }
 
 static struct cu_list *find_list(void *names, const char *name, size_t len)
 {
 	const struct cu_rules *rules = names;
-	struct cu_list_def *list = cu_names_get(&rules->list_names, name, len);
+	struct cu_list_def *list = cu_name_table_get(&rules->list_names, name, len);
 	return list ? &list->list : NULL;
 }
 
@@ -113,7 +112,8 @@ struct cu_scope cu_rules_scope(struct cu_rules *rules)
 	                         .names = rules,
 	                         .find_macro = find_macro,
 	                         .find_list = find_list,
-	                         .name_at = name_at};
+	                         .name_at = name_at,
+	                         .incomplete = rules->incomplete};
 }
 
 /* ---- from texts to trees ---- */
@@ -168,6 +168,19 @@ static void parse_list(struct cu_rules *rules, struct cu_list_def *list)
 
 /* ---- checks of one rule ---- */
 
+void cu_names_unknown(struct cu_diag *diag, const struct cu_yaml *node, const struct cu_names *names, unsigned first)
+{
+	struct cu_buf known = {0};
+	const char *near = cu_names_suggest(names, first, node->text, node->len, &known);
+	if (near) {
+		cu_yaml_error(diag, node, "'%s' is not %s; did you mean '%s'?", node->text, names->what, near);
+	} else {
+		cu_yaml_error(diag, node, "'%s' is not %s; expected one of %s", node->text, names->what,
+		              cu_buf_cstr(&known));
+	}
+	cu_buf_release(&known);
+}
+
 static int take_value(struct cu_rules *rules, const struct cu_yaml *node, const struct cu_names *names)
 {
 	if (!node) {
@@ -178,21 +191,7 @@ static int take_value(struct cu_rules *rules, const struct cu_yaml *node, const 
 	if (usable) {
 		return value;
 	}
-	struct cu_nearest nearest;
-	cu_nearest_begin(&nearest, node->text, node->len);
-	struct cu_buf known = {0};
-	for (unsigned i = names == &cu_party_names ? 0 : 1; i < names->n; i++) {
-		cu_nearest_try(&nearest, names->name(i));
-		cu_buf_printf(&known, "%s%s", known.len > 0 ? ", " : "", names->name(i));
-	}
-	if (nearest.name) {
-		cu_yaml_error(&rules->diag, node, "'%s' is not %s; did you mean '%s'?", node->text, names->what,
-		              nearest.name);
-	} else {
-		cu_yaml_error(&rules->diag, node, "'%s' is not %s; expected one of %s", node->text, names->what,
-		              cu_buf_cstr(&known));
-	}
-	cu_buf_release(&known);
+	cu_names_unknown(&rules->diag, node, names, names == &cu_party_names ? 0 : 1);
 	return -1;
 }
 
@@ -223,7 +222,8 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 	}
 	rule->step = CU_STEP_NO;
 	scope.about = rule->about;
-	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR && !cu_expr_check_about(&scope, rule->expr)) {
+	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR &&
+	    (rule->about_wrong || !cu_expr_check_about(&scope, rule->expr))) {
 		rule->expr = NULL;
 	}
 	const struct cu_yaml *condition = rule->condition->node;
@@ -276,7 +276,7 @@ static void warn_of_shadowed(struct cu_rules *rules)
 			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
 			                "'%s' is never reached: '%s' on line %zu matches all that it does", rule->name,
 			                earlier->name,
-			                cu_source_line(earlier->where->source, earlier->where->offset) + 1);
+			                cu_rules_source_line(earlier->where->source, earlier->where->offset) + 1);
 			continue;
 		}
 		if (rule->step == CU_STEP_MATCH) {

@@ -1,7 +1,7 @@
 /*
  * The tests sections of rules files: given these facts, expect this verdict.
  */
-#include "lib/rules/internal.h"
+#include "lib/rules/load.h"
 
 #include "lib/base/nearest.h"
 
@@ -198,7 +198,8 @@ static void take_fact(struct cu_rules *rules, struct cu_scene *scene, const stru
 	} else if (field->base == CU_FIELD_WINDOW) {
 		cu_yaml_error(&rules->diag, key, "%s is of an endpoint; tests are about one transaction", field->name);
 	} else if (!settable || !put_derived(scene, field, number)) {
-		cu_yaml_error(&rules->diag, key, "%s follows from other fields and cannot be given", field->name);
+		cu_yaml_error(&rules->diag, key, "%s follows from other fields and cannot be given%s", field->name,
+		              field->type == CU_TYPE_ENDPOINT ? "; give its address and port" : "");
 	}
 }
 
@@ -206,7 +207,7 @@ static int take_expected(struct cu_rules *rules, const struct cu_yaml *node, con
 {
 	int value = cu_names_find(names, node->text, node->len);
 	if (value < 0) {
-		cu_yaml_error(&rules->diag, node, "'%s' is not %s", node->text, names->what);
+		cu_names_unknown(&rules->diag, node, names, 0);
 	}
 	return value;
 }
@@ -229,6 +230,9 @@ static void take_expectation(struct cu_rules *rules, struct cu_scene *scene, con
 		}
 	} else if (cu_yaml_is(key, "rule")) {
 		scene->rule = node->text;
+		if (!cu_yaml_is(node, "none") && !cu_name_table_get(&rules->rule_names, node->text, node->len)) {
+			cu_yaml_warn_at(&rules->diag, node, 0, node->len, "there is no rule '%s'", node->text);
+		}
 	} else if (cu_yaml_is(key, "service")) {
 		scene->service = node->text;
 	} else if (cu_yaml_is(key, "why")) {
@@ -239,6 +243,66 @@ static void take_expectation(struct cu_rules *rules, struct cu_scene *scene, con
 		cu_yaml_error(&rules->diag, key,
 		              "a test expects blame, cause, confidence, slow, rule, service, why or advice, not '%s'",
 		              key->text);
+	}
+}
+
+/* The three parts of a test; false when it is none. */
+static bool take_parts(struct cu_load *load, struct cu_test *test)
+{
+	static const char *const keys[] = {"test", "given", "expect", NULL};
+	struct cu_diag *diag = &load->rules->diag;
+	const struct cu_yaml *name = NULL;
+	if (test->node->kind != CU_YAML_MAPPING) {
+		cu_yaml_error(diag, test->node, "a test has the keys test (its name), given and expect");
+		return false;
+	}
+	bool good = true, misspelt = false;
+	for (const struct cu_yaml *child = test->node->child; child; child = child->next) {
+		bool is_facts = cu_yaml_is(child->key, "given") || cu_yaml_is(child->key, "expect");
+		if (is_facts && child->kind != CU_YAML_MAPPING) {
+			cu_yaml_error(diag, child, "'%s' is a mapping, such as %s", child->key->text,
+			              cu_yaml_is(child->key, "given") ? "{server.think: 2s}" : "{blame: server}");
+			good = false;
+		} else if (is_facts) {
+			*(cu_yaml_is(child->key, "given") ? &test->given : &test->expect) = child;
+		} else if (cu_yaml_is(child->key, "test")) {
+			good = cu_load_is_scalar(load, child, "a name") && good;
+			name = child;
+			test->name = child->text ? child->text : "";
+		} else {
+			cu_load_unknown_key(load, child->key, "a test has", keys);
+			misspelt = true;
+		}
+	}
+	bool whole = name && test->given && test->expect;
+	if (good && !whole && !misspelt) {
+		cu_yaml_error(diag, test->node, "the test lacks %s; it has test (its name), given and expect",
+		              !name          ? "its name"
+		              : !test->given ? "'given'"
+		                             : "'expect'");
+	}
+	return good && whole;
+}
+
+void cu_load_tests(struct cu_load *load, const struct cu_yaml *item)
+{
+	struct cu_rules *rules = load->rules;
+	const struct cu_yaml *tests = cu_yaml_find(item, "tests");
+	if (tests->kind != CU_YAML_SEQUENCE) {
+		cu_yaml_error(&rules->diag, tests, "tests are a list, each with given and expect");
+		return;
+	}
+	for (const struct cu_yaml *node = tests->child; node; node = node->next) {
+		struct cu_test *test = cu_heap_get(&rules->heap, sizeof(*test));
+		if (!test) {
+			return;
+		}
+		*test = (struct cu_test){.node = node, .name = ""};
+		if (take_parts(load, test)) {
+			*rules->tests_tail = test;
+			rules->tests_tail = &test->next;
+			rules->n_tests++;
+		}
 	}
 }
 
@@ -274,9 +338,9 @@ void cu_test_compile(struct cu_rules *rules, struct cu_test *test)
 static void say(struct cu_buf *buf, const struct cu_test *test, const char *what, const char *expected,
                 struct cu_text found)
 {
-	const struct cu_source *source = test->node->source;
+	const struct cu_rules_source *source = test->node->source;
 	cu_buf_printf(buf, "%s:%zu: %s: expected %s %s, found ", source->name,
-	              cu_source_line(source, test->node->offset) + 1, test->name, what, expected);
+	              cu_rules_source_line(source, test->node->offset) + 1, test->name, what, expected);
 	cu_buf_add(buf, found.len > 0 ? found.data : "none", found.len > 0 ? found.len : 4);
 	cu_buf_add_u8(buf, '\n');
 }

@@ -84,7 +84,7 @@ static struct cu_yaml *as_scalar(struct cu_rules *rules, const char *text)
 {
 	size_t len = strlen(text);
 	struct cu_yaml *scalar = cu_heap_get(&rules->heap, sizeof(*scalar));
-	const struct cu_source *source = cu_source_new(&rules->heap, "wording", text, len, 0);
+	const struct cu_rules_source *source = cu_rules_source_new(&rules->heap, "wording", text, len, 0);
 	if (!scalar || !source) {
 		return NULL;
 	}
@@ -96,8 +96,8 @@ static struct cu_yaml *as_scalar(struct cu_rules *rules, const char *text)
 bool cu_wordings_compile(struct cu_rules *rules)
 {
 	/* Names of rules are not for these texts. */
-	static const struct cu_names_table none;
-	struct cu_names_table macros = rules->macro_names, lists = rules->list_names;
+	static const struct cu_name_table none;
+	struct cu_name_table macros = rules->macro_names, lists = rules->list_names;
 	size_t n_macros = rules->n_macros, n_lists = rules->n_lists;
 	rules->macro_names = rules->list_names = none;
 	rules->n_macros = rules->n_lists = 0;

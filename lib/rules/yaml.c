@@ -1,21 +1,43 @@
 #include "lib/rules/yaml.h"
 
+#include "lib/rules/names.h"
+
 #include <string.h>
 #include <yaml.h>
 
+/*
+ * A file is read in one go. After an error it is read on from the next item of
+ * the list that it is, so that all errors are found: in stretches.
+ */
 struct loader {
-	const struct cu_source *source;
+	const struct cu_rules_source *source;
 	struct cu_diag *diag;
+	size_t first_line;            /* of the stretch: libyaml counts from there */
+	size_t line, column, offset;  /* a place near the last one asked for, so that places need no search */
+	size_t item_line, wrong_line; /* where the last item of the list begins; what is wrong */
 	struct cu_yaml *open[CU_YAML_DEPTH_CAP]; /* collections being read, outermost first */
 	struct cu_yaml *pending_key[CU_YAML_DEPTH_CAP];
+	struct cu_name_table keys[CU_YAML_DEPTH_CAP]; /* of the mappings being read */
 	size_t depth;
 	size_t n_nodes;
-	struct cu_yaml *root;
+	struct cu_yaml *root; /* of the stretch */
+	bool stop;            /* there is no use in reading on */
 };
 
-static size_t mark_offset(const struct loader *loader, const yaml_mark_t *mark)
+static size_t mark_offset(struct loader *loader, const yaml_mark_t *mark)
 {
-	return cu_source_offset(loader->source, mark->line, mark->column);
+	size_t line = loader->first_line + mark->line;
+	if (line >= loader->source->n_lines) {
+		return loader->source->len;
+	}
+	if (line != loader->line || mark->column < loader->column) {
+		loader->line = line;
+		loader->column = 0;
+		loader->offset = loader->source->lines[line];
+	}
+	loader->offset = cu_rules_source_skip(loader->source, loader->offset, mark->column - loader->column);
+	loader->column = mark->column;
+	return loader->offset;
 }
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct loader *loader, const yaml_event_t *event,
@@ -24,6 +46,7 @@ __attribute__((format(printf, 3, 4))) static bool refuse(struct loader *loader, 
 	size_t offset = mark_offset(loader, &event->start_mark);
 	size_t end = mark_offset(loader, &event->end_mark);
 	va_list args;
+	loader->wrong_line = loader->first_line + event->start_mark.line;
 	va_start(args, format);
 	cu_diag_add(loader->diag, CU_SEVERITY_ERROR, loader->source, offset, end > offset ? end - offset : 1, format,
 	            args);
@@ -31,109 +54,11 @@ __attribute__((format(printf, 3, 4))) static bool refuse(struct loader *loader, 
 	return false;
 }
 
-static bool starts_value(const char *line, size_t len, const char *key, char first)
-{
-	size_t at = 0;
-	while (at < len && (line[at] == ' ' || line[at] == '-')) {
-		at++;
-	}
-	size_t key_len = strlen(key);
-	if (len - at <= key_len || memcmp(line + at, key, key_len) != 0 || line[at + key_len] != ':') {
-		return false;
-	}
-	at += key_len + 1;
-	while (at < len && line[at] == ' ') {
-		at++;
-	}
-	return at < len && line[at] == first;
-}
-
-static bool tab_indents(const char *line, size_t len, size_t *at)
-{
-	for (*at = 0; *at < len && (line[*at] == ' ' || line[*at] == '\t'); ++*at) {
-		if (line[*at] == '\t') {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* libyaml's message in words that help. */
-static void syntax_error(struct loader *loader, const yaml_parser_t *parser)
-{
-	const struct cu_source *source = loader->source;
-	if (parser->error == YAML_MEMORY_ERROR) {
-		loader->diag->heap->failed = true; /* no fault of the file's */
-		return;
-	}
-	if (parser->error == YAML_READER_ERROR) {
-		size_t offset = parser->problem_offset;
-		unsigned char byte = offset < source->len ? (unsigned char)source->text[offset] : 0;
-		cu_diag_error(loader->diag, source, offset, 1,
-		              byte < 0x80 ? "a control byte 0x%02x; rules are text" : "byte 0x%02x is not UTF-8 text",
-		              byte);
-		return;
-	}
-	size_t offset = mark_offset(loader, &parser->problem_mark);
-	size_t line_number = parser->problem_mark.line;
-	size_t len, tab;
-	const char *line = cu_source_line_text(source, line_number, &len);
-	size_t line_offset = (size_t)(line - source->text);
-	const char *problem = parser->problem ? parser->problem : "unreadable";
-	if (tab_indents(line, len, &tab)) {
-		cu_diag_error(loader->diag, source, line_offset + tab, 1,
-		              "a tab indents this line; YAML is indented with spaces only");
-		return;
-	}
-	static const char *const texts[] = {"output", "advice", "condition"};
-	for (size_t back = 0; back < 2 && back <= line_number; back++) { /* the trouble shows on the line after */
-		line = cu_source_line_text(source, line_number - back, &len);
-		line_offset = (size_t)(line - source->text);
-		for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-			if (starts_value(line, len, texts[i], '{')) {
-				const char *brace = memchr(line, '{', len);
-				cu_diag_error(loader->diag, source, line_offset + (size_t)(brace - line), 1,
-				              "a text that begins with { is a mapping to YAML; put it in quotes");
-				return;
-			}
-			if (starts_value(line, len, texts[i], '"') || starts_value(line, len, texts[i], '\'')) {
-				cu_diag_error(
-					loader->diag, source, offset, 1,
-					"the text goes on after its closing quote; put all of it in quotes of the other kind");
-				return;
-			}
-		}
-	}
-	if (parser->context && strcmp(parser->context, "while scanning a quoted scalar") == 0) {
-		cu_diag_error(loader->diag, source, mark_offset(loader, &parser->context_mark), 1,
-		              "the text that begins here has no closing quote");
-		return;
-	}
-	if (strcmp(problem, "mapping values are not allowed in this context") == 0) {
-		cu_diag_error(
-			loader->diag, source, offset, 1,
-			"a second ': ' on this line; put a text that has one in quotes, or check the indentation");
-		return;
-	}
-	if (strcmp(problem, "found character that cannot start any token") == 0) {
-		cu_diag_error(loader->diag, source, offset, 1,
-		              "no YAML value begins with this character; put the text in quotes");
-		return;
-	}
-	if (parser->context && parser->context_mark.line != parser->problem_mark.line) {
-		cu_diag_error(loader->diag, source, offset, 1, "%s, %s that began on line %zu", problem,
-		              parser->context, parser->context_mark.line + 1);
-	} else if (parser->context) {
-		cu_diag_error(loader->diag, source, offset, 1, "%s, %s", problem, parser->context);
-	} else {
-		cu_diag_error(loader->diag, source, offset, 1, "%s", problem);
-	}
-}
-
 static struct cu_yaml *new_node(struct loader *loader, const yaml_event_t *event, enum cu_yaml_kind kind)
 {
 	if (++loader->n_nodes > CU_YAML_NODE_CAP) {
 		refuse(loader, event, "the file has more than %d values", CU_YAML_NODE_CAP);
+		loader->stop = true;
 		return NULL;
 	}
 	struct cu_yaml *node = cu_heap_get(loader->diag->heap, sizeof(*node));
@@ -162,15 +87,20 @@ static bool place(struct loader *loader, struct cu_yaml *node, const yaml_event_
 		if (++parent->len > CU_YAML_KEY_CAP) {
 			return refuse(loader, event, "more than %d keys in one mapping", CU_YAML_KEY_CAP);
 		}
-		for (const struct cu_yaml *child = parent->child; child; child = child->next) {
-			if (child->key->len == node->len && memcmp(child->key->text, node->text, node->len) == 0) {
-				cu_yaml_error(loader->diag, node, "'%s' is given twice; the first is on line %zu",
-				              node->text, cu_source_line(loader->source, child->key->offset) + 1);
-				break;
-			}
+		struct cu_name_table *keys = &loader->keys[loader->depth - 1];
+		const struct cu_yaml *first = cu_name_table_get(keys, node->text, node->len);
+		if (first) {
+			cu_yaml_error(loader->diag, node, "'%s' is given twice; the first is on line %zu", node->text,
+			              cu_rules_source_line(loader->source, first->offset) + 1);
+		} else if (!cu_name_table_put(keys, node->text, node)) {
+			loader->diag->heap->failed = true;
+			return false;
 		}
 		*key = node;
 		return true;
+	}
+	if (loader->depth == 1) {
+		loader->item_line = cu_rules_source_line(loader->source, node->offset);
 	}
 	node->key = *key;
 	*key = NULL;
@@ -194,6 +124,7 @@ static bool push(struct loader *loader, const yaml_event_t *event, enum cu_yaml_
 	}
 	loader->open[loader->depth] = node;
 	loader->pending_key[loader->depth] = NULL;
+	cu_name_table_clear(&loader->keys[loader->depth]);
 	loader->depth++;
 	return true;
 }
@@ -252,6 +183,7 @@ static bool take(struct loader *loader, const yaml_event_t *event, bool *done)
 	switch (event->type) {
 	case YAML_DOCUMENT_START_EVENT:
 		if (loader->root) {
+			loader->stop = true;
 			return refuse(loader, event, "a second document; a rules file is one");
 		}
 		return true;
@@ -289,45 +221,114 @@ static bool take(struct loader *loader, const yaml_event_t *event, bool *done)
 	}
 }
 
-struct cu_yaml *cu_yaml_parse(const struct cu_source *source, struct cu_diag *diag)
+/* Reads a stretch: from line first_line on to the end, or to the first thing that is wrong. */
+static bool read_stretch(struct loader *loader)
 {
-	struct loader loader = {.source = source, .diag = diag};
-	size_t errors_before = diag->n_errors;
 	yaml_parser_t parser;
-	if (source->len > CU_RULES_FILE_CAP) {
-		cu_diag_error(diag, source, 0, 1, "the file has %zu bytes; at most %d are taken", source->len,
-		              CU_RULES_FILE_CAP);
-		return NULL;
-	}
+	const struct cu_rules_source *source = loader->source;
+	size_t begin = source->lines[loader->first_line];
 	if (!yaml_parser_initialize(&parser)) {
-		diag->heap->failed = true;
-		return NULL;
+		loader->diag->heap->failed = true;
+		return false;
 	}
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&parser, (const unsigned char *)source->text, source->len);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)source->text + begin, source->len - begin);
 	bool good = true, done = false;
 	while (good && !done) {
 		yaml_event_t event;
-		if (!yaml_parser_parse(&parser, &event)) {
-			syntax_error(&loader, &parser);
-			good = false;
+		good = yaml_parser_parse(&parser, &event);
+		if (!good) {
+			cu_yaml_syntax_error(loader->diag, source, loader->first_line, &parser);
+			loader->wrong_line = loader->first_line + parser.problem_mark.line;
+			loader->stop = loader->stop || parser.error == YAML_READER_ERROR;
 			break;
 		}
-		good = take(&loader, &event, &done);
+		good = take(loader, &event, &done);
 		yaml_event_delete(&event);
 	}
 	yaml_parser_delete(&parser);
-	if (!good || diag->n_errors > errors_before || diag->heap->failed) {
-		return NULL;
-	}
-	if (!loader.root) {
-		loader.root = cu_heap_get(diag->heap, sizeof(*loader.root));
-		if (loader.root) {
-			loader.root->kind = CU_YAML_SEQUENCE;
-			loader.root->source = source;
+	return good;
+}
+
+/* The first line behind another that begins an item of the list, whose dashes stand in column; 0: none. */
+static size_t next_item(const struct cu_rules_source *source, size_t line, size_t column)
+{
+	while (++line < source->n_lines) {
+		size_t len;
+		const char *text = cu_rules_source_line_text(source, line, &len);
+		size_t blanks = 0;
+		while (blanks < len && text[blanks] == ' ') {
+			blanks++;
+		}
+		if (blanks == column && len > column && text[column] == '-' &&
+		    (len == column + 1 || text[column + 1] == ' ')) {
+			return line;
 		}
 	}
-	return loader.root;
+	return 0;
+}
+
+/* Moves the items of the stretch from first on, but for the one left out, to the list of them all. */
+static void keep_items(struct cu_yaml *all, struct cu_yaml *first, const struct cu_yaml *left_out)
+{
+	for (struct cu_yaml *item = first; item && item != left_out; item = item->next) {
+		*(all->last ? &all->last->next : &all->child) = item;
+		all->last = item;
+	}
+	if (all->last) {
+		all->last->next = NULL;
+	}
+}
+
+/*
+ * Reads on behind what was wrong, from item to item of the list that root is.
+ * Returns the list of what could be read.
+ */
+static struct cu_yaml *recover(struct loader *loader)
+{
+	const struct cu_rules_source *source = loader->source;
+	const struct cu_yaml *root = loader->root;
+	struct cu_yaml *all = cu_heap_get(loader->diag->heap, sizeof(*all));
+	if (!all || !root || root->kind != CU_YAML_SEQUENCE) {
+		return NULL;
+	}
+	*all = (struct cu_yaml){
+		.kind = CU_YAML_SEQUENCE, .source = source, .offset = root->offset, .end = root->offset};
+	size_t column = root->offset - source->lines[cu_rules_source_line(source, root->offset)];
+	bool good = false;
+	while (loader->root && loader->root->kind == CU_YAML_SEQUENCE) {
+		size_t line = good ? 0 : next_item(source, loader->item_line, column);
+		/* The item in which something is wrong may look whole to YAML. */
+		bool in_item = !good && (loader->depth > 1 || line == 0 || loader->wrong_line < line);
+		keep_items(all, loader->root->child, in_item ? loader->root->last : NULL);
+		if (line == 0 || loader->stop || loader->diag->heap->failed || cu_diag_is_full(loader->diag)) {
+			break;
+		}
+		loader->first_line = loader->item_line = line;
+		loader->depth = 0;
+		loader->root = NULL;
+		good = read_stretch(loader);
+	}
+	return all;
+}
+
+struct cu_yaml *cu_yaml_parse(const struct cu_rules_source *source, struct cu_diag *diag)
+{
+	struct loader loader = {.source = source, .diag = diag};
+	struct cu_yaml *root;
+	if (read_stretch(&loader)) {
+		root = loader.root ? loader.root : cu_heap_get(diag->heap, sizeof(*root));
+		if (root && !loader.root) {
+			root->kind = CU_YAML_SEQUENCE;
+			root->source = source;
+		}
+	} else {
+		root = recover(&loader);
+	}
+	for (size_t i = 0; i < CU_YAML_DEPTH_CAP; i++) {
+		cu_name_table_release(&loader.keys[i]);
+	}
+	return diag->heap->failed ? NULL : root;
 }
 
 static bool is_space(char c)
@@ -443,9 +444,8 @@ void cu_yaml_error(struct cu_diag *diag, const struct cu_yaml *node, const char 
 	va_end(args);
 }
 
-__attribute__((format(printf, 6, 0))) static void say_at(struct cu_diag *diag, enum cu_severity severity,
-                                                         const struct cu_yaml *scalar, size_t at, size_t len,
-                                                         const char *format, va_list args)
+void cu_yaml_say_at(struct cu_diag *diag, enum cu_severity severity, const struct cu_yaml *scalar, size_t at,
+                    size_t len, const char *format, va_list args)
 {
 	size_t begin = cu_yaml_locate(scalar, at);
 	size_t end = len > 0 ? cu_yaml_locate(scalar, at + len - 1) + 1 : begin + 1;
@@ -457,7 +457,7 @@ void cu_yaml_error_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t
 {
 	va_list args;
 	va_start(args, format);
-	say_at(diag, CU_SEVERITY_ERROR, scalar, at, len, format, args);
+	cu_yaml_say_at(diag, CU_SEVERITY_ERROR, scalar, at, len, format, args);
 	va_end(args);
 }
 
@@ -465,6 +465,6 @@ void cu_yaml_warn_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t 
 {
 	va_list args;
 	va_start(args, format);
-	say_at(diag, CU_SEVERITY_WARNING, scalar, at, len, format, args);
+	cu_yaml_say_at(diag, CU_SEVERITY_WARNING, scalar, at, len, format, args);
 	va_end(args);
 }

@@ -25,7 +25,7 @@ enum cu_yaml_style { CU_YAML_PLAIN = 0, CU_YAML_SINGLE, CU_YAML_DOUBLE, CU_YAML_
 struct cu_yaml {
 	enum cu_yaml_kind kind;
 	enum cu_yaml_style style; /* of a scalar */
-	const struct cu_source *source;
+	const struct cu_rules_source *source;
 	size_t offset, end;           /* where it stands in the source: bytes */
 	const char *text;             /* of a scalar; a zero behind it */
 	size_t len;                   /* of a mapping: its keys */
@@ -35,10 +35,16 @@ struct cu_yaml {
 };
 
 /*
- * The tree of a source, or NULL with errors in diag. A tree of no content is
- * a sequence without children.
+ * The tree of a source. What is wrong is in diag; then the tree is a sequence
+ * of those items that could be read, or NULL. A tree of no content is a
+ * sequence without children.
  */
-struct cu_yaml *cu_yaml_parse(const struct cu_source *source, struct cu_diag *diag);
+struct cu_yaml *cu_yaml_parse(const struct cu_rules_source *source, struct cu_diag *diag);
+
+/* Says in words that help what libyaml's parser, which began at a line of the source, found wrong. */
+struct yaml_parser_s;
+void cu_yaml_syntax_error(struct cu_diag *diag, const struct cu_rules_source *source, size_t first_line,
+                          const struct yaml_parser_s *parser);
 
 /*
  * Where in the source byte at of a scalar's text comes from: folding, escapes
@@ -59,5 +65,9 @@ void cu_yaml_error_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t
                       ...) __attribute__((format(printf, 5, 6)));
 void cu_yaml_warn_at(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* Either, with its arguments. */
+void cu_yaml_say_at(struct cu_diag *diag, enum cu_severity severity, const struct cu_yaml *scalar, size_t at,
+                    size_t len, const char *format, va_list args) __attribute__((format(printf, 6, 0)));
 
 #endif
