@@ -81,19 +81,13 @@ static int compare_keys(enum axis_kind kind, const struct key *a, const struct k
 
 /* ---- bounds from what rules need ---- */
 
-static bool same_left(const struct cu_program *program, struct cu_code_ref a, struct cu_code_ref b)
-{
-	return a.n == b.n &&
-	       memcmp(&program->code[a.first], &program->code[b.first], a.n * sizeof(*program->code)) == 0;
-}
-
 /* The axis of the kind, a new one if need be; NULL when memory ran out. */
 static struct axis *find_axis(struct cu_index *index, const struct cu_program *program, const struct axis *like)
 {
 	for (size_t i = 0; i < index->n_axes; i++) {
 		struct axis *axis = &index->axes[i];
 		if (axis->kind == like->kind && axis->field == like->field &&
-		    same_left(program, axis->left, like->left)) {
+		    cu_program_same_code(program, axis->left, like->left)) {
 			return axis;
 		}
 	}
@@ -110,38 +104,6 @@ static bool add_bound(struct axis *axis, struct bound bound)
 		return false;
 	}
 	axis->bounds[axis->n_bounds++] = bound;
-	return true;
-}
-
-static bool is_constant(const struct cu_program *program, struct cu_code_ref ref, double *number)
-{
-	const struct cu_code *code = &program->code[ref.first];
-	if (ref.n != 1 || code->op != CU_CODE_NUMBER) {
-		return false;
-	}
-	*number = code->number;
-	return true;
-}
-
-/* Whether code is a field, or a positive multiple of one. */
-static bool is_multiple(const struct cu_program *program, struct cu_code_ref ref, double *factor, uint16_t *field)
-{
-	const struct cu_code *code = &program->code[ref.first];
-	*factor = 1;
-	if (ref.n == 1 && code->op == CU_CODE_FIELD) {
-		*field = (uint16_t)code->arg;
-		return true;
-	}
-	if (ref.n != 3 || code[2].op != CU_CODE_MULTIPLY) {
-		return false;
-	}
-	const struct cu_code *number = code[0].op == CU_CODE_NUMBER ? &code[0] : &code[1];
-	const struct cu_code *other = number == &code[0] ? &code[1] : &code[0];
-	if (number->op != CU_CODE_NUMBER || other->op != CU_CODE_FIELD || !(number->number > 0)) {
-		return false;
-	}
-	*factor = number->number;
-	*field = (uint16_t)other->arg;
 	return true;
 }
 
@@ -172,8 +134,8 @@ static bool bound_numbers(struct cu_index *index, const struct cu_program *progr
 		return axis != NULL;
 	}
 	double slack = 0;
-	if (!is_constant(program, atom->right, &number)) {
-		if (!is_multiple(program, atom->right, &number, &like.field)) {
+	if (!cu_program_is_constant(program, atom->right, &number)) {
+		if (!cu_program_is_multiple(program, atom->right, &number, &like.field)) {
 			return true;
 		}
 		like.kind = AXIS_RATIO;

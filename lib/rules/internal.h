@@ -39,6 +39,7 @@ struct cu_rule {
 	bool about_wrong; /* what it is about was said, but not understood */
 
 	/* compiled */
+	bool warned; /* of its condition: that it can never match may follow from that */
 	struct cu_expr *expr;
 	int32_t step;
 	uint64_t counters;     /* bits of the program's that its condition reads */
@@ -94,6 +95,7 @@ struct cu_rules {
 	struct cu_test *tests, **tests_tail;
 	size_t n_tests;
 
+	const struct cu_rules_source *shipped; /* the rules that come along; NULL without them */
 	unsigned n_sources, n_layers, include_depth;
 	struct cu_opened { /* files being read, to find those that include themselves */
 		unsigned long device, inode;

@@ -244,20 +244,21 @@ static void take_item(struct cu_load *load, const struct cu_yaml *item)
 	}
 }
 
-static int add_source(struct cu_rules *rules, const char *name, const char *path, const char *text, size_t len)
+/* Reads a text, and first what it includes. 0, CU_ERR_RULES or CU_ERR_NOMEM. */
+static int add_source(struct cu_load *load, const char *name, const char *text, size_t len)
 {
 	static const char byte_order_mark[] = "\xef\xbb\xbf";
+	struct cu_rules *rules = load->rules;
+	size_t errors = rules->diag.n_errors;
 	if (len >= 3 && memcmp(text, byte_order_mark, 3) == 0) {
 		text += 3;
 		len -= 3;
 	}
-	size_t errors = rules->diag.n_errors;
-	struct cu_load load = {.rules = rules, .path = path};
-	load.source = cu_rules_source_new(&rules->heap, name, text, len, ++rules->n_sources);
-	if (!load.source) {
+	load->source = cu_rules_source_new(&rules->heap, name, text, len, ++rules->n_sources);
+	if (!load->source) {
 		return CU_ERR_NOMEM;
 	}
-	struct cu_yaml *root = cu_yaml_parse(load.source, &rules->diag);
+	struct cu_yaml *root = cu_yaml_parse(load->source, &rules->diag);
 	rules->incomplete = rules->incomplete || rules->diag.n_errors > errors;
 	if (root && root->kind != CU_YAML_SEQUENCE) {
 		cu_yaml_error(&rules->diag, root,
@@ -267,12 +268,12 @@ static int add_source(struct cu_rules *rules, const char *name, const char *path
 	/* What a file includes lies below it. */
 	for (const struct cu_yaml *item = root ? root->child : NULL; item; item = item->next) {
 		if (item->kind == CU_YAML_MAPPING && kind_of(item) == ITEM_INCLUDE) {
-			take_include(&load, item);
+			take_include(load, item);
 		}
 	}
-	load.layer = rules->n_layers++;
+	load->layer = rules->n_layers++;
 	for (const struct cu_yaml *item = root ? root->child : NULL; item; item = item->next) {
-		take_item(&load, item);
+		take_item(load, item);
 	}
 	if (rules->heap.failed) {
 		return CU_ERR_NOMEM;
@@ -386,7 +387,8 @@ static int add_open_file(struct cu_rules *rules, int fd, const struct stat *st, 
 	if (result == 0) {
 		const char *name = is_stdin ? "standard input" : path;
 		rules->opened[rules->include_depth++] = (struct cu_opened){st->st_dev, st->st_ino, name};
-		result = add_source(rules, name, is_stdin ? NULL : path, text, len);
+		struct cu_load load = {.rules = rules, .path = is_stdin ? NULL : path};
+		result = add_source(&load, name, text, len);
 		rules->include_depth--;
 	}
 	free(text);
@@ -434,10 +436,14 @@ int cu_rules_add_text(struct cu_rules *rules, const char *name, const char *text
 		              CU_RULES_FILE_CAP);
 		return CU_ERR_RULES;
 	}
-	return add_source(rules, name, name, text, len);
+	struct cu_load load = {.rules = rules, .path = name};
+	return add_source(&load, name, text, len);
 }
 
 int cu_rules_add_default(struct cu_rules *rules)
 {
-	return add_source(rules, "default.yaml", NULL, cu_rules_default, cu_rules_default_len);
+	struct cu_load load = {.rules = rules};
+	int error = add_source(&load, "default.yaml", cu_rules_default, cu_rules_default_len);
+	rules->shipped = load.source;
+	return error;
 }

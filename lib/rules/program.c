@@ -163,10 +163,41 @@ static struct cu_code_ref compile_ref(struct cu_program *program, const struct c
 	return ref;
 }
 
-static bool same_code(const struct cu_program *program, struct cu_code_ref a, struct cu_code_ref b)
+bool cu_program_same_code(const struct cu_program *program, struct cu_code_ref a, struct cu_code_ref b)
 {
 	return a.n == b.n && (a.n == 0 || memcmp(&program->code[a.first], &program->code[b.first],
 	                                         a.n * sizeof(*program->code)) == 0);
+}
+
+bool cu_program_is_constant(const struct cu_program *program, struct cu_code_ref ref, double *number)
+{
+	const struct cu_code *code = &program->code[ref.first];
+	if (ref.n != 1 || code->op != CU_CODE_NUMBER) {
+		return false;
+	}
+	*number = code->number;
+	return true;
+}
+
+bool cu_program_is_multiple(const struct cu_program *program, struct cu_code_ref ref, double *factor, uint16_t *field)
+{
+	const struct cu_code *code = &program->code[ref.first];
+	*factor = 1;
+	if (ref.n == 1 && code->op == CU_CODE_FIELD) {
+		*field = (uint16_t)code->arg;
+		return true;
+	}
+	if (ref.n != 3 || code[2].op != CU_CODE_MULTIPLY) {
+		return false;
+	}
+	const struct cu_code *number = code[0].op == CU_CODE_NUMBER ? &code[0] : &code[1];
+	const struct cu_code *other = number == &code[0] ? &code[1] : &code[0];
+	if (number->op != CU_CODE_NUMBER || other->op != CU_CODE_FIELD || !(number->number > 0)) {
+		return false;
+	}
+	*factor = number->number;
+	*field = (uint16_t)other->arg;
+	return true;
 }
 
 static uint64_t hash_code(const struct cu_program *program, uint64_t hash, struct cu_code_ref ref)
@@ -229,7 +260,7 @@ static bool same_set(const struct cu_program *program, const struct cu_atom *a, 
 static bool same_atom(const struct cu_program *program, const struct cu_atom *a, const struct cu_atom *b)
 {
 	return a->op == b->op && a->field == b->field && a->other == b->other && a->n_set == b->n_set &&
-	       same_code(program, a->left, b->left) && same_code(program, a->right, b->right) &&
+	       cu_program_same_code(program, a->left, b->left) && cu_program_same_code(program, a->right, b->right) &&
 	       same_set(program, a, b);
 }
 
@@ -650,7 +681,7 @@ bool cu_glob(const char *pattern, size_t pattern_len, const char *text, size_t l
 	return true;
 }
 
-static bool text_matches(uint32_t op, const struct cu_text *pattern, struct cu_text text)
+bool cu_program_text_matches(uint32_t op, const struct cu_text *pattern, struct cu_text text)
 {
 	switch (op) {
 	case CU_ATOM_TEXT_GLOB:
@@ -674,7 +705,7 @@ static bool test_text(const struct cu_program *program, const struct cu_atom *at
 		return false;
 	}
 	for (uint32_t i = 0; i < atom->n_set; i++) {
-		if (text_matches(atom->op, &program->texts[atom->set + i], text)) {
+		if (cu_program_text_matches(atom->op, &program->texts[atom->set + i], text)) {
 			return atom->op != CU_ATOM_TEXT_NOT;
 		}
 	}

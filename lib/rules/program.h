@@ -130,6 +130,14 @@ void cu_program_begin(struct cu_program *program);
 bool cu_program_test(struct cu_program *program, int32_t step, const struct cu_view *view);
 double cu_program_number(struct cu_program *program, struct cu_code_ref ref, const struct cu_view *view);
 
+/* Whether code is a constant; whether it is a field or a positive multiple of one. */
+bool cu_program_is_constant(const struct cu_program *program, struct cu_code_ref ref, double *number);
+bool cu_program_is_multiple(const struct cu_program *program, struct cu_code_ref ref, double *factor, uint16_t *field);
+bool cu_program_same_code(const struct cu_program *program, struct cu_code_ref a, struct cu_code_ref b);
+
+/* Whether an atom of the op, about texts, is true of text and pattern. */
+bool cu_program_text_matches(uint32_t op, const struct cu_text *pattern, struct cu_text text);
+
 /* Whether text matches pattern: * any bytes, ? one, [a-z] and [!a-z] one of a set, \ takes the next as it is. */
 bool cu_glob(const char *pattern, size_t pattern_len, const char *text, size_t len);
 

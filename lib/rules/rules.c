@@ -1,6 +1,6 @@
 #include "lib/rules/rules.h"
 
-#include "lib/rules/internal.h"
+#include "lib/rules/reach.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -212,20 +212,30 @@ static void check_values(struct cu_rules *rules, struct cu_rule *rule)
 	}
 }
 
-static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
+/* Checks what a rule says, but for its texts. One that is taken out is checked too, so that it does not rot. */
+static void check_rule(struct cu_rules *rules, struct cu_rule *rule)
 {
 	struct cu_scope scope = cu_rules_scope(rules);
+	size_t n_warnings = rules->diag.n_warnings;
+	scope.about = rule->about;
 	check_values(rules, rule);
 	rule->expr = parse_condition(rules, rule->condition);
 	if (rule->expr) {
 		rule->expr = cu_expr_check_condition(&scope, rule->expr);
 	}
-	rule->step = CU_STEP_NO;
-	scope.about = rule->about;
+	rule->warned = rules->diag.n_warnings > n_warnings;
 	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR &&
 	    (rule->about_wrong || !cu_expr_check_about(&scope, rule->expr))) {
 		rule->expr = NULL;
 	}
+}
+
+static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
+{
+	struct cu_scope scope = cu_rules_scope(rules);
+	scope.about = rule->about;
+	rule->step = CU_STEP_NO;
+	check_rule(rules, rule);
 	const struct cu_yaml *condition = rule->condition->node;
 	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR) {
 		rules->program.of_window = rule->about != CU_ABOUT_TRANSACTION;
@@ -238,7 +248,7 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 		} else if (rule->step == CU_STEP_BROKEN && !rules->program.failed) {
 			cu_yaml_error(&rules->diag, condition,
 			              "the condition is too large once its macros are written out");
-		} else if (rule->step == CU_STEP_NO) {
+		} else if (rule->step == CU_STEP_NO && !rule->warned) {
 			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
 			                "'%s' can never match: its condition is always false", rule->name);
 		}
@@ -248,47 +258,9 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 	rule->all_counters = rules->program.used_counters;
 }
 
-/* ---- warnings about several rules ---- */
+/* ---- all of them ---- */
 
-/*
- * A rule below one of its own condition, or below one that always matches,
- * is never reached. Only within a file: a file on top may well mean it.
- */
-static void warn_of_shadowed(struct cu_rules *rules)
-{
-	const struct cu_rule *always = NULL;
-	uint32_t *first = calloc(rules->program.n_steps + 1, sizeof(*first)); /* rule + 1 that begins at a step */
-	if (!first) {
-		return;
-	}
-	for (size_t i = 0; i < rules->n_active; i++) {
-		const struct cu_rule *rule = rules->rules[i], *earlier = NULL;
-		if (rule->step == CU_STEP_NO || rule->step == CU_STEP_BROKEN) {
-			continue;
-		}
-		if (always && always->where->source == rule->where->source) {
-			earlier = always;
-		} else if (rule->step >= 0 && first[rule->step] > 0 &&
-		           rules->rules[first[rule->step] - 1]->where->source == rule->where->source) {
-			earlier = rules->rules[first[rule->step] - 1];
-		}
-		if (earlier) {
-			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
-			                "'%s' is never reached: '%s' on line %zu matches all that it does", rule->name,
-			                earlier->name,
-			                cu_rules_source_line(earlier->where->source, earlier->where->offset) + 1);
-			continue;
-		}
-		if (rule->step == CU_STEP_MATCH) {
-			always = rule;
-		} else {
-			first[rule->step] = (uint32_t)i + 1;
-		}
-	}
-	free(first);
-}
-
-/* Makes the index, and warns of rules that it shows to be impossible. */
+/* Makes the index, and warns of rules that cannot be reached. */
 static bool make_index(struct cu_rules *rules)
 {
 	enum { FEW_RULES = 16 }; /* as quickly asked as looked up */
@@ -300,14 +272,10 @@ static bool make_index(struct cu_rules *rules)
 		steps[i] = rules->rules[i]->step;
 	}
 	rules->index = good ? cu_index_new(&rules->program, steps, n, impossible) : NULL;
-	for (size_t i = 0; rules->index && i < n; i++) {
-		const struct cu_rule *rule = rules->rules[i];
-		if (impossible[i]) {
-			cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
-			                "'%s' can never match: parts of its condition exclude each other", rule->name);
-		}
-	}
 	good = rules->index != NULL;
+	if (good) {
+		cu_warn_unreachable(rules, impossible);
+	}
 	if (n <= FEW_RULES) {
 		cu_index_free(rules->index);
 		rules->index = NULL;
@@ -317,25 +285,28 @@ static bool make_index(struct cu_rules *rules)
 	return good;
 }
 
-static void warn_of_unused(struct cu_rules *rules)
+static void warn_of_unused(struct cu_rules *rules, const struct cu_yaml *where, const char *what)
+{
+	if (where->source != rules->shipped) { /* who takes rules of those that come along out cannot help it */
+		cu_yaml_warn_at(&rules->diag, where, 0, where->len, "%s '%s' is not used", what, where->text);
+	}
+}
+
+static void warn_of_all_unused(struct cu_rules *rules)
 {
 	for (size_t i = 0; i < rules->n_macros; i++) {
 		const struct cu_macro *macro = &rules->macros[i]->macro;
 		if (!macro->used) {
-			cu_yaml_warn_at(&rules->diag, macro->where, 0, macro->where->len, "macro '%s' is not used",
-			                macro->name);
+			warn_of_unused(rules, macro->where, "macro");
 		}
 	}
 	for (size_t i = 0; i < rules->n_lists; i++) {
 		const struct cu_list *list = &rules->lists[i]->list;
 		if (!list->used) {
-			cu_yaml_warn_at(&rules->diag, list->where, 0, list->where->len, "list '%s' is not used",
-			                list->name);
+			warn_of_unused(rules, list->where, "list");
 		}
 	}
 }
-
-/* ---- all of them ---- */
 
 static int as_tried(const void *a, const void *b)
 {
@@ -370,20 +341,21 @@ int cu_rules_finish(struct cu_rules *rules)
 	if (!cu_wordings_compile(rules)) {
 		return CU_ERR_NOMEM;
 	}
-	for (size_t i = 0; i < rules->n_rules && rules->rules[i]->enabled; i++) {
-		compile_rule(rules, rules->rules[i]);
-		if (rules->rules[i]->about == CU_ABOUT_TRANSACTION) {
-			rules->n_active++;
-		} else {
-			rules->n_endpoints++;
+	for (size_t i = 0; i < rules->n_rules; i++) {
+		struct cu_rule *rule = rules->rules[i];
+		if (!rule->enabled) {
+			check_rule(rules, rule);
+			continue;
 		}
+		compile_rule(rules, rule);
+		rules->n_active += rule->about == CU_ABOUT_TRANSACTION;
+		rules->n_endpoints += rule->about != CU_ABOUT_TRANSACTION;
 	}
-	warn_of_shadowed(rules);
 	if (rules->program.failed || !make_index(rules)) {
 		return CU_ERR_NOMEM;
 	}
 	if (rules->diag.n_errors == 0) {
-		warn_of_unused(rules);
+		warn_of_all_unused(rules);
 	}
 	for (size_t i = 0; i < rules->n_macros; i++) { /* those that no rule led to */
 		struct cu_macro *macro = &rules->macros[i]->macro;

@@ -1031,6 +1031,67 @@ static void test_many_rules_match_as_each_alone(void **state)
 	cu_buf_release(&yaml);
 }
 
+/* Whether it is said of a rule that it can never match, or is never reached. */
+static bool is_unreachable(const struct cu_rules *rules, const char *name)
+{
+	for (size_t i = 0; i < cu_rules_n_messages(rules); i++) {
+		const char *message = cu_rules_message(rules, i)->text;
+		if (message[0] == '\'' && strncmp(message + 1, name, strlen(name)) == 0 &&
+		    message[1 + strlen(name)] == '\'' && strstr(message, " never ")) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Whatever the rules and the transactions: none that is said to be out of reach is reached. */
+static void test_unreachable_rules_never_match(void **state)
+{
+	(void)state;
+	enum { N_FILES = 300, N_RULES = 12, N_WORLDS = 300 };
+	unsigned seed = 7;
+	size_t n_unreachable = 0, n_reached = 0;
+	for (unsigned file = 0; file < N_FILES; file++) {
+		struct cu_buf yaml = {0};
+		char names[N_RULES][8], request[32];
+		bool unreachable[N_RULES], reached[N_RULES] = {false};
+		for (unsigned i = 0; i < N_RULES; i++) {
+			char condition[512];
+			snprintf(names[i], sizeof(names[i]), "r%u", i);
+			random_condition(&seed, condition, sizeof(condition));
+			cu_buf_printf(&yaml, "- rule: %s\n  condition: |\n    %s\n", names[i], condition);
+		}
+		struct cu_rules *rules = load(cu_buf_cstr(&yaml), NULL, NULL);
+		for (unsigned i = 0; i < N_RULES; i++) {
+			unreachable[i] = is_unreachable(rules, names[i]);
+			n_unreachable += unreachable[i];
+		}
+		for (unsigned n = 0; n < N_WORLDS; n++) {
+			struct world w;
+			struct cu_verdict verdict;
+			random_world(&seed, &w, request);
+			judge(rules, &w, &verdict);
+			for (unsigned i = 0; i < N_RULES; i++) {
+				bool matched = verdict.rule.len == strlen(names[i]) &&
+				               memcmp(verdict.rule.data, names[i], verdict.rule.len) == 0;
+				reached[i] = reached[i] || matched;
+				if (matched && unreachable[i]) {
+					print_messages(rules);
+					print_error("%s is reached:\n%s", names[i], cu_buf_cstr(&yaml));
+					fail();
+				}
+			}
+		}
+		for (unsigned i = 0; i < N_RULES; i++) {
+			n_reached += reached[i];
+		}
+		cu_rules_free(rules);
+		cu_buf_release(&yaml);
+	}
+	assert_true(n_unreachable > N_FILES / 2);
+	assert_true(n_reached > N_FILES);
+}
+
 static void test_impossible_rules_are_warned_of(void **state)
 {
 	(void)state;
@@ -1588,6 +1649,7 @@ int main(void)
 		cmocka_unit_test(test_default_rules_cover_every_cause),
 		cmocka_unit_test(test_shipped_files_pass_their_tests),
 		cmocka_unit_test(test_many_rules_match_as_each_alone),
+		cmocka_unit_test(test_unreachable_rules_never_match),
 		cmocka_unit_test(test_impossible_rules_are_warned_of),
 		cmocka_unit_test(test_fields_are_those_of_the_manual),
 		cmocka_unit_test(test_fields_have_unique_names_and_sentences),

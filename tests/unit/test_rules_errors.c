@@ -1,7 +1,7 @@
 /*
  * Rules files that are wrong, and what is said of them: each NAME.yaml of
  * tests/unit/rules has its messages in NAME.err. UPDATE=1 rewrites them.
- * "warnings" is right, but for its warnings.
+ * Those whose name begins with "warnings" are right, but for their warnings.
  */
 #include "lib/rules/rules.h"
 #include "lib/rules/yaml.h"
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TEXT_CAP = 1 << 16, LEAST_FILES = 60 };
+enum { TEXT_CAP = 1 << 16, LEAST_FILES = 100 };
 
 /* The file as the messages should name it: by its last part. */
 static void load(const char *name, struct cu_buf *messages, size_t *n_errors)
@@ -56,7 +56,7 @@ static bool check_file(const char *name, bool update)
 	if (f) {
 		fclose(f);
 	}
-	bool is_right = strcmp(name, "warnings.yaml") == 0;
+	bool is_right = strncmp(name, "warnings", strlen("warnings")) == 0;
 	if (!good || (n_errors == 0) != is_right) {
 		print_error("%s: found:\n%s\nexpected:\n%s\n", name, cu_buf_cstr(&messages),
 		            f ? expected : "(no file)");
