@@ -154,7 +154,12 @@ static int run_explain(const struct prog_readers *inputs, struct cu_rules *rules
 	if (explain && !cu_explain_parse(explain, &config)) {
 		prog_usage("--explain takes the numbers of a stream and a transaction, as in 4:1, not '%s'", explain);
 	}
-	int error = cu_classify_explain(inputs->readers, inputs->n, rules, &config, write_text, NULL);
+	size_t n;
+	int error = cu_classify_explain(inputs->readers, inputs->n, rules, &config, write_text, NULL, &n);
+	if (error == 0 && explain && n == 0) {
+		prog_error("there is no transaction %s", explain);
+		return PROG_FAILED;
+	}
 	return error != 0 ? PROG_FAILED : PROG_OK;
 }
 

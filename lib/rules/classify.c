@@ -216,8 +216,9 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 	return first;
 }
 
-int cu_classify_learn(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
-                      struct cu_baseline *baseline)
+/* Calls take for each transaction of the streams. 0, a reader's error, or what take returned when that was not 0. */
+static int each_transaction(struct cu_reader *const *readers, size_t n_readers,
+                            int (*take)(void *context, const struct surroundings *at), void *context)
 {
 	struct surroundings at = {0};
 	int first = 0;
@@ -229,17 +230,36 @@ int cu_classify_learn(struct cu_reader *const *readers, size_t n_readers, struct
 			if (item > 0) {
 				is_transaction = item == CU_STREAM_RECORD ? take_facts(&at, readers[r], &record) : 0;
 			}
-			err = is_transaction < 0 ? is_transaction : 0;
-			if (is_transaction > 0 && at.has_connection) {
-				const struct cu_connection *connection = &at.connection;
-				struct cu_text service =
-					cu_rules_service(rules, &connection->server, connection->server_port);
-				err = cu_baseline_add(baseline, service, connection->server_port, &at.transaction);
+			err = is_transaction < 0 ? is_transaction : is_transaction > 0 ? take(context, &at) : 0;
+			if (is_transaction > 0) {
+				at.tls = at.tls || at.transaction.kind == CU_TXN_TLS_HANDSHAKE;
 			}
 		}
 		first = first != 0 ? first : err;
 	}
 	return first;
+}
+
+struct learner {
+	struct cu_rules *rules;
+	struct cu_baseline *baseline;
+};
+
+static int learn(void *context, const struct surroundings *at)
+{
+	const struct learner *learner = context;
+	if (!at->has_connection) {
+		return 0;
+	}
+	struct cu_text service = cu_rules_service(learner->rules, &at->connection.server, at->connection.server_port);
+	return cu_baseline_add(learner->baseline, service, at->connection.server_port, &at->transaction);
+}
+
+int cu_classify_learn(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
+                      struct cu_baseline *baseline)
+{
+	struct learner learner = {.rules = rules, .baseline = baseline};
+	return each_transaction(readers, n_readers, learn, &learner);
 }
 
 bool cu_explain_parse(const char *text, struct cu_explain_config *config)
@@ -256,43 +276,49 @@ bool cu_explain_parse(const char *text, struct cu_explain_config *config)
 	       cu_parse_u64(colon + 1, UINT64_MAX, &config->number);
 }
 
+struct explainer {
+	struct cu_rules *rules;
+	const struct cu_explain_config *config;
+	int (*take)(void *context, const char *text, size_t len);
+	void *context;
+	struct cu_buf buf;
+	size_t n;
+};
+
+static bool is_wanted(const struct explainer *explainer, const struct cu_facts *facts)
+{
+	const struct cu_explain_config *config = explainer->config;
+	struct cu_verdict verdict;
+	if (config->one) {
+		return facts->transaction->stream == config->stream && facts->transaction->number == config->number;
+	}
+	cu_rules_judge(explainer->rules, facts, &verdict);
+	return verdict.slow || verdict.blame != CU_PARTY_NONE || verdict.rule.len > 0;
+}
+
+static int explain(void *context, const struct surroundings *at)
+{
+	struct explainer *explainer = context;
+	struct cu_facts facts = facts_of(at);
+	if (!is_wanted(explainer, &facts)) {
+		return 0;
+	}
+	cu_buf_clear(&explainer->buf);
+	int err = cu_rules_explain(explainer->rules, &facts, &explainer->buf);
+	if (err == 0) {
+		explainer->n++;
+		err = explainer->take(explainer->context, (const char *)explainer->buf.data, explainer->buf.len);
+	}
+	return err;
+}
+
 int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
                         const struct cu_explain_config *config,
-                        int (*take)(void *context, const char *text, size_t len), void *context)
+                        int (*take)(void *context, const char *text, size_t len), void *context, size_t *n)
 {
-	struct surroundings at = {0};
-	struct cu_buf buf = {0};
-	int first = 0;
-	for (size_t r = 0; r < n_readers; r++) {
-		struct cu_record record;
-		int item, err = 0;
-		while (err == 0 && (item = cu_reader_next(readers[r], &record)) != CU_STREAM_END) {
-			int is_transaction = item;
-			if (item > 0) {
-				is_transaction = item == CU_STREAM_RECORD ? take_facts(&at, readers[r], &record) : 0;
-			}
-			if (is_transaction <= 0) {
-				err = is_transaction;
-				continue;
-			}
-			const struct cu_transaction *transaction = &at.transaction;
-			struct cu_facts facts = facts_of(&at);
-			struct cu_verdict verdict;
-			bool wanted = config->one && transaction->stream == config->stream &&
-			              transaction->number == config->number;
-			if (!config->one) {
-				cu_rules_judge(rules, &facts, &verdict);
-				wanted = verdict.slow || verdict.blame != CU_PARTY_NONE || verdict.rule.len > 0;
-			}
-			if (wanted) {
-				cu_buf_clear(&buf);
-				err = cu_rules_explain(rules, &facts, &buf);
-				err = err == 0 ? take(context, (const char *)buf.data, buf.len) : err;
-			}
-			at.tls = at.tls || transaction->kind == CU_TXN_TLS_HANDSHAKE;
-		}
-		first = first != 0 ? first : err;
-	}
-	cu_buf_release(&buf);
-	return first;
+	struct explainer explainer = {.rules = rules, .config = config, .take = take, .context = context};
+	int err = each_transaction(readers, n_readers, explain, &explainer);
+	*n = explainer.n;
+	cu_buf_release(&explainer.buf);
+	return err;
 }

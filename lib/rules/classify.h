@@ -40,12 +40,12 @@ struct cu_explain_config {
 
 /*
  * Reads the streams and hands out, transaction by transaction, why each rule
- * did or did not match. 0, a reader's error, or what take returned when that
- * was not 0.
+ * did or did not match; *n is how many. 0, a reader's error, or what take
+ * returned when that was not 0.
  */
 int cu_classify_explain(struct cu_reader *const *readers, size_t n_readers, struct cu_rules *rules,
                         const struct cu_explain_config *config,
-                        int (*take)(void *context, const char *text, size_t len), void *context);
+                        int (*take)(void *context, const char *text, size_t len), void *context, size_t *n);
 
 /* Parses "4:1", stream and transaction. False when it is no such thing. */
 bool cu_explain_parse(const char *text, struct cu_explain_config *config);
