@@ -198,18 +198,43 @@ static const struct cu_yaml *take_text(struct cu_load *load, const struct cu_yam
 	return node && cu_load_is_scalar(load, node, "a text") ? node : NULL;
 }
 
-/* A new rule of the name in the set; NULL when memory ran out. */
+/* Whether the definition can be taken; first is where it was defined before, or NULL. */
+static bool may_define(struct cu_load *load, const struct definition *definition, const struct cu_yaml *first,
+                       const struct cu_name_table *known)
+{
+	if (!first) {
+		return is_whole(load, definition, known);
+	}
+	if (!definition->content && known != &load->rules->rule_names) { /* of rules other keys may change */
+		cu_yaml_error(&load->rules->diag, definition->name, "%s '%s' has no %s", definition->what,
+		              definition->name->text, definition->part);
+		return false;
+	}
+	return is_second(load, definition, first);
+}
+
+/* size zeroed bytes for what has a name, found in the table from then on, with room for them behind n items. */
+static void *new_named(struct cu_load *load, const char *name, struct cu_name_table *table, size_t size, void **items,
+                       size_t *cap, size_t n)
+{
+	void *named = cu_heap_get(&load->rules->heap, size);
+	if (!named || !cu_grow(items, cap, n, sizeof(void *)) || !cu_name_table_put(table, name, named)) {
+		load->rules->heap.failed = true;
+		return NULL;
+	}
+	return named;
+}
+
 static struct cu_rule *new_rule(struct cu_load *load, const struct cu_yaml *name)
 {
 	struct cu_rules *rules = load->rules;
-	struct cu_rule *rule = cu_heap_get(&rules->heap, sizeof(*rule));
-	if (!rule || !cu_grow((void **)&rules->rules, &rules->cap_rules, rules->n_rules, sizeof(*rules->rules)) ||
-	    !cu_name_table_put(&rules->rule_names, name->text, rule)) {
-		rules->heap.failed = true;
-		return NULL;
+	struct cu_rule *rule = new_named(load, name->text, &rules->rule_names, sizeof(*rule), (void **)&rules->rules,
+	                                 &rules->cap_rules, rules->n_rules);
+	if (rule) {
+		*rule = (struct cu_rule){
+			.name = name->text, .where = name, .layer = load->layer, .order = load->n_items};
+		rules->rules[rules->n_rules++] = rule;
 	}
-	*rule = (struct cu_rule){.name = name->text, .where = name, .layer = load->layer, .order = load->n_items};
-	rules->rules[rules->n_rules++] = rule;
 	return rule;
 }
 
@@ -280,7 +305,7 @@ void cu_load_rule(struct cu_load *load, const struct cu_yaml *item, enum cu_rule
 	}
 	const struct cu_yaml *name = definition.name, *condition = definition.content;
 	struct cu_rule *rule = cu_name_table_get(&rules->rule_names, name->text, name->len);
-	if (rule ? !is_second(load, &definition, rule->where) : !is_whole(load, &definition, &rules->rule_names)) {
+	if (!may_define(load, &definition, rule ? rule->where : NULL, &rules->rule_names)) {
 		return;
 	}
 	if (!rule) {
@@ -316,25 +341,20 @@ void cu_load_macro(struct cu_load *load, const struct cu_yaml *item)
 	}
 	const struct cu_yaml *name = definition.name;
 	struct cu_macro_def *macro = cu_name_table_get(&rules->macro_names, name->text, name->len);
-	if (macro ? !is_second(load, &definition, macro->macro.where)
-	          : !is_whole(load, &definition, &rules->macro_names)) {
+	if (!may_define(load, &definition, macro ? macro->macro.where : NULL, &rules->macro_names)) {
 		return;
 	}
 	if (!macro) {
-		macro = cu_heap_get(&rules->heap, sizeof(*macro));
-		if (!macro ||
-		    !cu_grow((void **)&rules->macros, &rules->cap_macros, rules->n_macros, sizeof(*rules->macros)) ||
-		    !cu_name_table_put(&rules->macro_names, name->text, macro)) {
-			rules->heap.failed = true;
+		macro = new_named(load, name->text, &rules->macro_names, sizeof(*macro), (void **)&rules->macros,
+		                  &rules->cap_macros, rules->n_macros);
+		if (!macro) {
 			return;
 		}
 		macro->macro.name = name->text;
 		rules->macros[rules->n_macros++] = macro;
 	}
 	macro->macro.where = name;
-	if (definition.content) {
-		change_fragments(load, &macro->condition, definition.content, definition.change, true);
-	}
+	change_fragments(load, &macro->condition, definition.content, definition.change, true);
 }
 
 void cu_load_list(struct cu_load *load, const struct cu_yaml *item)
@@ -346,22 +366,18 @@ void cu_load_list(struct cu_load *load, const struct cu_yaml *item)
 	}
 	const struct cu_yaml *name = definition.name;
 	struct cu_list_def *list = cu_name_table_get(&rules->list_names, name->text, name->len);
-	if (list ? !is_second(load, &definition, list->list.where) : !is_whole(load, &definition, &rules->list_names)) {
+	if (!may_define(load, &definition, list ? list->list.where : NULL, &rules->list_names)) {
 		return;
 	}
 	if (!list) {
-		list = cu_heap_get(&rules->heap, sizeof(*list));
-		if (!list ||
-		    !cu_grow((void **)&rules->lists, &rules->cap_lists, rules->n_lists, sizeof(*rules->lists)) ||
-		    !cu_name_table_put(&rules->list_names, name->text, list)) {
-			rules->heap.failed = true;
+		list = new_named(load, name->text, &rules->list_names, sizeof(*list), (void **)&rules->lists,
+		                 &rules->cap_lists, rules->n_lists);
+		if (!list) {
 			return;
 		}
 		list->list.name = name->text;
 		rules->lists[rules->n_lists++] = list;
 	}
 	list->list.where = name;
-	if (definition.content) {
-		change_fragments(load, &list->items, definition.content, definition.change, false);
-	}
+	change_fragments(load, &list->items, definition.content, definition.change, false);
 }

@@ -1,5 +1,14 @@
 /*
- * What the parts of lib/rules know of a set of rules.
+ * What the parts of lib/rules know of a set of rules. The way of a file:
+ *
+ *	diag, yaml, yaml_syntax         a tree of YAML, and messages about it
+ *	load, define, settings, test    its items: rules, macros, lists; thresholds and services; tests
+ *	lexer, parse, checker*, about   conditions as trees, of the right types
+ *	template, wording               texts with values
+ *	rules, compile, program, reach  all of them compiled; what cannot be reached
+ *	judge, index, service, baseline a verdict for a transaction
+ *	window, finding                 findings for endpoints
+ *	classify, explain               records in and out; why it came out so
  */
 #ifndef CU_RULES_INTERNAL_H
 #define CU_RULES_INTERNAL_H
@@ -82,13 +91,11 @@ struct cu_rules {
 	struct cu_macro_def {
 		struct cu_macro macro;
 		struct cu_fragment *condition;
-		unsigned source_order;
 	} * *macros;
 	size_t n_macros, cap_macros;
 	struct cu_list_def {
 		struct cu_list list;
 		struct cu_fragment *items;
-		unsigned source_order;
 	} * *lists;
 	size_t n_lists, cap_lists;
 	struct cu_name_table rule_names, macro_names, list_names, service_names;

@@ -13,6 +13,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/rules/expr.h"
+#include "lib/rules/glob.h"
 
 enum {
 	CU_PROGRAM_STACK_CAP = 128,
@@ -137,8 +138,5 @@ bool cu_program_same_code(const struct cu_program *program, struct cu_code_ref a
 
 /* Whether an atom of the op, about texts, is true of text and pattern. */
 bool cu_program_text_matches(uint32_t op, const struct cu_text *pattern, struct cu_text text);
-
-/* Whether text matches pattern: * any bytes, ? one, [a-z] and [!a-z] one of a set, \ takes the next as it is. */
-bool cu_glob(const char *pattern, size_t pattern_len, const char *text, size_t len);
 
 #endif

@@ -198,6 +198,8 @@ static void test_condition_true(void **state)
 		"service != http",
 		"name glob \"GET /reports/*\"",
 		"name ~ \"GET /*x=[0-9]\"",
+		"name not glob \"POST *\" and name not ~ (\"PUT *\", x)",
+		"name not contains \"weekly\" and name not startswith \"POST\" and name not endswith \"x=2\"",
 		"name ~ (\"POST *\", \"GET ?reports*\")",
 		"name contains daily",
 		"name startswith \"GET \" and name endswith \"x=1\"",
@@ -253,6 +255,8 @@ static void test_condition_false(void **state)
 		"server.ip in (10.0.0.6, 10.1.0.0/16)",
 		"server.ip in (::/0)",
 		"name ~ \"*POST*\"",
+		"name not glob \"GET *\"",
+		"name not contains \"daily\"",
 		"name ~ \"GET\"",
 		"name contains Daily",
 		"kind == tls-handshake",
@@ -282,10 +286,15 @@ static void test_condition_of_missing_value(void **state)
 	};
 	/* clang-format on */
 	static const char *const true_all_the_same[] = {
-		"not (rtt > 1s)",     "not has(rtt)",
-		"not name == x",      "client.ip not in (10.0.0.0/8)",
-		"not connection.syn", "count(rtt > 0, total > 0) == 1",
-		"server.think >= 0",  "vantage == unknown",
+		"not (rtt > 1s)",
+		"not has(rtt)",
+		"not name == x",
+		"client.ip not in (10.0.0.0/8)",
+		"name not glob \"*\"",
+		"not connection.syn",
+		"count(rtt > 0, total > 0) == 1",
+		"server.think >= 0",
+		"vantage == unknown",
 	};
 	struct world w;
 	world_init(&w);
