@@ -63,9 +63,11 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 		return true;
 	}
 	if (item->type != left->type && !cu_check_adopt(scope, item, left->type)) {
+		const char *advice = left->type == CU_TYPE_TEXT      ? cu_check_unit_advice(left->type)
+		                     : item->kind == CU_EXPR_NETWORK ? ""
+		                                                     : cu_check_type_advice(left, item);
 		CU_WRONG(scope, item, "compares %s with %s%s", cu_type_name(left->type), cu_type_name(item->type),
-		         left->type == CU_TYPE_TEXT ? cu_check_unit_advice(left->type)
-		                                    : cu_check_type_advice(left, item));
+		         advice);
 		return false;
 	}
 	return !cu_check_is_error(item);

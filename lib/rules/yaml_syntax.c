@@ -199,7 +199,8 @@ static bool is_open_bracket(const struct trouble *trouble)
 static bool is_dash(const struct trouble *trouble)
 {
 	return strcmp(trouble->problem, "block sequence entries are not allowed in this context") == 0 &&
-	       say(trouble, trouble->offset, "an item that begins with a dash stands on a line of its own");
+	       say(trouble, trouble->offset,
+	           "to YAML a dash with a blank is an item of a list: put a text in quotes, an item on its own line");
 }
 
 static bool is_character(const struct trouble *trouble)
