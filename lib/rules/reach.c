@@ -447,7 +447,7 @@ static struct reach reach_of(struct walk *walk, int32_t step)
 	return reach;
 }
 
-static void warn(struct cu_rules *rules, const struct cu_rule *rule, const struct cu_rule *earlier)
+static void say_why(struct cu_rules *rules, const struct cu_rule *rule, const struct cu_rule *earlier)
 {
 	if (!earlier) {
 		cu_yaml_warn_at(&rules->diag, rule->where, 0, rule->where->len,
@@ -470,12 +470,12 @@ void cu_warn_unreachable(struct cu_rules *rules, const bool *known)
 		reach[i] = reach_of(&walk, rule->step);
 		reach[i].never = reach[i].never || (i < rules->n_active && known[i]);
 		if (reach[i].never && rule->step >= 0 && !rule->warned) { /* of what is constant it was said */
-			warn(rules, rule, NULL);
+			say_why(rules, rule, NULL);
 		}
 		if (!reach[i].never && i < rules->n_active) { /* rules about endpoints are asked all */
 			const struct cu_rule *earlier = shadow_of(&walk, rules, i, reach);
 			if (earlier) {
-				warn(rules, rule, earlier);
+				say_why(rules, rule, earlier);
 			}
 		}
 	}

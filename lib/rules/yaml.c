@@ -207,8 +207,10 @@ static bool take(struct loader *loader, const yaml_event_t *event, bool *done)
 		return event->data.mapping_start.tag ? refuse_tag(loader, event) : push(loader, event, CU_YAML_MAPPING);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
-		loader->depth--;
-		loader->open[loader->depth]->end = mark_offset(loader, &event->end_mark);
+		if (loader->depth > 0) { /* libyaml sees to it that it is */
+			loader->depth--;
+			loader->open[loader->depth]->end = mark_offset(loader, &event->end_mark);
+		}
 		return true;
 	case YAML_STREAM_END_EVENT:
 		*done = true;
