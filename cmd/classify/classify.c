@@ -80,8 +80,9 @@ static void print_messages(const struct cu_rules *rules, bool warnings)
 	}
 	fputs(cu_buf_cstr(&buf), stderr);
 	cu_buf_release(&buf);
-	if (cu_rules_n_errors(rules) + cu_rules_n_warnings(rules) > CU_MESSAGE_CAP) {
-		prog_error("%zu errors and %zu warnings; the first %d are shown", cu_rules_n_errors(rules),
+	size_t n_warnings = warnings ? cu_rules_n_warnings(rules) : 0;
+	if (cu_rules_n_errors(rules) + n_warnings > CU_MESSAGE_CAP) {
+		prog_error("%zu errors and %zu warnings; %d are shown", cu_rules_n_errors(rules),
 		           cu_rules_n_warnings(rules), CU_MESSAGE_CAP);
 	}
 }

@@ -138,6 +138,21 @@ static void locate(struct cu_rules_message *message, const struct cu_rules_sourc
 	message->order = source->order;
 }
 
+/* Where a message is kept: behind the others, or an error in the place of the last warning. NULL: nowhere. */
+static struct cu_rules_message *place_for(struct cu_diag *diag, enum cu_severity severity)
+{
+	size_t n = diag->n_messages;
+	if (n < CU_MESSAGE_CAP) {
+		return &diag->messages[n];
+	}
+	while (severity == CU_SEVERITY_ERROR && n > 0) {
+		if (diag->messages[--n].severity == CU_SEVERITY_WARNING) {
+			return &diag->messages[n];
+		}
+	}
+	return NULL;
+}
+
 void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_rules_source *source, size_t offset,
                  size_t len, const char *format, va_list args)
 {
@@ -146,7 +161,8 @@ void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct c
 	} else {
 		diag->n_warnings++;
 	}
-	if (diag->n_messages == CU_MESSAGE_CAP) {
+	struct cu_rules_message *place = place_for(diag, severity);
+	if (!place) {
 		return;
 	}
 	char text[TEXT_CAP];
@@ -166,7 +182,8 @@ void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct c
 			return;
 		}
 	}
-	diag->messages[diag->n_messages++] = message;
+	*place = message;
+	diag->n_messages += place == &diag->messages[diag->n_messages];
 }
 
 void cu_diag_error(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
@@ -189,7 +206,7 @@ void cu_diag_warn(struct cu_diag *diag, const struct cu_rules_source *source, si
 
 bool cu_diag_is_full(const struct cu_diag *diag)
 {
-	return diag->n_messages == CU_MESSAGE_CAP;
+	return diag->n_messages == CU_MESSAGE_CAP && diag->n_errors >= CU_MESSAGE_CAP;
 }
 
 static int compare_messages(const void *a, const void *b)

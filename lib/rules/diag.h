@@ -14,7 +14,7 @@
 
 enum cu_severity { CU_SEVERITY_ERROR = 0, CU_SEVERITY_WARNING };
 
-enum { CU_MESSAGE_CAP = 100 }; /* messages kept of a set of rules */
+enum { CU_MESSAGE_CAP = 100 }; /* messages kept of a set of rules; errors rather than warnings */
 
 /* A text that rules were read from. */
 struct cu_rules_source {
@@ -69,7 +69,7 @@ void cu_diag_warn(struct cu_diag *diag, const struct cu_rules_source *source, si
 void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_rules_source *source, size_t offset,
                  size_t len, const char *format, va_list args) __attribute__((format(printf, 6, 0)));
 
-/* Whether no more messages are kept. */
+/* Whether no more errors are kept. */
 bool cu_diag_is_full(const struct cu_diag *diag);
 
 /* In order of file, line and column. */

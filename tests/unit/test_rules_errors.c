@@ -123,6 +123,27 @@ static void test_errors_beyond_the_cap_are_counted(void **state)
 	cu_buf_release(&yaml);
 }
 
+/* Warnings that come first do not keep an error from being shown. */
+static void test_error_behind_many_warnings_is_kept(void **state)
+{
+	(void)state;
+	struct cu_buf yaml = {0};
+	for (int i = 0; i < 2 * CU_MESSAGE_CAP; i++) {
+		cu_buf_printf(&yaml, "- {rule: r%d, condition: total > %dns}\n", i, i + 1);
+	}
+	cu_buf_add_cstr(&yaml, "- {rule: last, condition: totl > 1s}\n");
+	struct cu_rules *rules = cu_rules_new();
+	cu_rules_add_text(rules, "x", (const char *)yaml.data, yaml.len);
+	assert_int_equal(cu_rules_finish(rules), CU_ERR_RULES);
+	assert_int_equal(cu_rules_n_messages(rules), CU_MESSAGE_CAP);
+	assert_int_equal(cu_rules_n_errors(rules), 1);
+	const struct cu_rules_message *last = cu_rules_message(rules, CU_MESSAGE_CAP - 1);
+	assert_int_equal(last->severity, CU_SEVERITY_ERROR);
+	assert_string_equal(last->text, "unknown field 'totl'; did you mean 'total'?");
+	cu_rules_free(rules);
+	cu_buf_release(&yaml);
+}
+
 static void test_file_beyond_the_cap_is_refused(void **state)
 {
 	(void)state;
@@ -144,6 +165,7 @@ int main(void)
 		cmocka_unit_test(test_messages_of_broken_files),
 		cmocka_unit_test(test_prefixes_of_the_default_rules),
 		cmocka_unit_test(test_errors_beyond_the_cap_are_counted),
+		cmocka_unit_test(test_error_behind_many_warnings_is_kept),
 		cmocka_unit_test(test_file_beyond_the_cap_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
