@@ -2,7 +2,7 @@
  * Records in a stream that is whole: the input is, again and again, a byte of
  * kind, two of length, and that many of payload. So the fuzzer gets past the
  * checksums, to what analyze, classify and report make of the records. An
- * input of odd length is analysed in parts.
+ * input of odd length is analysed in parts; kind 0 begins another stream.
  */
 #include "tests/fuzz/stages.h"
 
@@ -20,6 +20,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	const enum fuzz_stage analyze = len % 2 != 0 ? FUZZ_ANALYZE_IN_PARTS : FUZZ_ANALYZE;
 	while (len >= HEAD) {
 		unsigned kind = data[0] % KINDS;
+		if (kind == 0) { /* behind a trailer another stream may begin */
+			assert(cu_writer_finish(writer) == 0 && cu_writer_header(writer, &header) == 0);
+			data++;
+			len--;
+			continue;
+		}
 		size_t n = (size_t)(data[1] | data[2] << 8);
 		n = n < len - HEAD ? n : len - HEAD;
 		assert(cu_writer_add(writer, kind, data + HEAD, n) == 0);
@@ -30,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	cu_writer_close(writer);
 	fuzz_report_all(fd);
 	fd = fuzz_stage(analyze, fd);
+	fuzz_explain(fd);
 	fd = fuzz_stage(FUZZ_CLASSIFY, fd);
 	fuzz_report_all(fd);
 	close(fd);

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Makes the first inputs of the fuzz targets, in tests/corpus/, from samples/ and the rules: seed.py build/release"""
 import pathlib
+import re
 import struct
 import subprocess
 import sys
+import tempfile
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = TOP / "tests" / "corpus"
@@ -63,6 +65,25 @@ def compressed(capture):
             yield f"{program}-{flags}", struct.pack("<BBHHB", number, flags, 0, 200, damage) + stored[magic:]
 
 
+def as_pcapng(build, capture):
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([build / "libexec" / "culprit" / "split", "-q", "-n", "1", "-o", f"{folder}/%n.pcapng"], input=capture, check=True)
+        return next(pathlib.Path(folder).iterdir()).read_bytes()
+
+
+def dictionary(build):
+    """The words of rules: fields, keys, and what conditions are made of, in the files that come with culprit and in the tests."""
+    fields = subprocess.run([build / "libexec" / "culprit" / "classify", "--fields"], capture_output=True, text=True, check=True).stdout
+    words = {line.split()[0] for line in fields.splitlines() if line}
+    for path in [*TOP.glob("rules/**/*.yaml"), *TOP.glob("tests/unit/rules/*.yaml")]:
+        text = path.read_bytes().decode("ascii", "ignore")
+        words.update(key + ": " for key in re.findall(r"^[ -]*([a-z_]+):", text, re.M))
+        for condition in re.findall(r"condition: (.*)", text):
+            words.update(re.findall(r"[a-z_.]+|[0-9.]+[A-Za-z%/]*|[<>=!]=|[^\sa-z0-9]", condition))
+    words = [word for word in sorted(words) if word.isprintable() and '"' not in word and "\\" not in word]
+    return "".join(f'"{word}"\n' for word in [*words, "\\x0a- ", "\\x0a  "])
+
+
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
 
@@ -76,6 +97,7 @@ def main():
         judged = stage("classify", stage("analyze", flows))
         for target in ("capture", "pipeline"):
             put(target, f"{name}.pcap", capture)
+            put(target, f"{name}.pcapng", as_pcapng(build, capture))
             put(target, f"{name}.pcap.zst", subprocess.run(["zstd", "-q"], input=capture, capture_output=True, check=True).stdout)
         for number, (link, data, length) in enumerate(frames(capture)):
             if number < 4:
@@ -83,8 +105,17 @@ def main():
         for suffix, stream in ((".flows", flows), (".judged", judged)):
             put("flowrec", name + suffix, stream)
             put("records", name + suffix, records(stream))
+    # Two streams of one connection, as of rotated captures; and a client that is refused by silence, again and again.
+    reference = (TOP / "samples" / "reference.pcap").read_bytes()
+    at = 24 + sum(16 + len(data) for _, data, _ in list(frames(reference))[:6])
+    halves = [stage("flowify", reference[:at]), stage("flowify", reference[:24] + reference[at:])]
+    put("records", "rotated.flows", b"\0".join(records(half) for half in halves))
+    put("flowrec", "rotated.flows", b"".join(halves))
+    attack = subprocess.run([build / "tests" / "bench" / "hostile", "reuse", "40"], capture_output=True, check=True).stdout
+    put("records", "findings.judged", records(stage("classify", stage("analyze", stage("flowify", attack)))))
     for name, data in compressed((TOP / "samples" / f"{SMALL[0]}.pcap").read_bytes()):
         put("compressed", name, data)
+    (TOP / "tests" / "fuzz" / "rules.dict").write_text(dictionary(build))
     for path in [*TOP.glob("rules/**/*.yaml"), *TOP.glob("tests/unit/rules/*.yaml")]:
         data = path.read_bytes()
         if len(data) <= RULES_CAP and b"include" not in data:
