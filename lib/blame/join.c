@@ -249,17 +249,15 @@ static bool is_same_syn(const struct cu_held *held, const struct cu_connection *
 int cu_join_note(struct cu_join *join, const struct cu_connection *begun)
 {
 	struct cu_held *held = look(join, begun);
-	if (held == NULL || !in_time(held, begun)) {
+	bool in_order = join->n_continued == 0 || join->continued[join->n_continued - 1].local < begun->stream;
+	if (held == NULL || !in_time(held, begun) || !in_order) {
 		return 0;
 	}
 	if (!cu_grow((void **)&join->continued, &join->continued_cap, join->n_continued, sizeof(join->continued[0]))) {
 		return CU_ERR_NOMEM;
 	}
 	take_out(join, held);
-	size_t at = rank(join, begun->stream);
-	memmove(&join->continued[at + 1], &join->continued[at], (join->n_continued - at) * sizeof(join->continued[0]));
-	join->continued[at] = (struct cu_continued){.local = begun->stream, .held = held};
-	join->n_continued++;
+	join->continued[join->n_continued++] = (struct cu_continued){.local = begun->stream, .held = held};
 	return 1;
 }
 

@@ -72,7 +72,11 @@ uint64_t cu_join_place(struct cu_join *join, uint64_t local);
 /* Gives a connection of this stream the union's number and files. */
 void cu_join_rename(const struct cu_join *join, struct cu_connection *connection);
 
-/* Takes note that a connection began in mid-life. 1 when it continues a held one, 0 when not, CU_ERR_NOMEM. */
+/*
+ * Takes note that a connection began in mid-life. 1 when it continues a held
+ * one, 0 when not, or when it comes out of the order of numbers, in which
+ * flowify writes them; CU_ERR_NOMEM.
+ */
 int cu_join_note(struct cu_join *join, const struct cu_connection *begun);
 
 /*

@@ -1,0 +1,88 @@
+/* Connections that go on in a later stream. */
+#include "lib/blame/join.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct cu_connection connection_of(uint64_t stream, uint16_t port, int64_t start_ns)
+{
+	struct cu_connection connection = {.stream = stream,
+	                                   .client_port = port,
+	                                   .server_port = 80,
+	                                   .start_ns = start_ns,
+	                                   .end_ns = start_ns + CU_NS_PER_S,
+	                                   .end = CU_END_OPEN,
+	                                   .followed = true};
+	connection.client.family = connection.server.family = 4;
+	connection.client.bytes[3] = 1;
+	connection.server.bytes[3] = 2;
+	return connection;
+}
+
+static void hold(struct cu_join *join, uint64_t stream, uint16_t port)
+{
+	const struct cu_connection connection = connection_of(stream, port, 0);
+	struct cu_held *held = cu_held_new(&connection, stream);
+	assert_non_null(held);
+	assert_int_equal(cu_join_hold(join, held), 0);
+}
+
+static int note(struct cu_join *join, uint64_t stream, uint16_t port)
+{
+	const struct cu_connection begun = connection_of(stream, port, 2 * CU_NS_PER_S);
+	return cu_join_note(join, &begun);
+}
+
+/* flowify writes beginnings in the order of their numbers; others are new connections, and cost no search for their place. */
+static void test_join_note_takes_beginnings_in_order(void **state)
+{
+	(void)state;
+	struct cu_join join;
+	cu_join_init(&join);
+	cu_join_begin(&join, 1);
+	for (uint16_t port = 1; port <= 4; port++) {
+		cu_join_place(&join, port);
+		hold(&join, port, port);
+	}
+	cu_join_begin(&join, 1);
+	assert_int_equal(note(&join, 5, 1), 1);
+	assert_int_equal(note(&join, 5, 2), 0);
+	assert_int_equal(note(&join, 3, 2), 0);
+	assert_int_equal(note(&join, 7, 3), 1);
+	assert_int_equal(note(&join, 8, 9), 0);
+
+	struct cu_held *over;
+	const struct cu_connection first = connection_of(5, 1, 2 * CU_NS_PER_S);
+	struct cu_held *held = cu_join_take(&join, &first, &over);
+	assert_non_null(held);
+	assert_null(over);
+	assert_int_equal(held->connection.client_port, 1);
+	free(held);
+	/* Its numbers are those that are left without the two: 5 were before. */
+	assert_int_equal(cu_join_number(&join, 4), 5 + 4);
+	assert_int_equal(cu_join_number(&join, 6), 5 + 6 - 1);
+	assert_int_equal(cu_join_number(&join, 9), 5 + 9 - 2);
+
+	size_t n;
+	struct cu_held **all = cu_join_drain(&join, &n);
+	assert_non_null(all);
+	assert_int_equal(n, 3); /* one that was announced and did not come, and two that were not */
+	for (size_t i = 0; i < n; i++) {
+		assert_true(i == 0 || all[i - 1]->connection.stream < all[i]->connection.stream);
+		free(all[i]);
+	}
+	free(all);
+	cu_join_release(&join);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_join_note_takes_beginnings_in_order),
+	};
+	return cmocka_run_group_tests_name("join", tests, NULL, NULL);
+}
