@@ -136,36 +136,50 @@ static void take_out(struct cu_join *join, const struct cu_held *held)
 	}
 }
 
+/* A held connection and its number, which is not fetched from it while they are sorted. */
+struct numbered {
+	uint64_t stream;
+	struct cu_held *held;
+};
+
 static int compare(const void *a, const void *b)
 {
-	const struct cu_held *const *x = a;
-	const struct cu_held *const *y = b;
-	uint64_t p = (*x)->connection.stream, q = (*y)->connection.stream;
-	return p < q ? -1 : p > q;
+	const struct numbered *x = a, *y = b;
+	return (x->stream > y->stream) - (x->stream < y->stream);
 }
 
 struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
 {
 	*n = 0;
-	struct cu_held **all = malloc((join->n + join->n_continued + 1) * sizeof(struct cu_held *));
-	if (all == NULL) {
+	size_t cap = join->n + join->n_continued + 1, found = 0;
+	struct numbered *numbered = malloc(cap * sizeof(*numbered));
+	struct cu_held **all = malloc(cap * sizeof(struct cu_held *));
+	if (numbered == NULL || all == NULL) {
+		free(numbered);
+		free(all);
 		return NULL;
 	}
 	for (size_t i = 0; i < join->cap; i++) {
-		if (join->slot[i] != NULL) {
-			all[(*n)++] = join->slot[i];
+		struct cu_held *held = join->slot[i];
+		if (held != NULL) {
+			numbered[found++] = (struct numbered){held->connection.stream, held};
 			join->slot[i] = NULL;
 		}
 	}
 	/* Announced to go on, and then the stream was damaged. */
 	for (size_t i = 0; i < join->n_continued; i++) {
-		if (join->continued[i].held != NULL) {
-			all[(*n)++] = join->continued[i].held;
+		struct cu_held *held = join->continued[i].held;
+		if (held != NULL) {
+			numbered[found++] = (struct numbered){held->connection.stream, held};
 			join->continued[i].held = NULL;
 		}
 	}
 	join->n = 0;
-	qsort(all, *n, sizeof(struct cu_held *), compare);
+	qsort(numbered, found, sizeof(numbered[0]), compare);
+	for (; *n < found; (*n)++) {
+		all[*n] = numbered[*n].held;
+	}
+	free(numbered);
 	return all;
 }
 

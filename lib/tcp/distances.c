@@ -69,8 +69,8 @@ static void refine_side(struct cu_distances_pair *pair, int end, int64_t now_ns,
 	}
 }
 
-/* The pair with this key, or in the place of the one not seen for longest. */
-static struct cu_distances_pair *find(struct cu_distances *distances, const struct key *key)
+/* The pair with this key; to add it, in the place of the one not seen for longest; else NULL. */
+static struct cu_distances_pair *find(struct cu_distances *distances, const struct key *key, bool add)
 {
 	static const struct cu_hash_seed fixed_seed = {{0x9ae16a3b2f90404f, 0xc3a5c85c97cb3127}};
 	struct cu_distances_pair *place =
@@ -81,6 +81,9 @@ static struct cu_distances_pair *find(struct cu_distances *distances, const stru
 			return pair;
 		}
 		oldest = pair->seen < oldest->seen ? pair : oldest;
+	}
+	if (!add) {
+		return NULL;
 	}
 	memset(oldest, 0, sizeof(*oldest));
 	memcpy(&oldest->key, key, sizeof(*key)); /* with its padding */
@@ -96,9 +99,12 @@ void cu_distances_refine(struct cu_distances *distances, const struct cu_connect
 	key.high = client_is_low ? connection->server : connection->client;
 	memcpy(key.ids, connection->ids, connection->n_ids * sizeof(key.ids[0]));
 
-	struct cu_distances_pair *pair = find(distances, &key);
-	pair->seen = ++distances->n_seen;
 	bool handshake = connection->side[CU_C2S].has_syn && connection->side[CU_S2C].has_syn;
+	struct cu_distances_pair *pair = find(distances, &key, handshake);
+	if (pair == NULL) {
+		return; /* one that tells nothing takes nobody's place: a flood of SYNs pushes none out */
+	}
+	pair->seen = ++distances->n_seen;
 	refine_side(pair, !client_is_low, connection->start_ns,
 	            &(struct side){&path->client_rtt_ns, &path->client_known, path->side[CU_S2C].n_samples, handshake});
 	refine_side(pair, client_is_low, connection->start_ns,

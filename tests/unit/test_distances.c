@@ -103,8 +103,27 @@ static void test_distances_of_many(void **state)
 	cu_distances_release(&distances[1]);
 }
 
+/* Connections that measured nothing, however many, push out none that did. */
+static void test_distances_stay_in_a_flood(void **state)
+{
+	enum { FLOOD = 200000 };
+	(void)state;
+	struct cu_distances distances;
+	assert_int_equal(cu_distances_init(&distances), 0);
+	check(&distances, connection_between(1, 2, 0, true), path_of(2, 30), 2, 30);
+	for (uint32_t i = 0; i < FLOOD; i++) {
+		struct cu_connection syn = of_pair(i, 1, false);
+		struct cu_path path = path_of(-1, -1);
+		cu_distances_refine(&distances, &syn, &path);
+		assert_false(path.client_known || path.server_known);
+	}
+	check(&distances, connection_between(1, 2, 2, false), path_of(42, 70), 2, 30);
+	cu_distances_release(&distances);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_distances), cmocka_unit_test(test_distances_of_many)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_distances), cmocka_unit_test(test_distances_of_many),
+	                                   cmocka_unit_test(test_distances_stay_in_a_flood)};
 	return cmocka_run_group_tests_name("distances", tests, NULL, NULL);
 }
