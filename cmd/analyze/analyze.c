@@ -6,6 +6,7 @@
 #include "cmd/common/common.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct cu_analyze_config config;
@@ -13,7 +14,7 @@ static struct cu_analyze_config config;
 /* clang-format off */
 static const struct prog_option options[] = {
 	{.name = "max-memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
-	 .help = "what the connection that is judged may take before it is judged in parts", .preset = "512M"},
+	 .help = "what segments may take before they go to a file, or are judged in parts", .preset = "1G"},
 	{.name = "no-segments", .kind = PROG_FLAG, .value = &config.no_segments,
 	 .help = "leave out the segments: smaller, but not to be analyzed again"},
 	{0},
@@ -38,6 +39,8 @@ int main(int argc, char **argv)
 		return prog_finish(PROG_FAILED);
 	}
 	prog_output_open(PROG_BINARY_OUTPUT);
+	config.spare_fd = prog_spare_file();
+	config.has_spare_file = config.spare_fd >= 0;
 	prog_confine(0);
 
 	struct cu_analyze_counts counts = {0};
@@ -50,6 +53,9 @@ int main(int argc, char **argv)
 	}
 	if (writer && cu_writer_fault(writer)->code != CU_OK) {
 		status = prog_output_failed(cu_writer_fault(writer));
+	} else if (counts.spare_errno != 0) {
+		prog_error("the file for segments that wait: %s", strerror(counts.spare_errno));
+		status = PROG_FAILED;
 	} else if (error == CU_ERR_NOMEM) {
 		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
 		status = prog_output_failed(&out_of_memory);

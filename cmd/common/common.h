@@ -166,6 +166,12 @@ enum prog_output { PROG_TEXT_OUTPUT, PROG_BINARY_OUTPUT };
 void prog_output_open(enum prog_output kind);
 
 /*
+ * A file without a name, for what does not fit memory: in TMPDIR, or else in
+ * /var/tmp, which is on a disk where /tmp may not be. -1 when none can be made.
+ */
+int prog_spare_file(void);
+
+/*
  * All inputs and outputs are open: gives up what is not needed any more (see
  * cu_confine); keep is CU_CONFINE_ bits. Where that cannot be, -v says so.
  */

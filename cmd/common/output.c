@@ -136,6 +136,22 @@ void prog_output_open(enum prog_output kind)
 	}
 }
 
+int prog_spare_file(void)
+{
+	const char *folder = getenv("TMPDIR");
+	char path[PATH_MAX];
+	folder = folder && folder[0] ? folder : "/var/tmp";
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd < 0 && snprintf(path, sizeof(path), "%s/culprit.XXXXXX", folder) < (int)sizeof(path)) {
+		/* A file system, or a kernel, without O_TMPFILE. */
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd >= 0) {
+			unlink(path);
+		}
+	}
+	return fd;
+}
+
 void prog_confine(unsigned keep)
 {
 	if (!cu_confine(keep | (temporary[0] ? CU_CONFINE_RENAME : 0U))) {

@@ -18,10 +18,10 @@
 
 /*
  * The default bound, and what each segment of the connection that is judged
- * takes of it at most: 96 bytes, with a piece, a hole and a gap of its own
+ * takes of half of it at most: 96 bytes, with a piece, a hole and a gap of its own
  * twice that and more, and half again while the arrays grow.
  */
-#define MEMORY_BYTES (UINT64_C(512) << 20)
+#define MEMORY_BYTES (UINT64_C(1) << 30)
 enum { SEGMENT_BYTES = 512 };
 
 /* What one run keeps; all of it is reused from connection to connection. */
@@ -283,14 +283,17 @@ static int write_connection(struct analyzer *analyzer, const uint8_t *record, si
 }
 
 /* Adds chunks to the trace while there is room for them, one at least; written: they go on to the output, too. */
-static int add_chunks(struct analyzer *analyzer, struct cu_cursor *chunks, bool written)
+static int add_chunks(struct analyzer *analyzer, struct cu_store_reader *chunks, bool written)
 {
 	struct cu_trace *trace = &analyzer->trace;
 	const uint8_t *data;
 	size_t len, n_added = 0;
-	int err = 0;
-	for (struct cu_cursor next = *chunks; err == 0 && cu_store_next(&next, &data, &len); *chunks = next) {
+	int err = 0, got;
+	for (; err == 0 && (got = cu_store_peek(chunks, &data, &len)) != 0; cu_store_skip(chunks)) {
 		struct cu_chunk chunk;
+		if (got < 0) {
+			return got;
+		}
 		err = cu_chunk_open(data, len, &chunk);
 		size_t room = trace->n < analyzer->segments_cap ? analyzer->segments_cap - trace->n : 0;
 		if (err == 0 && n_added++ > 0 && chunk.n_segments > room) {
@@ -379,8 +382,8 @@ static int judge_part(struct analyzer *analyzer, enum pass pass, uint64_t *numbe
 }
 
 /* Goes through the connection; its first chunks are in the trace. */
-static int judge_parts(struct analyzer *analyzer, const struct cu_connection *connection, struct cu_cursor chunks,
-                       enum pass pass)
+static int judge_parts(struct analyzer *analyzer, const struct cu_connection *connection,
+                       struct cu_store_reader *chunks, enum pass pass)
 {
 	struct cu_trace *trace = &analyzer->trace;
 	uint64_t number = 0;
@@ -388,7 +391,7 @@ static int judge_parts(struct analyzer *analyzer, const struct cu_connection *co
 	int err = 0;
 	while (err == 0 && !is_last) {
 		size_t n = trace->n;
-		is_last = cu_cursor_left(&chunks) == 0;
+		is_last = !cu_store_more(chunks);
 		trace->connection.end = is_last ? connection->end : (uint8_t)CU_END_EVICTED;
 		cu_trace_mark(trace);
 		if (!is_last) {
@@ -400,25 +403,26 @@ static int judge_parts(struct analyzer *analyzer, const struct cu_connection *co
 			size_t n_judged = trace->n;
 			trace->n = n;
 			cu_trace_drop(trace, n_judged);
-			err = add_chunks(analyzer, &chunks, pass == PASS_SEGMENTS);
+			err = add_chunks(analyzer, chunks, pass == PASS_SEGMENTS);
 		}
 	}
 	return err;
 }
 
-/* The same; left are the chunks that are not in the trace. */
+/* The same, twice; what is not in the trace yet is left to be read. */
 static int judge_in_parts(struct analyzer *analyzer, const struct cu_connection *connection, uint64_t place,
-                          struct cu_cursor left)
+                          struct cu_store_reader *chunks)
 {
 	cu_parts_clear(&analyzer->parts);
-	int err = judge_parts(analyzer, connection, left, PASS_SEGMENTS);
+	int err = judge_parts(analyzer, connection, chunks, PASS_SEGMENTS);
 	if (err == 0) {
 		err = write_analysis(analyzer, &analyzer->parts.analysis);
 	}
+	cu_store_close(chunks);
 	if (err == 0) {
-		struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
+		err = cu_store_open(&analyzer->store, place, chunks);
 		cu_trace_begin(&analyzer->trace, connection);
-		err = add_chunks(analyzer, &chunks, false);
+		err = err != 0 ? err : add_chunks(analyzer, chunks, false);
 		err = err != 0 ? err : judge_parts(analyzer, connection, chunks, PASS_TRANSACTIONS);
 	}
 	analyzer->totals.n_evicted++;
@@ -430,7 +434,7 @@ static int judge_in_parts(struct analyzer *analyzer, const struct cu_connection 
 static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
                              const struct cu_connection *connection, uint64_t place)
 {
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
+	struct cu_store_reader chunks = {0};
 	struct cu_chunk within;
 
 	int err = write_connection(analyzer, record, record_len, connection);
@@ -439,15 +443,18 @@ static int finish_connection(struct analyzer *analyzer, const uint8_t *record, s
 		err = cu_trace_add_chunk(&analyzer->trace, &within);
 	}
 	if (err == 0) {
+		err = cu_store_open(&analyzer->store, place, &chunks);
+	}
+	if (err == 0) {
 		err = add_chunks(analyzer, &chunks, true);
 	}
-	if (err == 0 && cu_cursor_left(&chunks) > 0) {
-		err = judge_in_parts(analyzer, connection, place, chunks);
-		cu_store_remove(&analyzer->store, place);
-		return err;
+	bool in_parts = err == 0 && cu_store_more(&chunks);
+	if (in_parts) {
+		err = judge_in_parts(analyzer, connection, place, &chunks);
 	}
+	cu_store_close(&chunks);
 	cu_store_remove(&analyzer->store, place);
-	return err != 0 ? err : judge_whole(analyzer, connection);
+	return err != 0 || in_parts ? err : judge_whole(analyzer, connection);
 }
 
 static int reject_timeline(int err, struct cu_reader *reader)
@@ -497,32 +504,35 @@ static int finish_silent(struct analyzer *analyzer, bool all, int64_t now_ns)
 	return first;
 }
 
-/* Moves the chunks at one place to another, as chunks of this stream of the union. */
+/* Moves the chunks at one place to another, or to the same, as chunks of this stream of the union. */
 static int move_chunks(struct analyzer *analyzer, uint64_t from, uint64_t to, uint64_t stream, size_t n_files,
                        bool turned, struct cu_ends *ends)
 {
-	struct cu_buf copy = {0}, one = {0};
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, from);
-	cu_buf_add(&copy, chunks.pos, cu_cursor_left(&chunks));
-	cu_store_remove(&analyzer->store, from);
-	struct cu_cursor cur = cu_cursor_make(copy.data, copy.len);
+	const uint64_t aside = UINT64_MAX;
+	struct cu_store *store = &analyzer->store;
+	struct cu_store_reader chunks = {0};
+	struct cu_buf one = {0};
 	const uint8_t *data;
 	size_t len;
-	int err = copy.failed ? CU_ERR_NOMEM : 0;
-	while (err == 0 && cu_store_next(&cur, &data, &len)) {
+	int got = cu_store_rename(store, from, aside);
+	if (got == 0) {
+		got = cu_store_open(store, aside, &chunks);
+	}
+	for (; got == 0 && (got = cu_store_peek(&chunks, &data, &len)) > 0; cu_store_skip(&chunks)) {
 		struct cu_chunk chunk;
 		cu_buf_clear(&one);
-		err = cu_chunk_open(data, len, &chunk);
-		if (err == 0) {
-			err = cu_join_chunk(&chunk, stream, n_files, turned, ends, &one);
+		got = cu_chunk_open(data, len, &chunk);
+		if (got == 0) {
+			got = cu_join_chunk(&chunk, stream, n_files, turned, ends, &one);
 		}
-		if (err == 0) {
-			err = cu_store_add(&analyzer->store, to, one.data, one.len);
+		if (got == 0) {
+			got = cu_store_add(store, to, one.data, one.len);
 		}
 	}
-	cu_buf_release(&copy);
+	cu_store_close(&chunks);
+	cu_store_remove(store, aside);
 	cu_buf_release(&one);
-	return err;
+	return got;
 }
 
 /* Takes the timeline out of a connection's record, whose numbers will not be those it is written with. */
@@ -608,8 +618,7 @@ static int finish_held(struct analyzer *analyzer, struct cu_reader *reader)
 	analyzer->held = false;
 	struct cu_connection *connection = &analyzer->held_connection;
 	uint64_t place = cu_join_place(&analyzer->join, connection->stream);
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
-	if (cu_cursor_left(&chunks) == 0) {
+	if (!cu_store_has(&analyzer->store, place)) {
 		analyzer->keep = true;
 		cu_join_rename(&analyzer->join, connection);
 		cu_buf_clear(&analyzer->buf);
@@ -634,8 +643,7 @@ static int take_connection(struct analyzer *analyzer, struct cu_reader *reader, 
 			return reject_timeline(err, reader);
 		}
 	}
-	struct cu_cursor chunks = cu_store_get(&analyzer->store, place);
-	if (connection.timeline.len > 0 || cu_cursor_left(&chunks) > 0) {
+	if (connection.timeline.len > 0 || cu_store_has(&analyzer->store, place)) {
 		return reject_timeline(complete(analyzer, record->data, record->len, &connection, place), reader);
 	}
 	analyzer->held = true;
@@ -799,8 +807,8 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	struct analyzer analyzer = {.writer = writer, .config = *config, .counts = counts};
 	uint64_t memory_bytes = config->memory_bytes > 0 ? config->memory_bytes : MEMORY_BYTES;
 	*counts = (struct cu_analyze_counts){0};
-	analyzer.segments_cap = (size_t)(memory_bytes / SEGMENT_BYTES);
-	cu_store_init(&analyzer.store);
+	analyzer.segments_cap = (size_t)(memory_bytes / 2 / SEGMENT_BYTES);
+	cu_store_init(&analyzer.store, memory_bytes / 2, config->has_spare_file ? config->spare_fd : -1);
 	cu_join_init(&analyzer.join);
 	int first = cu_distances_init(&analyzer.distances);
 	if (first != 0) {
@@ -818,6 +826,9 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	if (cu_writer_fault(writer)->code == CU_OK && analyzer.began) {
 		int err = finish_union(&analyzer);
 		first = first != 0 ? first : err;
+	}
+	if (first == CU_ERR_IO && analyzer.store.sys_errno != 0) {
+		counts->spare_errno = analyzer.store.sys_errno;
 	}
 	cu_store_release(&analyzer.store);
 	cu_join_release(&analyzer.join);

@@ -13,15 +13,21 @@
 struct cu_analyze_config {
 	bool no_segments; /* leave timelines and marks out of the output: half the bytes for who needs verdicts only */
 	/*
-	 * Bound on the segments of the connection that is judged, in bytes, 512 for
-	 * each; 512 MiB by default. A longer one is judged in parts: cut before a
-	 * transaction, or within one that takes more than half.
+	 * Bound on segments, in bytes; 1 GiB by default. Half is for those of the
+	 * connection that is judged, 512 bytes each: a longer one is judged in
+	 * parts, cut before a transaction, or within one that takes more than half
+	 * of a part. Half is for those that wait for the end of their connections,
+	 * as flowify encodes them: what is more goes to the spare file.
 	 */
 	uint64_t memory_bytes;
+	/* Open for reading and writing; it stays the caller's. Without one, what waits has no bound. */
+	bool has_spare_file;
+	int spare_fd;
 };
 
 struct cu_analyze_counts {
 	uint64_t n_in_parts; /* connections */
+	int spare_errno;     /* why the spare file failed, and with it the whole: CU_ERR_IO; 0 it did not */
 };
 
 /*

@@ -1,5 +1,9 @@
 /*
  * Chunks that wait for their connection's record, by stream number.
+ *
+ * They are in memory up to a bound; beyond it they go to a file, the longest
+ * first, in lots: behind each stands where the connection's lot before ends.
+ * What was removed is not taken out of the file.
  */
 #ifndef CU_BLAME_STORE_H
 #define CU_BLAME_STORE_H
@@ -14,29 +18,69 @@
 struct cu_store_entry {
 	uint64_t stream;
 	struct cu_buf chunks;
+	uint64_t lot; /* where its newest lot in the file ends; 0: it has none */
 	bool used;
 };
 
-/* Open addressing, power of two, linear probe, backward-shift delete. {0} with a seed is empty. */
+/* Open addressing, power of two, linear probe, backward-shift delete. */
 struct cu_store {
 	struct cu_hash_seed seed;
 	struct cu_store_entry *slot;
 	size_t n, cap;
 	struct cu_buf spare; /* storage of the last one removed, for the next */
+	uint64_t n_bytes, bytes_cap;
+	uint64_t room_at; /* bytes from which on room is made */
+	int fd;           /* borrowed */
+	uint64_t file_end;
+	int sys_errno; /* of what failed with CU_ERR_IO */
+	bool is_reading;
+	uint64_t reading; /* the stream, which does not go to the file meanwhile */
 };
 
-void cu_store_init(struct cu_store *store);
+/* Reads a connection's chunks in their order. {0} is closed. */
+struct cu_store_reader {
+	struct cu_store *store;
+	uint64_t stream;
+	uint64_t *lot; /* where each ends, the newest first */
+	size_t n_lots, lots_cap;
+	struct cu_buf buf;     /* a lot */
+	struct cu_cursor left; /* of it, or of what is in memory */
+	const uint8_t *after;  /* behind the chunk at hand */
+	bool in_memory;        /* what is there is yet to come */
+};
+
+/*
+ * An empty store, that keeps bytes_cap bytes in memory and the rest in the
+ * file that fd is, open for reading and writing; -1: all is in memory. The
+ * descriptor is the caller's.
+ */
+void cu_store_init(struct cu_store *store, uint64_t bytes_cap, int fd);
 void cu_store_release(struct cu_store *store);
 
-/* Appends a copy of a chunk record's payload. 0 or CU_ERR_NOMEM. */
+/* Appends a copy of a chunk record's payload. 0, CU_ERR_NOMEM or CU_ERR_IO. */
 int cu_store_add(struct cu_store *store, uint64_t stream, const uint8_t *data, size_t len);
 
-/* The chunks of a stream, borrowed until the next call; empty when there are none. */
-struct cu_cursor cu_store_get(const struct cu_store *store, uint64_t stream);
+/* Whether a stream has chunks. */
+bool cu_store_has(const struct cu_store *store, uint64_t stream);
 
-/* The next chunk record out of what get returned; false at the end. */
-bool cu_store_next(struct cu_cursor *chunks, const uint8_t **data, size_t *len);
+/* The chunks of one stream become those of another, which has none. CU_ERR_NOMEM. */
+int cu_store_rename(struct cu_store *store, uint64_t from, uint64_t to);
 
 void cu_store_remove(struct cu_store *store, uint64_t stream);
+
+/*
+ * Begins to read a stream's chunks, one stream at a time; none are added to it,
+ * and it is not removed, until the reader is closed. To be closed after an
+ * error, too. 0, CU_ERR_NOMEM or CU_ERR_IO.
+ */
+int cu_store_open(struct cu_store *store, uint64_t stream, struct cu_store_reader *reader);
+void cu_store_close(struct cu_store_reader *reader);
+
+/* Whether there are chunks left. */
+bool cu_store_more(const struct cu_store_reader *reader);
+
+/* The chunk record at hand, borrowed until the next call, and skip goes to the next. 1, 0 at the end, or a negative error. */
+int cu_store_peek(struct cu_store_reader *reader, const uint8_t **data, size_t *len);
+void cu_store_skip(struct cu_store_reader *reader);
 
 #endif

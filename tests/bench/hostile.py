@@ -21,8 +21,8 @@ import tempfile
 
 STAGES = [["flowify", "--no-compress"], ["analyze", "--no-compress", "--no-segments"], ["classify", "--no-compress"], ["report"]]
 # What is promised (DESIGN, numbers to reach; --max-memory in culprit-analyze(1)): 64 MiB and 600 bytes an open
-# connection; analyze beside it 512 bytes a segment, of up to 512 MiB, and 12 of each that waits.
-FIXED_KIB, CONNECTION_BYTES, SEGMENT_BYTES, SEGMENTS_KIB, WAITING_BYTES = 64 << 10, 600, 512, 512 << 10, 12
+# connection; analyze beside it 512 bytes a segment and 12 of each that waits, of up to 512 MiB each.
+FIXED_KIB, CONNECTION_BYTES, SEGMENT_BYTES, WAITING_BYTES, HALF_KIB = 64 << 10, 600, 512, 12, 512 << 10
 TIMES_ORDINARY, TIMES_LONGER = 3, 1.6
 MOSTLY = 4  # packets to a connection or transaction, where these are what an attack is made of
 
@@ -50,7 +50,7 @@ class Run:
     def bound_kib(self, stage):
         bound = FIXED_KIB + self.n_connections * CONNECTION_BYTES / 1024
         if stage == "analyze":
-            bound += min(SEGMENTS_KIB, self.n_packets * SEGMENT_BYTES / 1024) + self.n_packets * WAITING_BYTES / 1024
+            bound += sum(min(HALF_KIB, self.n_packets * each / 1024) for each in (SEGMENT_BYTES, WAITING_BYTES))
         return bound
 
 

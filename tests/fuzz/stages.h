@@ -131,8 +131,17 @@ static inline int fuzz_stage(enum fuzz_stage stage, int in)
 	assert(cu_reader_open(&reader, in, "fuzz") == 0);
 	assert(cu_writer_open(&writer, out, &config) == 0);
 	if (stage != FUZZ_CLASSIFY) {
-		enum { PART_BYTES = 8 * 512 }; /* eight segments, but for what one chunk has more */
-		const struct cu_analyze_config analyze = {.memory_bytes = stage == FUZZ_ANALYZE ? 0 : PART_BYTES};
+		/* Eight segments, but for what one chunk has more; and half of it for those that wait. */
+		enum { PART_BYTES = 16 * 512 };
+		static int spare_fd = -1;
+		if (spare_fd < 0) {
+			spare_fd = memfd_create("spare", MFD_CLOEXEC);
+		}
+		struct cu_analyze_config analyze = {0};
+		if (stage == FUZZ_ANALYZE_IN_PARTS) {
+			analyze = (struct cu_analyze_config){
+				.memory_bytes = PART_BYTES, .has_spare_file = true, .spare_fd = spare_fd};
+		}
 		struct cu_analyze_counts counts;
 		cu_analyze(&reader, 1, writer, &analyze, &counts);
 	} else {
