@@ -21,7 +21,8 @@ _culprit() {
         esac
     done
     if [ "$command" = help ] || { [ -z "$command" ] && [[ $word != -* ]]; }; then
-        mapfile -t COMPREPLY < <(compgen -W "$(_culprit_commands "$program")" -- "$word")
+        # help knows the pages of formats too
+        mapfile -t COMPREPLY < <(compgen -W "$(_culprit_commands "$program") ${command:+rules baseline flowrec}" -- "$word")
         return
     fi
     # A line an option: name, letter, argument, choices, default.
