@@ -89,7 +89,7 @@ function readSegments(detail, page) {
 		} else {
 			items.push(makeSegment(item, file, page));
 			if (fresh) {
-				items[items.length - 1].notes.push('in ' + file.slice(file.lastIndexOf('/') + 1));
+				items[items.length - 1].notes.push('in ' + lastPart(file));
 				fresh = false;
 			}
 		}
@@ -155,8 +155,11 @@ function notesOf(segment, how, page) {
 	return notes;
 }
 
+// Of a path; the detail has it in full.
+const lastPart = (path) => path.slice(path.lastIndexOf('/') + 1);
+
 // "frame 5 of 13h.pcap"
-const frameName = (segment) => 'frame ' + segment.frame + (segment.file ? ' of ' + segment.file : '');
+const frameName = (segment) => 'frame ' + segment.frame + (segment.file ? ' of ' + lastPart(segment.file) : '');
 
 // "seq 1, ack 1, 1448 bytes, PSH ACK"
 function segmentWords(segment) {

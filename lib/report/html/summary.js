@@ -49,19 +49,31 @@ function overTime(over, choose) {
 		axis.append(svg('line', {x1: left, x2: W, y1: y(n), y2: y(n)}),
 			svg('text', {x: left - 6, y: y(n) + 4, 'text-anchor': 'end'}, count(n)));
 	}
-	const every = Math.max(1, Math.ceil(over.bins.length * 150 / W));
-	for (let i = 0; i < over.bins.length && (i === 0 || x(i) < W - 40); i += every) {
-		axis.append(svg('text', {x: x(i), y: H - 6, 'text-anchor': 'middle'}, clock(start + i * width, width)));
+	const end = start + over.bins.length * width, at = (ms) => left + (ms - start) / (end - start) * (W - left);
+	const step = clockStep((end - start) * 110 / (W - left));
+	for (let ms = Math.ceil(start / step) * step; ms <= end; ms += step) {
+		const label = clock(ms, step), half = label.length * 3.4;
+		axis.append(svg('line', {x1: at(ms), x2: at(ms), y1: H - bottom, y2: H - bottom + 5}));
+		if (at(ms) - half > 0 && at(ms) + half < W) {
+			axis.append(svg('text', {x: at(ms), y: H - 6, 'text-anchor': 'middle'}, label));
+		}
 	}
 	return picture({viewBox: `0 0 ${W} ${H}`, class: 'over-time'}, 'Slow transactions over time',
 		`Stacked bars, one for each ${duration(over.width_ns)}, by the party blamed. The table below has the same numbers.`,
 		paint.defs, axis, bars);
 }
 
+// The least of the steps that people count time in, in ms, that is no less; years are of 365 days.
+function clockStep(least) {
+	const units = [[1, [1, 2, 5, 10, 20, 50, 100, 200, 500]], [1e3, [1, 2, 5, 10, 15, 30]], [60e3, [1, 2, 5, 10, 15, 30]],
+		[3600e3, [1, 2, 3, 6, 12]], [86400e3, [1, 2, 7, 14, 28, 91, 365, 730, 1825, 3650]]];
+	return units.flatMap(([unit, counts]) => counts.map((n) => n * unit)).find((step) => step >= least) || 36500 * 86400e3;
+}
+
 // The time of day; with the date or it alone when bins are long, with milliseconds when they are short.
 function clock(ms, width) {
 	const iso = new Date(ms).toISOString();
-	return width >= 86400e3 ? iso.slice(0, 10) : width >= 3600e3 ? iso.slice(5, 16).replace('T', ' ') : width >= 1000 ? iso.slice(11, 19) : iso.slice(11, 23);
+	return width >= 91 * 86400e3 ? iso.slice(0, 7) : width >= 86400e3 ? iso.slice(0, 10) : width >= 3600e3 ? iso.slice(5, 16).replace('T', ' ') : width >= 1000 ? iso.slice(11, 19) : iso.slice(11, 23);
 }
 
 function binWords(over, i, slow) {
@@ -192,6 +204,7 @@ function drawFindings(report) {
 
 function findingFrames(finding) {
 	const name = (file, frame) => (file ? clean(file) + ':' : '') + frame;
-	return name(finding.first_file, finding.first_frame) + (finding.last_frame !== finding.first_frame ||
-		finding.last_file !== finding.first_file ? ' to ' + name(finding.last_file, finding.last_frame) : '');
+	const same = finding.last_file === finding.first_file;
+	return name(finding.first_file, finding.first_frame) + (finding.last_frame !== finding.first_frame || !same ?
+		' to ' + name(same ? null : finding.last_file, finding.last_frame) : '');
 }
