@@ -51,27 +51,35 @@ function causeSwatch(cause) {
 		shaded({width: 14, height: 14, rx: 2}, cause, paint));
 }
 
+// Names above the bar, of the longest first, where there is room.
+function stretchNames(boxes, W, y) {
+	const taken = [];
+	return svg('g', {class: 'names'}, [...boxes].sort((a, b) => b.width - a.width).map(({part, x, width}) => {
+		const name = (part.other > 0 ? 'mostly ' : '') + part.cause.split('.')[1] + ' ' + duration(part.ns), end = x + name.length * 6.6 + 8;
+		if (width < 24 || end > W || taken.some(([from, to]) => x < to && end > from)) {
+			return null;
+		}
+		taken.push([x, end]);
+		return svg('text', {x, y}, name);
+	}));
+}
+
 function drawLedger(verdict, detail, page) {
 	const parts = ledgerParts(verdict.ledger), stretches = stretchesOf(detail);
 	const inTime = stretches.length > 0;
 	const sum = parts.reduce((total, part) => total + part.ns, 0) || 1;
 	const W = roomFor(), H = 30, top = inTime ? 18 : 0, paint = patterns();
-	const bar = svg('g', {}), names = svg('g', {class: 'names'});
-	let before = 0, free = 0;
-	for (const part of inTime ? stretches : parts) {
-		const x = Math.min(W * before / sum, W - 1.5), width = Math.max(1.5, W * part.ns / sum);
-		bar.append(svg('g', {}, svg('title', {}, inTime ? stretchWords(part) : `${part.cause} ${duration(part.ns)}, ${percent(part.ns, sum)}`),
-			...shaded({x, y: top, width, height: H}, part.cause, paint).filter((rect) => rect !== null)));
-		if (before > 0) {
-			bar.append(svg('line', {x1: x, x2: x, y1: top, y2: top + H, class: 'divide'}));
-		}
-		const name = part.cause.split('.')[1] + ' ' + duration(part.ns);
-		if (inTime && width > 24 && x >= free && x + name.length * 6.6 < W) {
-			names.append(svg('text', {x, y: top - 5}, name));
-			free = x + name.length * 6.6 + 8;
-		}
+	let before = 0;
+	const boxes = (inTime ? stretches : parts).map((part) => {
+		const x = Math.min(W * before / sum, W - 2), width = Math.max(2, W * part.ns / sum);
 		before += part.ns;
-	}
+		return {part, x, width};
+	});
+	// The narrow ones are not to be covered.
+	const bar = svg('g', {}, [...boxes].sort((a, b) => b.width - a.width).map(({part, x, width}) => svg('g', {},
+		svg('title', {}, inTime ? stretchWords(part) : `${part.cause} ${duration(part.ns)}, ${percent(part.ns, sum)}`),
+		shaded({x, y: top, width, height: H}, part.cause, paint))));
+	const names = inTime ? stretchNames(boxes, W, top - 5) : null;
 	const axis = svg('g', {class: 'axis'});
 	for (const t of steps(0, sum, W < 600 ? 3 : 6)) {
 		const x = W * t / sum;

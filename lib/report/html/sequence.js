@@ -134,7 +134,7 @@ class Sequence {
 			const x = this.x(Math.max(one.from, t0)), end = this.x(Math.min(one.from + one.ns, t1));
 			if (end > x) {
 				strip.append(svg('g', {}, svg('title', {}, stretchWords(one)),
-					...shaded({x, y, width: Math.max(1, end - x), height: GRAPH.ledger}, one.cause, paint).filter((rect) => rect !== null)));
+					shaded({x, y, width: Math.max(1, end - x), height: GRAPH.ledger}, one.cause, paint)));
 			}
 		}
 		return strip;
