@@ -1,6 +1,6 @@
 // The ledger: where a transaction's time went, as one bar in time.
 
-// Of a party's causes the first is drawn lightest, and so on: they are to be told apart where they follow each other.
+// Of a party's causes some are drawn paler or stronger: they are to be told apart where they follow each other.
 const SHADES = {
 	client: ['client.window', 'client.pause', 'client.delayed_ack'],
 	network: ['network.rtt', 'network.transfer', 'network.loss', 'network.connect', 'network.mtu'],
@@ -10,7 +10,7 @@ const SHADES = {
 
 const partyOf = (cause) => (PARTIES.includes(cause.split('.')[0]) ? cause.split('.')[0] : 'unknown');
 
-// How dark a cause is drawn in its party's colour, from -1 to 1; 0 is the colour itself.
+// How much paler or stronger than its party's colour a cause is drawn, from -1 to 1.
 function shadeOf(cause) {
 	const party = partyOf(cause), at = SHADES[party].indexOf(cause);
 	return party === 'network' ? [-0.45, 0, 0.45, 0.45, 0.45][at] || 0 : [0, -0.3, 0.3, 0.5, -0.5][at] || 0;
@@ -37,11 +37,11 @@ function stretchWords(one) {
 		(one.other > 0 ? `; ${duration(one.other)} of it other causes` : '');
 }
 
-// A party's pattern, lighter or darker.
+// A party's pattern, paler or stronger.
 function shaded(attributes, cause, paint, ...children) {
 	const shade = shadeOf(cause);
 	return [svg('rect', {...attributes, fill: paint.of(partyOf(cause)), class: 'bar'}, ...children),
-		shade === 0 ? null : svg('rect', {...attributes, class: shade < 0 ? 'lighter' : 'darker', 'fill-opacity': Math.abs(shade)})];
+		shade === 0 ? null : svg('rect', {...attributes, class: shade < 0 ? 'paler' : 'stronger', 'fill-opacity': Math.abs(shade)})];
 }
 
 // A swatch of a cause.
