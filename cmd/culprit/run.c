@@ -47,7 +47,7 @@ static const char *filter, *format, *by, *fail_on;
 static uint64_t top = UINT64_MAX;                  /* not given */
 static int64_t slow_ns = -1, idle_timeout_ns = -1; /* -1: not given */
 static uint64_t memory_bytes;
-static bool ignore_vlan, no_defaults, all;
+static bool ignore_vlan, ignore_tunnel, no_defaults, all;
 static struct prog_list rules;
 
 /* clang-format off */
@@ -79,6 +79,8 @@ static const struct prog_option options[] = {
 	 .preset = "see the manuals of both"},
 	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &ignore_vlan,
 	 .help = "the same addresses in different VLANs are the same connection"},
+	{.name = "ignore-tunnel", .kind = PROG_FLAG, .value = &ignore_tunnel,
+	 .help = "the same addresses in different tunnels are the same connection"},
 	{0},
 };
 /* clang-format on */
@@ -152,6 +154,7 @@ static void make_arguments(const struct prog_operands *captures)
 		     *report = &stages[REPORT];
 	add_flag(flowify, "--no-progress", prog_settings.no_progress || streaming);
 	add_flag(flowify, "--ignore-vlan", ignore_vlan);
+	add_flag(flowify, "--ignore-tunnel", ignore_tunnel);
 	add_value(flowify, "--filter", filter);
 	if (memory_bytes > 0) {
 		add_number(flowify, "--max-memory", memory_bytes, "", memory_text);

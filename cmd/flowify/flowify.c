@@ -12,6 +12,7 @@
 
 static const char *filter, *key_file;
 static struct cu_flowify_config config;
+static bool ignore_vlan, ignore_tunnel;
 
 /* clang-format off */
 static const struct prog_option options[] = {
@@ -26,8 +27,10 @@ static const struct prog_option options[] = {
 	 .help = "keep nothing of the payload, not even what names its protocol"},
 	{.name = "anonymize", .kind = PROG_TEXT, .value = &key_file, .arg = "KEYFILE",
 	 .help = "write other addresses, keeping common prefixes; no names; the 32 bytes of this file are the key"},
-	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &config.ignore_vlan,
+	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &ignore_vlan,
 	 .help = "the same addresses in different VLANs are the same connection"},
+	{.name = "ignore-tunnel", .kind = PROG_FLAG, .value = &ignore_tunnel,
+	 .help = "the same addresses in different tunnels are the same connection"},
 	{0},
 };
 /* clang-format on */
@@ -52,6 +55,11 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 	}
 	if (totals->n_unknown_link > 0) {
 		prog_warn("%" PRIu64 " packets have a link type that is not decoded", totals->n_unknown_link);
+	}
+	if (totals->n_parted > 0) {
+		prog_warn("%" PRIu64 " connections are two each, whose directions are in different VLANs or tunnels: "
+		          "--ignore-vlan and --ignore-tunnel put them together",
+		          totals->n_parted);
 	}
 	if (totals->n_evicted > 0) {
 		prog_warn("%" PRIu64 " connections were put out early: memory was short (--max-memory)",
@@ -100,6 +108,7 @@ int main(int argc, char **argv)
 		           (int)CU_FILE_CAP);
 	}
 
+	config.ignore = (ignore_vlan ? CU_IGNORE_VLAN : 0) | (ignore_tunnel ? CU_IGNORE_TUNNEL : 0);
 	config.anonymizer = key_file ? make_anonymizer() : NULL;
 	struct cu_capture_config inputs = {.paths = (const char *const *)captures.paths,
 	                                   .n_paths = captures.n,

@@ -29,6 +29,7 @@ static const char *filter;
 static const char *pattern;
 static uint64_t n_shards;
 static struct cu_split_config config;
+static bool ignore_vlan, ignore_tunnel;
 static unsigned per = PER_NOTHING, format;
 static bool use_zstd, force;
 
@@ -54,8 +55,10 @@ static const struct prog_option options[] = {
 	{.name = "force", .kind = PROG_FLAG, .value = &force, .help = "replace files that are there already"},
 	{.name = "filter", .letter = 'f', .kind = PROG_TEXT, .value = &filter, .arg = "FILTER",
 	 .help = "only packets that match this pcap-filter(7) expression"},
-	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &config.ignore_vlan,
+	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &ignore_vlan,
 	 .help = "the same addresses in different VLANs are the same connection"},
+	{.name = "ignore-tunnel", .kind = PROG_FLAG, .value = &ignore_tunnel,
+	 .help = "the same addresses in different tunnels are the same connection"},
 	{0},
 };
 /* clang-format on */
@@ -104,6 +107,7 @@ static void choose_way(void)
 		prog_usage("--spread goes with -n");
 	}
 	config.n = (uint32_t)n_shards;
+	config.ignore = (ignore_vlan ? CU_IGNORE_VLAN : 0) | (ignore_tunnel ? CU_IGNORE_TUNNEL : 0);
 	config.way = n_shards > 0            ? CU_SPLIT_HASH
 	             : per == PER_CONNECTION ? CU_SPLIT_CONNECTION
 	             : per == PER_SERVER     ? CU_SPLIT_SERVER

@@ -40,7 +40,7 @@ static void make_key(const struct cu_connection *connection, struct cu_key *key)
 		.n_ids = connection->n_ids,
 	};
 	memcpy(ends.ids, connection->ids, sizeof(ends.ids));
-	cu_key_make(&ends, false, key);
+	cu_key_make(&ends, 0, key);
 }
 
 static size_t home_of(const struct cu_join *join, const struct cu_key *key)

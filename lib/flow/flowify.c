@@ -107,7 +107,7 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 		sighting->tag = 0;
 		return true;
 	}
-	sighting->from_lower = cu_key_make(key, f->config->ignore_vlan, &sighting->key);
+	sighting->from_lower = cu_key_make(key, f->config->ignore, &sighting->key);
 	sighting->tag = cu_table_tag(&f->track.table, &sighting->key);
 	cu_table_prefetch(&f->track.table, sighting->tag);
 	return true;
@@ -195,6 +195,7 @@ static void sum_totals(struct flowify *f)
 	totals->n_unknown_link = f->n_kinds[CU_PACKET_UNKNOWN_LINK];
 	totals->n_connections = f->track.n_streams;
 	totals->n_evicted = f->track.n_evicted;
+	totals->n_parted = f->track.n_parted;
 }
 
 static int write_totals(struct flowify *f)

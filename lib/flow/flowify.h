@@ -6,6 +6,7 @@
 
 #include "lib/capture/capture.h"
 #include "lib/flow/anonymize.h"
+#include "lib/flow/key.h"
 #include "lib/record/record.h"
 #include "lib/record/stream.h"
 
@@ -33,8 +34,8 @@ struct cu_flowify_config {
 	 * and the captures' names stay out. Borrowed; NULL: not wanted.
 	 */
 	struct cu_anonymizer *anonymizer;
-	bool no_hints;    /* nothing of any payload leaves */
-	bool ignore_vlan; /* one connection across VLANs, for mirrors where the directions differ */
+	bool no_hints;   /* nothing of any payload leaves */
+	unsigned ignore; /* CU_IGNORE_ bits: connections that differ in these ids alone are one */
 };
 
 /*

@@ -5,11 +5,12 @@
 /* The high byte of an id says its kind; 1 is an IEEE 802.1Q VLAN. */
 enum { ID_KIND_SHIFT = 24, ID_KIND_VLAN = 1 };
 
-static void put_ids(struct cu_key *key, const struct cu_flow_key *flow, bool ignore_vlan)
+static void put_ids(struct cu_key *key, const struct cu_flow_key *flow, unsigned ignore)
 {
 	unsigned n = 0;
 	for (unsigned i = 0; i < flow->n_ids && i < CU_VLAN_CAP; i++) {
-		if (ignore_vlan && flow->ids[i] >> ID_KIND_SHIFT == ID_KIND_VLAN) {
+		bool is_vlan = flow->ids[i] >> ID_KIND_SHIFT == ID_KIND_VLAN;
+		if ((ignore & (is_vlan ? CU_IGNORE_VLAN : CU_IGNORE_TUNNEL)) != 0) {
 			continue;
 		}
 		key->rest[3 + n / 2] |= (uint64_t)flow->ids[i] << (n % 2 * 32);
@@ -34,11 +35,11 @@ static bool make_ipv6(const struct cu_flow_key *flow, struct cu_key *key)
 	return from_lower;
 }
 
-bool cu_key_make_long(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key)
+bool cu_key_make_long(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key)
 {
 	*key = (struct cu_key){0};
 	bool from_lower = flow->src.family == 6 ? make_ipv6(flow, key) : cu_key_make_ipv4(flow, key);
-	put_ids(key, flow, ignore_vlan);
+	put_ids(key, flow, ignore);
 	return from_lower;
 }
 
@@ -64,6 +65,15 @@ void cu_key_ends(const struct cu_key *key, struct cu_addr addr[2], uint16_t port
 		put_be(addr[0].bytes, key->head[1] >> 32, 4);
 		put_be(addr[1].bytes, key->head[1], 4);
 	}
+}
+
+struct cu_key cu_key_without_ids(const struct cu_key *key)
+{
+	struct cu_key ends = *key;
+	ends.head[0] &= ~UINT64_C(0xff00);
+	ends.rest[3] = 0;
+	ends.rest[4] = 0;
+	return ends;
 }
 
 uint8_t cu_key_ids(const struct cu_key *key, uint32_t ids[CU_VLAN_CAP])

@@ -27,8 +27,11 @@ struct cu_key {
 	uint64_t rest[5];
 };
 
+/* Ids that keys are made without: they differ by direction on some mirrors, and behind some routers. */
+enum { CU_IGNORE_VLAN = 1, CU_IGNORE_TUNNEL = 2 };
+
 /* As cu_key_make, for IPv6 and packets with ids. */
-bool cu_key_make_long(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key);
+bool cu_key_make_long(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key);
 
 static inline bool cu_key_make_ipv4(const struct cu_flow_key *flow, struct cu_key *key)
 {
@@ -44,19 +47,22 @@ static inline bool cu_key_make_ipv4(const struct cu_flow_key *flow, struct cu_ke
 }
 
 /*
- * Makes the key of a packet; returns whether its source is the lower end.
- * ignore_vlan leaves out VLAN ids, which differ by direction on some mirrors.
+ * Makes the key of a packet, without the ids of CU_IGNORE_ bits; returns
+ * whether its source is the lower end.
  */
-static inline bool cu_key_make(const struct cu_flow_key *flow, bool ignore_vlan, struct cu_key *key)
+static inline bool cu_key_make(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key)
 {
 	if (flow->src.family == 4 && flow->n_ids == 0) {
 		return cu_key_make_ipv4(flow, key);
 	}
-	return cu_key_make_long(flow, ignore_vlan, key);
+	return cu_key_make_long(flow, ignore, key);
 }
 
 /* The ends as addresses and ports again: index 0 the lower. */
 void cu_key_ends(const struct cu_key *key, struct cu_addr addr[2], uint16_t port[2]);
+
+/* The key of the same ends without ids. */
+struct cu_key cu_key_without_ids(const struct cu_key *key);
 
 /* The ids; returns how many. */
 uint8_t cu_key_ids(const struct cu_key *key, uint32_t ids[CU_VLAN_CAP]);

@@ -107,7 +107,7 @@ static bool sight(const struct split *s, const struct cu_packet *packet, struct 
 	default:
 		return false;
 	}
-	sighting->from_lower = cu_key_make(key, s->config->ignore_vlan, &sighting->key);
+	sighting->from_lower = cu_key_make(key, s->config->ignore, &sighting->key);
 	return true;
 }
 
@@ -161,7 +161,7 @@ static int find_server(struct split *s, const struct sighting *sighting, int64_t
 	struct cu_flow_key only = {.src = addr[server], .dst = addr[server]};
 	only.n_ids = cu_key_ids(&sighting->key, only.ids);
 	struct cu_key key;
-	cu_key_make(&only, false, &key);
+	cu_key_make(&only, 0, &key);
 	uint64_t hash = cu_places_hash(&s->servers, &key);
 	if (cu_places_find(&s->servers, hash, shard)) {
 		return 0;

@@ -8,6 +8,7 @@
 #include "lib/capture/capture.h"
 #include "lib/capture/shards.h"
 #include "lib/flow/flowify.h"
+#include "lib/flow/key.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +33,7 @@ struct cu_split_config {
 	int64_t every_ns;   /* TIME: periods begin at multiples of it since 1970 */
 	uint64_t max_bytes; /* SIZE: before compression; a shard has one packet at least */
 	bool spread;        /* HASH: connections between the same two hosts in different shards */
-	bool ignore_vlan;   /* as flowify's */
+	unsigned ignore;    /* CU_IGNORE_ bits: connections that differ in these ids alone are one */
 };
 
 struct cu_split_totals {

@@ -182,11 +182,30 @@ static void fill_ends(const struct cu_track *track, const struct cu_flow *flow, 
 	}
 }
 
+/* One side only spoke in a connection: perhaps the other one did so in another VLAN or tunnel. */
+static void note_half(struct cu_track *track, const struct cu_flow *flow, const struct cu_key *key)
+{
+	bool from_lower = (flow->side[CU_C2S].n_segments > 0) == flow->client_is_lower;
+	struct cu_key ends = cu_key_without_ids(key);
+	uint64_t hash = (cu_key_hash(fixed_seed, &ends) & ~UINT64_C(1)) | from_lower;
+	uint64_t ids = cu_key_hash(fixed_seed, key);
+	struct cu_half *half = &track->halves[(hash >> 1) % CU_HALF_CAP];
+	if (half->hash == (hash ^ 1) && half->ids != ids) {
+		track->n_parted++;
+		*half = (struct cu_half){0};
+	} else {
+		*half = (struct cu_half){.hash = hash, .ids = ids};
+	}
+}
+
 /* Writes what there is of a connection. How it ended weighs more than why it leaves. */
 static int write_flow(struct cu_track *track, struct cu_flow *flow, enum cu_connection_end why)
 {
 	struct cu_key key;
 	cu_flow_key(flow, &key);
+	if ((flow->side[CU_C2S].n_segments == 0) != (flow->side[CU_S2C].n_segments == 0)) {
+		note_half(track, flow, &key);
+	}
 	struct cu_connection connection = {
 		.stream = flow->stream,
 		.role = flow->role,

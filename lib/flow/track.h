@@ -29,6 +29,13 @@ struct cu_sighting {
 
 enum {
 	CU_LEFT_CAP = 4096, /* connections remembered that left in mid-life */
+	CU_HALF_CAP = 4096, /* and those in which one side only spoke */
+};
+
+/* A connection of which one direction was seen. */
+struct cu_half {
+	uint64_t hash; /* of its ends, and in the lowest bit which of them spoke; 0: none */
+	uint64_t ids;  /* hash of all of its key */
 };
 
 struct cu_track {
@@ -42,7 +49,9 @@ struct cu_track {
 	uint64_t spare_bytes; /* that all spools may have beyond a small one for each connection */
 	uint64_t n_streams;
 	uint64_t n_evicted;
-	uint64_t left[CU_LEFT_CAP];    /* hashes of their keys */
+	uint64_t left[CU_LEFT_CAP]; /* hashes of their keys */
+	uint64_t n_parted;          /* whose directions differed in ids alone: each is two connections */
+	struct cu_half halves[CU_HALF_CAP];
 	struct cu_datagrams datagrams; /* owner: stream; at: its ref */
 };
 

@@ -273,7 +273,8 @@
 	OP(TIME, 16, first_ns)           \
 	OP(SINCE, 17, last_ns, first_ns) \
 	OP(U64, 18, n_steps_back)        \
-	OP(U64, 19, n_jumps)
+	OP(U64, 19, n_jumps)             \
+	OP(U64, 20, n_parted)
 
 /* ---- Encoding ---- */
 

@@ -624,6 +624,7 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_JSON_U64(out, ",\"unknown_link\":", totals->n_unknown_link);
 	CU_JSON_U64(out, ",\"icmp_errors\":", totals->n_icmp_errors);
 	CU_JSON_U64(out, ",\"evicted\":", totals->n_evicted);
+	PUT_SOME(out, ",\"parted\":", totals->n_parted);
 	CU_JSON_U64(out, ",\"bad_records\":", counts->n_bad_records);
 	CU_PUT(out, "}\n");
 }

@@ -539,6 +539,8 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
 	say_some(text, totals->n_evicted, "connection cut in two to save memory",
 	         "connections cut in two to save memory");
+	say_some(text, totals->n_parted, "connection whose directions are in different VLANs or tunnels, read as two",
+	         "connections whose directions are in different VLANs or tunnels, read as two each");
 	if (page->line.len > 0) {
 		cu_page_put(page, "not whole", SUMMARY_GUTTER);
 	}

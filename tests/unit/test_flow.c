@@ -458,12 +458,27 @@ static void test_flowify_vlan_separates(void **state)
 	assert_int_equal(result.frames[3].stream, 0);
 	assert_int_equal(connection_of(&result, 1)->n_ids, 1);
 	assert_int_equal(connection_of(&result, 1)->ids[0] & 0xfff, 6);
+	assert_int_equal(result.totals.n_parted, 1);
 	release(&result);
 
-	struct result one = run_frames(frames, &(struct cu_flowify_config){.ignore_vlan = true});
+	struct result one = run_frames(frames, &(struct cu_flowify_config){.ignore = CU_IGNORE_VLAN});
 	assert_int_equal(one.n_connections, 1);
 	assert_int_equal(one.connections[0].n_ids, 0);
+	assert_int_equal(one.totals.n_parted, 0);
 	release(&one);
+
+	struct result other = run_frames(frames, &(struct cu_flowify_config){.ignore = CU_IGNORE_TUNNEL});
+	assert_int_equal(other.n_connections, 2);
+	release(&other);
+
+	/* unanswered in two VLANs, in the same direction: none of them is half of another */
+	struct frame unanswered[] = {C2S(0, SYN, 100, 0, 0), C2S(10, SYN, 100, 0, 0), {0}};
+	unanswered[0].vlan = 5;
+	unanswered[1].vlan = 6;
+	struct result alone = run_frames(unanswered, &defaults);
+	assert_int_equal(alone.n_connections, 2);
+	assert_int_equal(alone.totals.n_parted, 0);
+	release(&alone);
 }
 
 /* ---- Who is who ---- */

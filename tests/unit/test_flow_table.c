@@ -46,8 +46,8 @@ static void test_key_make_both_directions(void **state)
 		struct cu_flow_key flow = flow_of(cases[i].src, cases[i].src_port, cases[i].dst, cases[i].dst_port);
 		struct cu_flow_key back = reversed(&flow);
 		struct cu_key key, back_key;
-		assert_int_equal(cu_key_make(&flow, false, &key), cases[i].from_lower);
-		assert_int_equal(cu_key_make(&back, false, &back_key), !cases[i].from_lower);
+		assert_int_equal(cu_key_make(&flow, 0, &key), cases[i].from_lower);
+		assert_int_equal(cu_key_make(&back, 0, &back_key), !cases[i].from_lower);
 		assert_memory_equal(&key, &back_key, sizeof(key));
 
 		struct cu_addr addr[2];
@@ -66,7 +66,7 @@ static void test_key_make_ends_equal(void **state)
 	(void)state;
 	struct cu_flow_key flow = flow_of("10.0.0.1", 80, "10.0.0.1", 80);
 	struct cu_key key;
-	assert_true(cu_key_make(&flow, false, &key));
+	assert_true(cu_key_make(&flow, 0, &key));
 }
 
 static void test_key_make_ids(void **state)
@@ -75,17 +75,17 @@ static void test_key_make_ids(void **state)
 	struct cu_flow_key flow = flow_of("10.0.0.1", 40000, "10.0.0.2", 80);
 	struct cu_key plain, tagged, ignored;
 	uint32_t ids[CU_VLAN_CAP];
-	cu_key_make(&flow, false, &plain);
+	cu_key_make(&flow, 0, &plain);
 	assert_int_equal(cu_key_ids(&plain, ids), 0);
 	flow.n_ids = 3;
 	flow.ids[0] = 1U << 24 | 100;
 	flow.ids[1] = 7U << 24 | 5001;
 	flow.ids[2] = 1U << 24 | 200;
-	cu_key_make(&flow, false, &tagged);
+	cu_key_make(&flow, 0, &tagged);
 	assert_memory_not_equal(&plain, &tagged, sizeof(plain));
 	assert_int_equal(cu_key_ids(&tagged, ids), 3);
 	assert_memory_equal(ids, flow.ids, 3 * sizeof(ids[0]));
-	cu_key_make(&flow, true, &ignored);
+	cu_key_make(&flow, CU_IGNORE_VLAN, &ignored);
 	assert_int_equal(cu_key_ids(&ignored, ids), 1);
 	assert_int_equal(ids[0], 7U << 24 | 5001);
 }
@@ -97,7 +97,7 @@ static struct cu_key key_of(unsigned n)
 	flow.n_ids = n % 5 == 0;
 	flow.ids[0] = 1U << 24 | n % 4;
 	struct cu_key key;
-	cu_key_make(&flow, false, &key);
+	cu_key_make(&flow, 0, &key);
 	return key;
 }
 
