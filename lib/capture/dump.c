@@ -14,6 +14,7 @@ enum {
 	OPT_SHB_USERAPPL = 4,
 	OPT_IF_NAME = 2,
 	OPT_EPB_PACKETID = 5,
+	OPT_ISB_ENDTIME = 3,
 	OPT_ISB_IFDROP = 5,
 	OPT_IF_TSRESOL = 9,
 	OPT_IF_TSOFFSET = 14,
@@ -157,15 +158,24 @@ void cu_dump_packet(struct cu_buf *buf, uint32_t id, const struct cu_interface *
 	end_block(buf, start);
 }
 
-void cu_dump_drops(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface, int64_t time_ns,
-                   uint64_t n_drops)
+void cu_dump_statistics(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface, int64_t time_ns,
+                        int64_t end_ns, uint64_t n_drops)
 {
 	uint64_t units = units_of(interface, time_ns);
 	size_t start = begin_block(buf, BLOCK_STATISTICS);
 	add32(buf, id);
 	add32(buf, (uint32_t)(units >> 32));
 	add32(buf, (uint32_t)units);
-	add_option64(buf, OPT_ISB_IFDROP, n_drops);
+	if (end_ns != 0) {
+		uint8_t p[8];
+		units = units_of(interface, end_ns);
+		cu_put_le32(p, (uint32_t)(units >> 32));
+		cu_put_le32(p + 4, (uint32_t)units);
+		add_option(buf, OPT_ISB_ENDTIME, p, sizeof(p));
+	}
+	if (n_drops > 0) {
+		add_option64(buf, OPT_ISB_IFDROP, n_drops);
+	}
 	add_option(buf, OPT_END, NULL, 0);
 	end_block(buf, start);
 }

@@ -31,9 +31,12 @@ void cu_dump_interface(struct cu_buf *buf, const struct cu_interface *interface,
 void cu_dump_packet(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface,
                     const struct cu_packet *packet, uint64_t packet_id);
 
-/* Statistics of interface number id: the packets that the capturing program reported as dropped. */
-void cu_dump_drops(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface, int64_t time_ns,
-                   uint64_t n_drops);
+/*
+ * Statistics of interface number id at a time: when capturing ended, or 0, and
+ * the packets that the capturing program reported as dropped, or 0.
+ */
+void cu_dump_statistics(struct cu_buf *buf, uint32_t id, const struct cu_interface *interface, int64_t time_ns,
+                        int64_t end_ns, uint64_t n_drops);
 
 /* pcap 2.4 (draft-ietf-opsawg-pcap), in microseconds or nanoseconds. */
 void cu_dump_pcap_header(struct cu_buf *buf, uint16_t linktype, uint32_t snaplen, bool is_micro);

@@ -39,6 +39,7 @@ enum {
 	OPT_EPB_DROPCOUNT = 4,
 	OPT_EPB_PACKETID = 5,
 	OPT_IF_NAME = 2,
+	OPT_ISB_ENDTIME = 3,
 	OPT_ISB_IFDROP = 5,
 	OPT_ISB_OSDROP = 7,
 	OPT_IF_TSRESOL = 9,
@@ -232,6 +233,20 @@ static int add_interface(struct cu_input *input, const struct block *block)
 	return 0;
 }
 
+/*
+ * Takes note of when capturing ended. What programs write there is not always
+ * true: outside of shards it may not be further from the last packet than a
+ * time that is no surprise.
+ */
+static void note_end(struct cu_input *input, int64_t end_ns)
+{
+	int64_t silence_ns = (int64_t)((uint64_t)end_ns - (uint64_t)input->last_ns);
+	bool is_likely = silence_ns > 0 && (silence_ns <= CU_JUMP_NS || input->format.pcapng.is_shard);
+	if (input->stats.n_packets > 0 && is_likely && end_ns > input->stats.end_ns) {
+		input->stats.end_ns = end_ns;
+	}
+}
+
 static void statistics(struct cu_input *input, const struct block *block)
 {
 	struct cu_pcapng *ng = &input->format.pcapng;
@@ -245,6 +260,9 @@ static void statistics(struct cu_input *input, const struct block *block)
 	while (next_option(ng, block, &offset, &option)) {
 		if ((option.code == OPT_ISB_IFDROP || option.code == OPT_ISB_OSDROP) && option.len == 8) {
 			n += get64(ng, option.value);
+		} else if (option.code == OPT_ISB_ENDTIME && option.len == 8) {
+			uint64_t units = (uint64_t)get32(ng, option.value) << 32 | get32(ng, option.value + 4);
+			note_end(input, time_of(&ng->interfaces[id], units));
 		}
 	}
 	ng->interfaces[id].n_drops = n;

@@ -54,6 +54,7 @@ struct cu_shards {
 	struct shard *newest, *oldest;
 	size_t n_open;
 	uint64_t n_left_out;
+	int64_t last_ns;        /* of the packet put last */
 	uint64_t *n_drops_said; /* of each input file: in shards that are finished */
 	mode_t mode;
 	ZSTD_CCtx *zstd;
@@ -405,6 +406,7 @@ int cu_shards_put(struct cu_shards *s, uint32_t number, const struct cu_capture 
 		s->n_left_out++;
 	}
 	shard->last_ns = packet->time_ns;
+	s->last_ns = packet->time_ns;
 	shard->n_bytes += shard->buf.len - before;
 	return shard->buf.len >= s->config.buffer_bytes || shard->buf.failed ? flush(s, shard, fault) : 0;
 }
@@ -416,16 +418,23 @@ uint64_t cu_shards_bytes(const struct cu_shards *s, uint32_t number)
 
 /* ------------------------------------------------------------------ finish */
 
-/* What no shard has said yet of the drops of a file; so the sum over all shards is right. */
-static void add_drops(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture)
+/*
+ * What no shard has said yet of the drops of a file, so that the sum over all
+ * shards is right; and when what was split ended, if it did so behind the shard.
+ */
+static void add_statistics(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture, int64_t end_ns)
 {
+	int64_t end_said_ns = end_ns > shard->last_ns ? end_ns : 0;
 	for (size_t i = 0; i < shard->n_interfaces && !s->config.is_pcap; i++) {
 		const struct local_interface *local = &shard->interfaces[i];
 		uint64_t n = cu_capture_stats(capture, local->file)->n_drops;
 		uint64_t *said = &s->n_drops_said[local->file];
-		if (n > *said) {
-			cu_dump_drops(&shard->buf, (uint32_t)i, &local->interface, shard->last_ns, n - *said);
-			*said = n;
+		uint64_t n_new = n > *said ? n - *said : 0;
+		if (n_new > 0 || end_said_ns != 0) {
+			cu_dump_statistics(&shard->buf, (uint32_t)i, &local->interface, shard->last_ns, end_said_ns,
+			                   n_new);
+			*said += n_new;
+			end_said_ns = 0;
 		}
 	}
 }
@@ -467,7 +476,8 @@ static void unlink_unfinished(struct cu_shards *s, struct shard *shard)
 	}
 }
 
-int cu_shards_finish(struct cu_shards *s, uint32_t number, const struct cu_capture *capture, struct cu_fault *fault)
+static int finish(struct cu_shards *s, uint32_t number, const struct cu_capture *capture, int64_t end_ns,
+                  struct cu_fault *fault)
 {
 	struct shard *shard = s->all[number];
 	int rc = use(s, shard, fault);
@@ -475,7 +485,7 @@ int cu_shards_finish(struct cu_shards *s, uint32_t number, const struct cu_captu
 		return rc;
 	}
 	add_missing_header(s, shard, capture);
-	add_drops(s, shard, capture);
+	add_statistics(s, shard, capture, end_ns);
 	rc = close_shard(s, shard, fault);
 	if (rc == 0) {
 		rc = give_name(s, shard, fault);
@@ -488,11 +498,21 @@ int cu_shards_finish(struct cu_shards *s, uint32_t number, const struct cu_captu
 	return rc;
 }
 
+int cu_shards_finish(struct cu_shards *s, uint32_t number, const struct cu_capture *capture, struct cu_fault *fault)
+{
+	return finish(s, number, capture, 0, fault);
+}
+
 int cu_shards_finish_all(struct cu_shards *s, const struct cu_capture *capture, struct cu_fault *fault)
 {
 	int rc = 0;
+	int64_t end_ns = s->last_ns;
+	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
+		int64_t said_ns = cu_capture_stats(capture, i)->end_ns;
+		end_ns = said_ns > end_ns ? said_ns : end_ns;
+	}
 	for (size_t i = 0; i < s->n && rc == 0; i++) {
-		rc = s->all[i] != NULL ? cu_shards_finish(s, (uint32_t)i, capture, fault) : 0;
+		rc = s->all[i] != NULL ? finish(s, (uint32_t)i, capture, end_ns, fault) : 0;
 	}
 	return rc;
 }

@@ -62,7 +62,7 @@ uint64_t cu_shards_bytes(const struct cu_shards *shards, uint32_t number);
 int cu_shards_finish(struct cu_shards *shards, uint32_t number, const struct cu_capture *capture,
                      struct cu_fault *fault);
 
-/* The same for all that are left. */
+/* The same for all that are left, at the end of what was split, which they say if they end before it. */
 int cu_shards_finish_all(struct cu_shards *shards, const struct cu_capture *capture, struct cu_fault *fault);
 
 uint32_t cu_shards_count(const struct cu_shards *shards);

@@ -168,6 +168,7 @@ static int write_header(struct flowify *f)
 static void sum_totals(struct flowify *f)
 {
 	struct cu_totals *totals = f->totals;
+	int64_t end_ns = 0;
 	for (size_t i = 0; i < cu_capture_n_files(f->capture); i++) {
 		const struct cu_capture_stats *stats = cu_capture_stats(f->capture, i);
 		totals->n_filtered += stats->n_filtered;
@@ -176,6 +177,7 @@ static void sum_totals(struct flowify *f)
 		totals->n_drops += stats->n_drops;
 		totals->n_steps_back += stats->back.n;
 		totals->n_jumps += stats->ahead.n;
+		end_ns = stats->end_ns > end_ns ? stats->end_ns : end_ns;
 	}
 	const struct cu_fault *fault;
 	for (size_t i = 0; (fault = cu_capture_fault(f->capture, i)) != NULL; i++) {
@@ -183,7 +185,7 @@ static void sum_totals(struct flowify *f)
 	}
 	if (f->n_delivered > 0) {
 		totals->first_ns = f->first_ns;
-		totals->last_ns = f->last_ns;
+		totals->last_ns = f->last_ns > end_ns ? f->last_ns : end_ns;
 	}
 	totals->n_packets = f->n_delivered + totals->n_filtered;
 	totals->n_tcp = f->n_kinds[CU_PACKET_TCP];

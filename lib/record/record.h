@@ -452,7 +452,7 @@ struct cu_totals {
 	uint64_t n_icmp_errors, n_connections, n_damaged, n_skipped_bytes, n_drops, n_evicted, n_truncated;
 	uint64_t n_parted;              /* connections whose directions differ in VLAN or tunnel: two here */
 	uint64_t n_steps_back, n_jumps; /* in a capture's time: see cu_time_steps */
-	int64_t first_ns, last_ns;
+	int64_t first_ns, last_ns;      /* when the capture began and ended: its packets, or what it says of its end */
 };
 
 /*

@@ -846,6 +846,37 @@ static void test_capture_counts_reported_drops(void **state)
 	assert_int_equal(seen.stats.n_drops, 7 + 3 + 5 + 4);
 }
 
+/* isb_endtime, in units of the interface, its upper half first in either byte order. */
+static void test_capture_takes_end_of_capturing(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t after_s; /* the last packet */
+		uint32_t end_s;
+	} cases[] = {{90, T0 + 90}, {24 * 3600, T0 + 24 * 3600}, {24 * 3600 + 1, 0}, {0, 0}, {(uint32_t)-5, 0}};
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		struct writer w = {.is_big_endian = i % 2 == 1};
+		add_section(&w);
+		add_interface(&w, LINKTYPE_ETHERNET, 0, 9, 0);
+		add_enhanced(&w, 0, T0 * UINT64_C(1000000000), 1, 60);
+		uint64_t units = (uint64_t)(uint32_t)(T0 + cases[i / 2].after_s) * 1000000000;
+		struct writer value = {.is_big_endian = w.is_big_endian};
+		add32(&value, (uint32_t)(units >> 32));
+		add32(&value, (uint32_t)units);
+		size_t at = begin_block(&w, 5);
+		add32(&w, 0);
+		add64(&w, 0);
+		add_option(&w, 3, value.buf.data, 8);
+		add_option(&w, 0, "", 0);
+		end_block(&w, at);
+		cu_buf_release(&value.buf);
+		struct seen seen;
+		read_writer(&w, &seen);
+		assert_int_equal(seen.n_faults, 0);
+		assert_int_equal(seen.stats.end_ns, cases[i / 2].end_s * INT64_C(1000000000));
+	}
+}
+
 /* Frames are numbered as Wireshark does it: what is no packet may still be a frame. */
 static void test_capture_passes_over_other_blocks(void **state)
 {
@@ -1007,6 +1038,7 @@ int main(void)
 		cmocka_unit_test(test_capture_converts_every_resolution),
 		cmocka_unit_test(test_capture_reads_simple_and_old_packet_blocks),
 		cmocka_unit_test(test_capture_counts_reported_drops),
+		cmocka_unit_test(test_capture_takes_end_of_capturing),
 		cmocka_unit_test(test_capture_passes_over_other_blocks),
 		cmocka_unit_test(test_capture_reads_a_packet_with_many_options),
 		cmocka_unit_test(test_capture_goes_on_behind_damage_in_pcapng),
