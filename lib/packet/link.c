@@ -68,9 +68,10 @@ enum {
 	ETHERTYPE_PPPOE_SESSION = 0x8864,
 	ETHERTYPE_SERVICE_VLAN = 0x88a8,     /* 802.1ad */
 	ETHERTYPE_SERVICE_INSTANCE = 0x88e7, /* 802.1ah */
+	ETHERTYPE_FABRIC_PATH = 0x8903,
 	ETHERTYPE_VN_TAG = 0x8926,
 	ETHERTYPE_HSR = 0x892f,
-	ETHERTYPE_E_TAG = 0x893f, /* 802.1BR */
+	ETHERTYPE_E_TAG = 0x893f,     /* 802.1BR */
 	ETHERTYPE_QINQ_9100 = 0x9100, /* used before 802.1ad */
 	ETHERTYPE_QINQ_9200 = 0x9200,
 	ETHERTYPE_QINQ_9300 = 0x9300,
@@ -185,6 +186,8 @@ enum layer cu_decode_ethertype(struct decode *d)
 		return LAYER_PPPOE;
 	case ETHERTYPE_SERVICE_INSTANCE:
 		return service_instance(d);
+	case ETHERTYPE_FABRIC_PATH: /* Cisco: a tree and a time to live, then the frame as it entered the fabric */
+		return !decode_skip(d, 2) ? cut(d) : decode_enter_tunnel(d) ? LAYER_ETHERNET : other(d);
 	case ETHERTYPE_VN_TAG:
 	case ETHERTYPE_HSR:
 		return tag(d, 6);

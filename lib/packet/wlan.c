@@ -2,6 +2,7 @@
 
 /* IEEE 802.11-2020 section 9.2.4.1, frame control as little-endian word. */
 enum {
+	FC_VERSION_MASK = 0x0003,
 	FC_TYPE_MASK = 0x000c,
 	FC_TYPE_DATA = 0x0008,
 	FC_NO_DATA = 0x0040, /* subtypes without a body */
@@ -22,10 +23,15 @@ static enum layer wlan(struct decode *d, bool is_padded)
 		return decode_done(d, d->cap >= 2 && (d->pos[0] & FC_TYPE_MASK) != FC_TYPE_DATA ? CU_PACKET_OTHER
 		                                                                                : CU_PACKET_SHORT);
 	}
-	uint32_t control = cu_get_le16(d->pos);
-	bool is_later_fragment = (d->pos[22] & 0xf) != 0;
-	if ((control & FC_TYPE_MASK) != FC_TYPE_DATA || (control & FC_NO_DATA) != 0 || (control & FC_PROTECTED) != 0 ||
-	    is_later_fragment) {
+	/*
+	 * Cisco's controllers swap the bytes of frame and sequence control in
+	 * CAPWAP: the version, always 0, has the place of the direction, which never is.
+	 */
+	bool is_swapped = (d->pos[0] & FC_VERSION_MASK) != 0;
+	uint32_t control = is_swapped ? cu_get_be16(d->pos) : cu_get_le16(d->pos);
+	bool is_later_fragment = (d->pos[is_swapped ? 23 : 22] & 0xf) != 0;
+	if ((control & FC_VERSION_MASK) != 0 || (control & FC_TYPE_MASK) != FC_TYPE_DATA ||
+	    (control & FC_NO_DATA) != 0 || (control & FC_PROTECTED) != 0 || is_later_fragment) {
 		return decode_done(d, CU_PACKET_OTHER);
 	}
 	uint32_t header = 24;
@@ -37,7 +43,7 @@ static enum layer wlan(struct decode *d, bool is_padded)
 		if (d->cap < header + 2) {
 			return decode_done(d, CU_PACKET_SHORT);
 		}
-		is_aggregate = (d->pos[header] & QOS_AMSDU) != 0;
+		is_aggregate = (d->pos[header + is_swapped] & QOS_AMSDU) != 0;
 		header += 2;
 		if ((control & FC_ORDER) != 0) {
 			header += 4;
