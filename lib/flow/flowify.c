@@ -22,7 +22,9 @@ struct flowify {
 	const struct cu_flowify_config *config;
 	struct cu_totals *totals;
 	uint64_t n_delivered;
-	int64_t first_ns, last_ns; /* of all delivered */
+	int64_t first_ns, last_ns; /* of all delivered, but for one that only it is so late */
+	int64_t ahead_ns;          /* of the packet delivered last, when it is one of those; else INT64_MIN */
+	int64_t usual_end_ns;      /* up to here a time is usual: within CU_JUMP_NS of what last_ns was */
 	uint64_t n_kinds[CU_PACKET_N_KINDS];
 	size_t n_batch;
 	struct cu_sighting batch[BATCH];
@@ -113,6 +115,39 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 	return true;
 }
 
+/*
+ * A packet that may be more than CU_JUMP_NS later than all before, or comes
+ * after such a one: alone in what it says it is damage, not the capture's end.
+ */
+static __attribute__((noinline)) void note_jump(struct flowify *f, int64_t time_ns)
+{
+	bool was_ahead = f->ahead_ns != INT64_MIN;
+	if (was_ahead && time_ns >= f->ahead_ns - CU_JUMP_NS) {
+		f->last_ns = time_ns > f->ahead_ns ? time_ns : f->ahead_ns;
+	}
+	f->ahead_ns = INT64_MIN;
+	if (time_ns > f->last_ns) {
+		bool is_first = f->last_ns == INT64_MIN;
+		if (is_first || (uint64_t)time_ns - (uint64_t)f->last_ns <= (uint64_t)CU_JUMP_NS) {
+			f->last_ns = time_ns;
+		} else {
+			f->ahead_ns = time_ns;
+		}
+	}
+}
+
+static void note_time(struct flowify *f, int64_t time_ns)
+{
+	f->first_ns = time_ns < f->first_ns ? time_ns : f->first_ns;
+	bool is_usual = f->ahead_ns == INT64_MIN && time_ns <= f->usual_end_ns;
+	if (__builtin_expect(is_usual, 1)) {
+		f->last_ns = time_ns > f->last_ns ? time_ns : f->last_ns;
+	} else {
+		note_jump(f, time_ns);
+		f->usual_end_ns = f->last_ns < INT64_MAX - CU_JUMP_NS ? f->last_ns + CU_JUMP_NS : INT64_MAX;
+	}
+}
+
 /* Takes the next BATCH packets. 1, 0 when the capture is over, or an error. */
 static int fill_batch(struct flowify *f)
 {
@@ -124,9 +159,7 @@ static int fill_batch(struct flowify *f)
 			return n;
 		}
 		for (int i = 0; i < n; i++) {
-			int64_t time_ns = packets[i].time_ns;
-			f->first_ns = time_ns < f->first_ns ? time_ns : f->first_ns;
-			f->last_ns = time_ns > f->last_ns ? time_ns : f->last_ns;
+			note_time(f, packets[i].time_ns);
 			f->n_batch += sight(f, &packets[i], &f->batch[f->n_batch]);
 		}
 		f->n_delivered += (uint64_t)n;
@@ -185,7 +218,8 @@ static void sum_totals(struct flowify *f)
 	}
 	if (f->n_delivered > 0) {
 		totals->first_ns = f->first_ns;
-		totals->last_ns = f->last_ns > end_ns ? f->last_ns : end_ns;
+		int64_t last_ns = f->ahead_ns > f->last_ns ? f->ahead_ns : f->last_ns;
+		totals->last_ns = last_ns > end_ns ? last_ns : end_ns;
 	}
 	totals->n_packets = f->n_delivered + totals->n_filtered;
 	totals->n_tcp = f->n_kinds[CU_PACKET_TCP];
@@ -247,6 +281,8 @@ int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struc
 	f->totals = totals;
 	f->first_ns = INT64_MAX;
 	f->last_ns = INT64_MIN;
+	f->ahead_ns = INT64_MIN;
+	f->usual_end_ns = INT64_MIN;
 	int rc = cu_track_init(&f->track, writer, f->config);
 	if (rc == 0) {
 		rc = run(f);

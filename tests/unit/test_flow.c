@@ -874,6 +874,35 @@ static void test_flowify_finished_leave(void **state)
 }
 
 /* A clock that was wrong once does not keep others from leaving. */
+/* A capture ends when its packets say, but for one that is alone in what it says. */
+static void test_flowify_end_of_capture(void **state)
+{
+	(void)state;
+	const int64_t day_ms = INT64_C(24) * 3600 * 1000;
+	const struct {
+		int64_t ms[3]; /* of the packets behind the handshake */
+		int64_t end_ms;
+	} cases[] = {
+		{{30, 40, 50}, 50},
+		{{30, 50, 40}, 50},
+		{{30, 9000 * day_ms, 50}, 50},
+		{{9000 * day_ms, 40, 50}, 50},
+		{{30, 9000 * day_ms, 9000 * day_ms + 1}, 9000 * day_ms + 1},
+		{{30, 40, 9000 * day_ms}, 9000 * day_ms},
+		{{30, 9000 * day_ms, 8000 * day_ms}, 8000 * day_ms},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct frame frames[] = {
+			HANDSHAKE, C2S(0, ACK, 101, 501, 0), C2S(0, ACK, 101, 501, 0), C2S(0, ACK, 101, 501, 0), {0}};
+		for (size_t k = 0; k < 3; k++) {
+			frames[3 + k].ms = cases[i].ms[k];
+		}
+		struct result result = run_frames(frames, &defaults);
+		assert_int_equal((result.totals.last_ns - result.totals.first_ns) / 1000000, cases[i].end_ms);
+		release(&result);
+	}
+}
+
 static void test_flowify_leave_after_wrong_time(void **state)
 {
 	(void)state;
@@ -1206,6 +1235,7 @@ int main(void)
 		cmocka_unit_test(test_flowify_many_open_stay),
 		cmocka_unit_test(test_flowify_memory_bounds_timelines),
 		cmocka_unit_test(test_flowify_finished_leave),
+		cmocka_unit_test(test_flowify_end_of_capture),
 		cmocka_unit_test(test_flowify_leave_after_wrong_time),
 		cmocka_unit_test(test_flowify_icmp),
 		cmocka_unit_test(test_flowify_fragments),
