@@ -393,8 +393,7 @@ static bool is_syn_ack(const struct cu_segment *segment)
 static bool is_reuse(const struct cu_flow *flow, unsigned dir, const struct cu_segment *segment)
 {
 	const struct cu_flow_side *from = &flow->side[dir], *to = &flow->side[!dir];
-	if ((segment->flags & CU_TCP_SYN) == 0 || (from->marks & CU_SIDE_BASE) == 0 ||
-	    segment->seq == from->base_seq) {
+	if ((segment->flags & CU_TCP_SYN) == 0 || (from->marks & CU_SIDE_BASE) == 0 || segment->seq == from->base_seq) {
 		return false;
 	}
 	return is_syn(segment) || ((to->marks & CU_SIDE_BASE) != 0 && (seq_diff(segment->ack, to->base_seq) <= 0 ||

@@ -202,8 +202,8 @@ static inline unsigned head_of(const struct cu_timeline_dir *dir, const struct c
 
 /* A segment with a second byte; ns and frames since the last one. */
 static __attribute__((noinline)) size_t encode_odd(struct cu_timeline_state *restrict state,
-                                                   const struct cu_segment *restrict segment,
-                                                   uint8_t *restrict start, int64_t ns, uint64_t frames)
+                                                   const struct cu_segment *restrict segment, uint8_t *restrict start,
+                                                   int64_t ns, uint64_t frames)
 {
 	struct cu_timeline_dir *dir = &state->dir[segment->dir];
 	const struct cu_timeline_dir *other = &state->dir[segment->dir ^ 1];

@@ -28,7 +28,8 @@ enum { PIPE = 1, CHECKSUM = 2, LONG_WINDOW = 4, CUT = 8 };
 static const struct {
 	const char *bytes;
 	size_t len;
-} magic[N_FORMATS] = {{"\x28\xb5\x2f\xfd", 4}, {"\x1f\x8b\x08", 3}, {"\xfd\x37zXZ", 6}, {"\x04\x22\x4d\x18", 4}, {"BZh", 3}};
+} magic[N_FORMATS] = {
+	{"\x28\xb5\x2f\xfd", 4}, {"\x1f\x8b\x08", 3}, {"\xfd\x37zXZ", 6}, {"\x04\x22\x4d\x18", 4}, {"BZh", 3}};
 
 /* The capture in zstd frames; its length. */
 static size_t compress(uint8_t *to, const uint8_t *data, size_t len, const struct plan *plan)
