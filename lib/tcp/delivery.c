@@ -268,7 +268,7 @@ static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trac
                        uint32_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
-	if (seg->flags & CU_TCP_RST || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+	if (cu_is_elsewhere(seg) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 		return 0;
 	}
 	if (delivery->highest < 0) {
@@ -614,6 +614,8 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 	size_t p = cu_delivery_find(delivery, copy->start);
 	struct acks acks = {.start =
 	                            p < delivery->n_pieces ? cu_delivery_acked(delivery, delivery->piece[p].start) : 0};
+	/* Bytes from before the capture: nothing tells of their original. */
+	bool known = p < delivery->n_pieces && delivery->piece[p].start <= copy->start;
 	for (size_t end = copy_pieces_end(delivery, p); p < end && delivery->piece[p].start < copy->end; p++) {
 		struct cu_piece *piece = &delivery->piece[p];
 		find_acks(delivery, piece, &acks);
@@ -626,6 +628,9 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		piece->arrive_seg = copy->seg;
 		piece->loss =
 			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
+	}
+	if (!known) {
+		return;
 	}
 	if (!cu_is(seg, CU_EVENT_RETRANSMISSION)) {
 		cu_settle(seg, CU_SETTLED_EARLIER_SEGMENT);

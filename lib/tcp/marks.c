@@ -16,6 +16,7 @@ struct sender {
 	int64_t window;           /* last advertised, scaled */
 	int64_t whole_to;         /* end of what was captured without a hole */
 	int64_t end_max, ack_max; /* highest of all its segments, whatever they are */
+	int64_t syn_seq;          /* of its last SYN that began elsewhere */
 	uint32_t last_marks;
 	int dup_acks; /* -1: what it lacks was told, until it acknowledges more */
 	bool seen;
@@ -286,6 +287,9 @@ static void mark_resent(struct pass *pass, size_t i, bool settle)
 	int64_t limit = pass->first_rtt_ns > 0 ? pass->first_rtt_ns : OUT_OF_ORDER_WITHIN_NS;
 	bool soon = within(fwd->next_seq_time, seg->time_ns, limit);
 	if (soon && (seg->end != fwd->next_seq || (settle && fwd->advanced_by_ack))) {
+		if (seg->end == fwd->next_seq) {
+			cu_settle(seg, CU_SETTLED_ROUND_TRIP);
+		}
 		mark(pass, CU_EVENT_OUT_OF_ORDER);
 		return;
 	}
@@ -405,13 +409,14 @@ static inline void pass_on(struct pass *pass, const struct cu_trace_segment *seg
 {
 	struct sender *fwd = &pass->side[seg->dir];
 	bool in_place = !fwd->seen || seg->seq == fwd->whole_to;
-	bool counts = !(pass->marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1) && !(settle && seg->flags & CU_TCP_RST);
+	bool counts = !(pass->marks >> CU_EVENT_ZERO_WINDOW_PROBE & 1) && !(settle && cu_is_elsewhere(seg));
 	if (counts) {
 		if (!fwd->seen || seg->end > fwd->next_seq) {
 			fwd->advanced_by_ack = seg->len == 0;
 			fwd->next_seq = seg->end;
 			fwd->next_seq_time = seg->time_ns;
-			fwd->seen = true;
+			/* Wireshark takes the number 0, which a reset may have, for none. */
+			fwd->seen = settle || (uint32_t)fwd->next_seq + pass->trace->base[seg->dir] != 0;
 		}
 		if (in_place) {
 			fwd->whole_to = fwd->next_seq;
@@ -422,6 +427,16 @@ static inline void pass_on(struct pass *pass, const struct cu_trace_segment *seg
 	fwd->last_ack = acked(seg);
 	fwd->last_time = seg->time_ns;
 	fwd->last_marks = pass->marks;
+}
+
+/* A SYN that began elsewhere than the stream does: the last such one again, or another. */
+static void mark_other_syn(struct pass *pass, const struct cu_trace_segment *seg)
+{
+	struct sender *fwd = &pass->side[seg->dir];
+	if (seg->seq == fwd->syn_seq) {
+		mark(pass, CU_EVENT_RETRANSMISSION);
+	}
+	fwd->syn_seq = seg->seq;
 }
 
 /* Settled or not it is the same rules; each is compiled apart. */
@@ -435,6 +450,12 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 	pass->by_acks = false;
 	if (!settle && is_syn(seg) && fwd->seen) {
 		fwd->next_seq = fwd->whole_to; /* a reset before it may have moved it */
+	}
+	if (settle && seg->flags & CU_TCP_SYN && cu_is_elsewhere(seg)) {
+		mark_other_syn(pass, seg);
+		note_handshake(pass, i, settle);
+		pass_on(pass, seg, settle);
+		return;
 	}
 	bool in_place = fwd->seen && seg->seq == fwd->next_seq;
 	if (in_place && seg->len > 1 && seg->window != 0 && !(seg->flags & SPECIAL)) {
@@ -460,7 +481,12 @@ static void begin(struct pass *pass, struct cu_trace *trace, bool settle)
 	*pass = (struct pass){.trace = trace, .first_rtt_ns = trace->dropped_handshake_ns};
 	for (int dir = 0; dir < 2; dir++) {
 		pass->side[dir] = (struct sender){
-			.last_ack = NO_ACK, .window = INT32_MAX, .end_max = INT64_MIN, .ack_max = INT64_MIN};
+			.last_ack = NO_ACK,
+			.window = INT32_MAX,
+			.end_max = INT64_MIN,
+			.ack_max = INT64_MIN,
+			.syn_seq = INT64_MIN,
+		};
 	}
 	know_scales(pass, settle);
 }
@@ -511,6 +537,7 @@ void cu_trace_mark_forward(struct cu_trace *trace)
 			continue;
 		}
 		int64_t limit_ns = pass.first_rtt_ns;
+		reset |= cu_is_elsewhere(seg);
 		pass_segment(&pass, i, false);
 		seg->forward = pass.marks;
 		seg->forward_dup_ack = pass.dup_ack;
@@ -525,6 +552,5 @@ void cu_trace_mark_forward(struct cu_trace *trace)
 			}
 		}
 		copy |= cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
-		reset |= (seg->flags & CU_TCP_RST) != 0;
 	}
 }

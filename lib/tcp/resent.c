@@ -14,6 +14,7 @@ struct repair {
 /* What passed between a segment's last transmission and now. */
 struct since {
 	unsigned n_reports; /* duplicate ACKs and SACK blocks that tell of its lack */
+	int64_t sent_ns;    /* since that transmission; INT64_MAX: not seen */
 	int64_t quiet_ns;   /* since the last of: a report, an ACK that moved, a segment of its direction */
 };
 
@@ -39,7 +40,7 @@ static bool reports_lack(const struct cu_trace *trace, const struct cu_trace_seg
 static struct since look_back(const struct cu_trace *trace, size_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
-	struct since since = {0};
+	struct since since = {.sent_ns = INT64_MAX};
 	bool timed = false;
 	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
 		const struct cu_trace_segment *old = &trace->segment[i - back];
@@ -53,7 +54,8 @@ static struct since look_back(const struct cu_trace *trace, size_t i)
 		if (old->dir != seg->dir) {
 			since.n_reports += reports_lack(trace, old, seg);
 		} else if (cu_carries(old) && old->seq <= seg->seq && old->end > seg->seq) {
-			break; /* its last transmission */
+			since.sent_ns = seg->time_ns - old->time_ns;
+			break;
 		}
 	}
 	return since;
@@ -74,8 +76,8 @@ static int64_t last_ack(const struct cu_trace *trace, size_t i)
 static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct since *since, int64_t next_seq,
                                 int64_t rtt_ns)
 {
-	if (seg->flags & CU_TCP_SYN) {
-		return CU_RESENT_TIMEOUT;
+	if (seg->flags & CU_TCP_SYN) { /* its timer is the longer one; a SYN-ACK may answer a SYN that came twice */
+		return since->sent_ns < TIMER_FLOOR_NS ? CU_RESENT_UNKNOWN : CU_RESENT_TIMEOUT;
 	}
 	bool before_timer = since->quiet_ns < rtt_ns + TIMER_FLOOR_NS;
 	if (since->n_reports > 0 && before_timer) {
@@ -153,7 +155,7 @@ void cu_trace_resent(struct cu_trace *trace)
 				*mine = (struct repair){.until = next_seq[seg->dir], .by = by};
 			}
 		}
-		if (seg->end > next_seq[seg->dir] && !(seg->flags & CU_TCP_RST)) {
+		if (seg->end > next_seq[seg->dir] && !cu_is_elsewhere(seg)) {
 			next_seq[seg->dir] = seg->end;
 		}
 	}

@@ -102,7 +102,7 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 	trace->flags |= in->flags;
 	trace->syn_end = syn ? trace->n + 1 : trace->syn_end;
 	seg->end = seg->seq + in->len + syn + fin;
-	if (!(in->flags & CU_TCP_RST)) {
+	if (!cu_is_elsewhere(seg)) {
 		advance(trace, dir, in->seq + in->len + syn + fin, seg->end);
 	}
 	seg->window = in->window;

@@ -29,7 +29,7 @@ enum cu_settled {
 	CU_SETTLED_ACKS,            /* the ACKs before it did not say what the mark takes them to, or this one does */
 	/* What Wireshark carries on from an earlier segment: set by cu_trace_mark_forward only. */
 	CU_SETTLED_COPY,  /* a frame captured twice */
-	CU_SETTLED_RESET, /* a reset, whose numbers are no place in the stream */
+	CU_SETTLED_RESET, /* a reset or a SYN whose number is no place in the stream: cu_is_elsewhere */
 	CU_SETTLED_END,
 };
 
@@ -143,6 +143,15 @@ static inline void cu_settle(struct cu_trace_segment *seg, enum cu_settled by)
 static inline bool cu_carries(const struct cu_trace_segment *seg)
 {
 	return seg->end > seg->seq && !seg->icmp;
+}
+
+/*
+ * Whether its number is no place in the stream: a RST's may be any (RFC 9293
+ * section 3.10.7.1), and a SYN may have begun with another one than that which holds.
+ */
+static inline bool cu_is_elsewhere(const struct cu_trace_segment *seg)
+{
+	return (seg->flags & CU_TCP_RST) != 0 || ((seg->flags & CU_TCP_SYN) != 0 && seg->seq != 0);
 }
 
 static inline const struct cu_hint *cu_trace_hint(const struct cu_trace *trace, const struct cu_trace_segment *seg)

@@ -158,6 +158,68 @@ static void test_mark_numbers_of_a_reset_are_no_place_in_the_stream(void **state
 	talk_release(&talk);
 }
 
+static void test_mark_wireshark_takes_zero_for_no_number(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, SYN, 0, 0, 0);
+	talk_add(&talk, 30 * MS, CU_S2C, CU_TCP_RST | ACK, 0, 1, 0)->seq = 0;
+	talk_add(&talk, 500 * MS, CU_C2S, SYN, 0, 0, 0);
+	talk_add(&talk, 530 * MS, CU_S2C, SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 540 * MS, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, 600 * MS, CU_S2C, PSH, 1, 1, 100);
+	analyse(&talk);
+	assert_int_equal(frame(&talk, 4)->forward, 0);
+	assert_int_equal(frame(&talk, 6)->forward, 0);
+	assert_int_equal(kinds(frame(&talk, 6)), 0);
+	talk_release(&talk);
+}
+
+/* A server without state answers each SYN with another number: the one that holds is the last here. */
+static void test_mark_numbers_of_another_syn_ack_are_no_place_in_the_stream(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, SYN, 0, 0, 0);
+	talk_add(&talk, 30 * MS, CU_S2C, SYN | ACK, 900000, 1, 0);
+	talk_add(&talk, 1000 * MS, CU_S2C, SYN | ACK, 900000, 1, 0);
+	talk_add(&talk, 1020 * MS, CU_C2S, SYN, 0, 0, 0);
+	talk_add(&talk, 1050 * MS, CU_S2C, SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 1060 * MS, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 1100 * MS, CU_S2C, PSH, 1, 101, 100);
+	analyse(&talk);
+	assert_int_equal(kinds(frame(&talk, 2)), 0);
+	assert_int_equal(kinds(frame(&talk, 3)), resent);
+	assert_int_equal(frame(&talk, 5)->forward, resent);
+	assert_int_equal(kinds(frame(&talk, 5)), 0);
+	assert_true(settled_by(frame(&talk, 5), CU_SETTLED_RESET));
+	assert_int_equal(frame(&talk, 7)->forward, resent);
+	assert_int_equal(kinds(frame(&talk, 7)), 0);
+	assert_int_equal(talk.delivery[CU_S2C].n_holes, 0);
+	talk_release(&talk);
+}
+
+/* What was sent again from before the capture's first segment: nothing says that its original had arrived. */
+static void test_mark_bytes_from_before_the_capture_are_not_needless(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[0].has_syn = talk.connection.side[1].has_syn = false;
+	talk_add(&talk, 0, CU_C2S, ACK, 9001, 1, 1000);
+	talk_add(&talk, 10 * MS, CU_S2C, ACK, 1, 5001, 0);
+	talk_add(&talk, 11 * MS, CU_S2C, ACK, 1, 5001, 0);
+	talk_add(&talk, 12 * MS, CU_S2C, ACK, 1, 5001, 0);
+	talk_add(&talk, 200 * MS, CU_C2S, ACK, 5001, 1, 1000);
+	talk_add(&talk, 210 * MS, CU_S2C, ACK, 1, 10001, 0);
+	analyse(&talk);
+	assert_int_equal(kinds(frame(&talk, 5)), resent);
+	assert_int_equal(frame(&talk, 5)->needless, CU_NEEDLESS_NONE);
+	talk_release(&talk);
+}
+
 static void test_mark_no_more_duplicate_acks_than_there_were(void **state)
 {
 	(void)state;
@@ -452,6 +514,9 @@ int main(void)
 		cmocka_unit_test(test_mark_zero_window_probe_and_its_answer),
 		cmocka_unit_test(test_mark_clock_that_goes_back_makes_nothing_soon),
 		cmocka_unit_test(test_mark_numbers_of_a_reset_are_no_place_in_the_stream),
+		cmocka_unit_test(test_mark_wireshark_takes_zero_for_no_number),
+		cmocka_unit_test(test_mark_numbers_of_another_syn_ack_are_no_place_in_the_stream),
+		cmocka_unit_test(test_mark_bytes_from_before_the_capture_are_not_needless),
 		cmocka_unit_test(test_mark_no_more_duplicate_acks_than_there_were),
 		cmocka_unit_test(test_window_scale_of_one_syn),
 		cmocka_unit_test(test_handshake_counts_from_the_last_syn),
