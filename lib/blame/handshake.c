@@ -45,6 +45,17 @@ static struct syn_copies find_syn(const struct cu_account *account, int dir, con
 	return copies;
 }
 
+/* Whether a SYN was answered for a connection of before: it arrived, and nothing of it was lost. */
+static bool was_refused(const struct cu_trace *trace, uint32_t first, uint32_t end)
+{
+	for (uint32_t i = first; i < end; i++) {
+		if (trace->segment[i].dir == CU_S2C && cu_is_of_before(&trace->segment[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
 int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
 {
 	for (uint32_t i = 0; i < trace->n; i++) {
@@ -124,7 +135,8 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	int64_t used_ns = cu_max_ns(syn.first_ns, cu_min_ns(syn.used_ns, answer.first_ns));
 	cu_charge_distance(account, transaction->client_distance_ns, syn.first_seg, answer.used_seg);
 	/* A SYN seen next to its server arrived: what did not answer is a full backlog. */
-	enum cu_cause unanswered = path->vantage == CU_VANTAGE_SERVER ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
+	bool arrived = path->vantage == CU_VANTAGE_SERVER || was_refused(trace, syn.first_seg, answer.first_seg);
+	enum cu_cause unanswered = arrived ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
 	cu_charge(account, unanswered, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
 	/* An answer that comes as late as a timer makes it is a second one: the first was lost out of sight. */
 	int64_t late_ns = answer.first_ns - used_ns - 2 * transaction->server_distance_ns;
@@ -134,7 +146,7 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	cu_charge(account, CU_NETWORK_CONNECT, answer.first_ns, answer.used_ns, answer.first_seg, answer.used_seg);
 	if (syn.used_seg != syn.first_seg || answer.used_seg != answer.first_seg) {
 		transaction->loss_side = CU_LOSS_AFTER;
-		if (syn.used_seg != syn.first_seg && path->vantage == CU_VANTAGE_SERVER) {
+		if (syn.used_seg != syn.first_seg && arrived) {
 			transaction->loss_side = CU_LOSS_NONE;
 		}
 	}

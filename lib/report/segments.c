@@ -154,7 +154,7 @@ static const struct {
 	{"round_trip", "the round trip"},
 	{"acks", "the ACKs"},
 	{"copy", "leaving out copies"},
-	{"reset", "leaving out resets"},
+	{"reset", "leaving out resets and other beginnings"},
 };
 _Static_assert(sizeof(settled_names) / sizeof(settled_names[0]) == CU_SETTLED_END - CU_SETTLED_TIMESTAMPS, "each one");
 

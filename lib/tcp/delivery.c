@@ -321,7 +321,8 @@ static int add_segment(struct cu_delivery *delivery, const struct cu_trace *trac
 
 static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment *seg, uint32_t i)
 {
-	if (seg->flags & CU_TCP_RST) {
+	if (cu_is_elsewhere(seg) && !(seg->flags & CU_TCP_SYN)) {
+		delivery->refused_ns = cu_is_of_before(seg) ? seg->time_ns : delivery->refused_ns;
 		return 0;
 	}
 	int64_t highest = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
@@ -550,6 +551,13 @@ struct copy_facts {
 	bool asked;       /* whether known was looked for */
 };
 
+/* Whether a SYN had arrived, and was answered for a connection of before. */
+static bool was_refused(const struct cu_delivery *delivery, const struct cu_piece *piece,
+                        const struct cu_delivery_copy *copy)
+{
+	return piece->start == 0 && delivery->refused_ns > piece->first_ns && delivery->refused_ns <= copy->time_ns;
+}
+
 /*
  * A range was seen again: was the copy needed? Then the earlier one was lost
  * after the vantage point.
@@ -558,7 +566,7 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
                         const struct cu_delivery_copy *copy, struct copy_facts *facts, const struct acks *acks,
                         int64_t receiver_rtt_ns)
 {
-	if (acks->end < facts->sent_step) {
+	if (acks->end < facts->sent_step || was_refused(delivery, piece, copy)) {
 		return false;
 	}
 	if (!facts->asked) {
@@ -614,8 +622,9 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 	size_t p = cu_delivery_find(delivery, copy->start);
 	struct acks acks = {.start =
 	                            p < delivery->n_pieces ? cu_delivery_acked(delivery, delivery->piece[p].start) : 0};
-	/* Bytes from before the capture: nothing tells of their original. */
-	bool known = p < delivery->n_pieces && delivery->piece[p].start <= copy->start;
+	/* Not of bytes from before the capture, of whose original nothing tells, nor of a SYN that was refused. */
+	bool known = p < delivery->n_pieces && delivery->piece[p].start <= copy->start &&
+	             !was_refused(delivery, &delivery->piece[p], copy);
 	for (size_t end = copy_pieces_end(delivery, p); p < end && delivery->piece[p].start < copy->end; p++) {
 		struct cu_piece *piece = &delivery->piece[p];
 		find_acks(delivery, piece, &acks);
@@ -700,6 +709,7 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	if (trace->dropped_end[dir] > 0) {
 		delivery->highest = trace->dropped_end[dir];
 	}
+	delivery->refused_ns = INT64_MIN;
 
 	int err = 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
@@ -708,7 +718,7 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 			err = seg->dir == dir ? add_icmp(delivery, seg) : 0;
 		} else if (seg->dir == dir) {
 			err = add_segment(delivery, trace, path, i);
-		} else if (seg->ack >= 0) {
+		} else if (seg->ack >= 0 || cu_is_elsewhere(seg)) {
 			err = add_step(delivery, seg, i);
 		}
 	}

@@ -62,6 +62,7 @@ struct cu_delivery {
 	int n_prompt_acks, n_late_acks; /* of small segments sent once, at its start; 0 when is_clean */
 	uint32_t largest_passed;        /* payload of the largest segment that was acknowledged; 0 when is_clean */
 	int64_t highest;
+	int64_t refused_ns; /* when a SYN was answered last for a connection of before: cu_is_of_before */
 	bool lacks; /* bytes were acknowledged that were never seen */
 };
 

@@ -115,13 +115,25 @@ static void find_reset(const struct cu_trace *trace, const struct cu_path *path,
 	analysis->reset = known ? kind_of(&before, rst, path->client_rtt_ns + path->server_rtt_ns) : CU_RESET_ABORT;
 }
 
+/* The client's last SYN: one that is sent again after a RST, or an answer for a connection of before, begins anew. */
+static size_t last_syn(const struct cu_trace *trace)
+{
+	for (size_t i = trace->syn_end; i > 0; i--) {
+		const struct cu_trace_segment *seg = &trace->segment[i - 1];
+		if (!seg->icmp && seg->dir == CU_C2S && (seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN) {
+			return i - 1;
+		}
+	}
+	return 0;
+}
+
 /* Who ended it, and how. */
 static void find_close(const struct cu_trace *trace, struct cu_analysis *analysis)
 {
 	bool fin[2] = {false, false};
 	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
 	size_t n = trace->flags & (CU_TCP_FIN | CU_TCP_RST) ? trace->n : 0;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = n > 0 ? last_syn(trace) : 0; i < n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp || !(seg->flags & (CU_TCP_FIN | CU_TCP_RST))) {
 			continue;

@@ -429,14 +429,16 @@ static inline void pass_on(struct pass *pass, const struct cu_trace_segment *seg
 	fwd->last_marks = pass->marks;
 }
 
-/* A SYN that began elsewhere than the stream does: the last such one again, or another. */
-static void mark_other_syn(struct pass *pass, const struct cu_trace_segment *seg)
+/* A SYN that began elsewhere than the stream does, the last such one again or another; or for a connection of before. */
+static void mark_elsewhere(struct pass *pass, const struct cu_trace_segment *seg)
 {
 	struct sender *fwd = &pass->side[seg->dir];
-	if (seg->seq == fwd->syn_seq) {
-		mark(pass, CU_EVENT_RETRANSMISSION);
+	if (seg->flags & CU_TCP_SYN) {
+		if (seg->seq == fwd->syn_seq) {
+			mark(pass, CU_EVENT_RETRANSMISSION);
+		}
+		fwd->syn_seq = seg->seq;
 	}
-	fwd->syn_seq = seg->seq;
 }
 
 /* Settled or not it is the same rules; each is compiled apart. */
@@ -451,8 +453,8 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 	if (!settle && is_syn(seg) && fwd->seen) {
 		fwd->next_seq = fwd->whole_to; /* a reset before it may have moved it */
 	}
-	if (settle && seg->flags & CU_TCP_SYN && cu_is_elsewhere(seg)) {
-		mark_other_syn(pass, seg);
+	if (settle && cu_is_elsewhere(seg) && !(seg->flags & CU_TCP_RST)) {
+		mark_elsewhere(pass, seg);
 		note_handshake(pass, i, settle);
 		pass_on(pass, seg, settle);
 		return;

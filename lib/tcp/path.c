@@ -236,7 +236,8 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 	}
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		bool counts = !cu_is_elsewhere(seg) || (seg->flags & CU_TCP_RST) != 0; /* a RST answers, too */
+		if (seg->icmp || !counts || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
 		struct cu_path_pending *out = &pending[seg->dir], *back = &pending[!seg->dir];

@@ -33,6 +33,7 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 		trace->shift[dir] = said && !unscaled ? wscale : 0;
 		trace->mss[dir] = 0;
 		trace->has_base[dir] = side[dir].has_syn;
+		trace->begun[dir] = !side[dir].has_syn;
 		trace->base[dir] = trace->last[dir] = side[dir].isn;
 		trace->last_rel[dir] = 0;
 	}
@@ -58,6 +59,17 @@ static void advance(struct cu_trace *trace, int dir, uint32_t raw, int64_t rel)
 		trace->last[dir] = raw;
 		trace->last_rel[dir] = rel;
 	}
+}
+
+/* Not more than this, the largest window without a scale, can overtake a SYN. */
+enum { BEFORE_SYN_BYTES = 65535 };
+
+static bool is_elsewhere(struct cu_trace *trace, const struct cu_trace_segment *seg)
+{
+	bool syn = (seg->flags & CU_TCP_SYN) != 0;
+	trace->begun[seg->dir] |= syn && seg->seq == 0;
+	return (seg->flags & CU_TCP_RST) != 0 || (syn && seg->seq != 0) ||
+	       (!trace->begun[seg->dir] && (seg->seq < 0 || seg->end > BEFORE_SYN_BYTES));
 }
 
 static int add(struct cu_trace *trace, const struct cu_segment *in)
@@ -102,7 +114,8 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 	trace->flags |= in->flags;
 	trace->syn_end = syn ? trace->n + 1 : trace->syn_end;
 	seg->end = seg->seq + in->len + syn + fin;
-	if (!cu_is_elsewhere(seg)) {
+	seg->elsewhere = is_elsewhere(trace, seg);
+	if (!seg->elsewhere) {
 		advance(trace, dir, in->seq + in->len + syn + fin, seg->end);
 	}
 	seg->window = in->window;

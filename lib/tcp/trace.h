@@ -60,6 +60,7 @@ struct cu_trace_segment {
 	uint8_t needless;  /* enum cu_needless */
 	bool has_timestamps;
 	bool icmp;
+	bool elsewhere; /* its number is no place in the stream: see cu_is_elsewhere */
 };
 
 struct cu_trace_sack {
@@ -87,6 +88,7 @@ struct cu_trace {
 	uint32_t base[2], last[2];
 	int64_t last_rel[2];
 	bool has_base[2];
+	bool begun[2]; /* the SYN that the numbers count from was seen, or there is none */
 };
 
 /* The file of a segment's frame, as an analysis and gaps have it. */
@@ -147,11 +149,19 @@ static inline bool cu_carries(const struct cu_trace_segment *seg)
 
 /*
  * Whether its number is no place in the stream: a RST's may be any (RFC 9293
- * section 3.10.7.1), and a SYN may have begun with another one than that which holds.
+ * section 3.10.7.1), a SYN may have begun with another one than that which
+ * holds, and before its SYN-ACK a server may answer for a connection of
+ * before, that it still has (half-open: RFC 9293 section 3.5.1).
  */
 static inline bool cu_is_elsewhere(const struct cu_trace_segment *seg)
 {
-	return (seg->flags & CU_TCP_RST) != 0 || ((seg->flags & CU_TCP_SYN) != 0 && seg->seq != 0);
+	return seg->elsewhere;
+}
+
+/* Whether a server answered a SYN for a connection of before. */
+static inline bool cu_is_of_before(const struct cu_trace_segment *seg)
+{
+	return seg->elsewhere && (seg->flags & (CU_TCP_SYN | CU_TCP_RST)) == 0;
 }
 
 static inline const struct cu_hint *cu_trace_hint(const struct cu_trace *trace, const struct cu_trace_segment *seg)

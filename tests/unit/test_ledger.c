@@ -89,6 +89,30 @@ static void test_ledger_lost_syn(void **state)
 	talk_release(&talk);
 }
 
+/* The server still has a connection of before with these ports: its ACK makes the client reset that, and try again. */
+static void test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 30000, CU_S2C, ACK, 700000000, 600000000, 0);
+	talk_add(&talk, 30100, CU_C2S, CU_TCP_RST, 600000000, 0, 0);
+	talk_add(&talk, 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 1030000, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+	talk_add(&talk, 1030100, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 1060100, CU_S2C, PSH, 1, 101, 100);
+	talk_analyse(&talk);
+	struct cu_transaction connect = talk_transaction(&talk, 0);
+	assert_us(connect, CU_SERVER_CONNECT, 1000000);
+	assert_int_equal(connect.loss_side, CU_LOSS_NONE);
+	assert_int_equal(talk.delivery[CU_S2C].n_holes, 0);
+	for (size_t p = 0; p < talk.delivery[CU_C2S].n_pieces; p++) {
+		assert_int_equal(talk.delivery[CU_C2S].piece[p].loss, CU_LOSS_NONE);
+	}
+	talk_release(&talk);
+}
+
 static void test_ledger_request_lost_after_the_vantage_point(void **state)
 {
 	(void)state;
@@ -896,6 +920,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_server_thinks),
 		cmocka_unit_test(test_ledger_handshake_costs_the_path),
 		cmocka_unit_test(test_ledger_lost_syn),
+		cmocka_unit_test(test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before),
 		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
 		cmocka_unit_test(test_ledger_answer_lost_before_the_vantage_point),
 		cmocka_unit_test(test_ledger_server_pauses),

@@ -472,6 +472,27 @@ static void test_ending_half_open(void **state)
 	assert_int_equal(find_ending(&talk, CU_SEEN_SYN | CU_SEEN_SYN_ACK).close, CU_CLOSE_HALF_OPEN);
 }
 
+/* How a connection closed is told from its last SYN on: the RST of one that was refused first did not close it. */
+static void test_ending_counts_from_the_last_syn(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 100, CU_S2C, CU_TCP_RST | ACK, 0, 1, 0);
+	talk_add(&talk, 500000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 500100, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 500200, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, 600000, CU_S2C, CU_TCP_FIN | ACK, 1, 1, 0);
+	talk_add(&talk, 600100, CU_C2S, CU_TCP_FIN | ACK, 1, 2, 0);
+	struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_FIN | CU_SEEN_RST);
+	assert_int_equal(analysis.close, CU_CLOSE_CLEAN);
+	assert_int_equal(analysis.closed_by, CU_PARTY_SERVER);
+	assert_int_equal(analysis.close_frame, 6);
+	assert_int_equal(analysis.reset, CU_RESET_CLOSED_PORT);
+	assert_int_equal(analysis.reset_frame, 2);
+}
+
 static void test_ending_tells_resets_apart(void **state)
 {
 	static const struct {
@@ -559,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_window_in_flight_at_the_sender),
 		cmocka_unit_test(test_ending_closed_port),
 		cmocka_unit_test(test_ending_half_open),
+		cmocka_unit_test(test_ending_counts_from_the_last_syn),
 		cmocka_unit_test(test_ending_tells_resets_apart),
 		cmocka_unit_test(test_ending_by_a_device_on_the_path),
 	};
