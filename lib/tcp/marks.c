@@ -26,11 +26,20 @@ struct sender {
 	bool advanced_by_ack; /* what moved next_seq last was without payload */
 };
 
+/* What a connection shows of being captured more than once. */
+struct mirror {
+	bool files;       /* by several files */
+	size_t n_again;   /* frames that were told to be earlier ones again */
+	int64_t after_ns; /* the longest that one of them took */
+};
+
 struct pass {
 	struct cu_trace *trace;
 	struct sender side[2];
+	struct mirror mirror;
 	const struct cu_trace_segment *syn; /* that the handshake counts from */
 	int64_t first_rtt_ns;
+	bool shaken; /* the handshake ended, however coarse the clock */
 	/* Of the segment at hand. */
 	uint32_t marks;
 	uint16_t dup_ack;
@@ -168,13 +177,14 @@ static bool comes_from_mirrors(const struct cu_trace *trace)
 /* Copies among the segments before one: of its own file, and of another, the one with the most. */
 struct copies {
 	unsigned n_own, n_other;
+	int64_t after_ns; /* since the last one */
 };
 
 static struct copies count_copies(const struct cu_trace *trace, size_t i, size_t look_back, int64_t within_ns)
 {
 	enum { FILES_CAP = 8 }; /* mirror ports of one connection */
 	const struct cu_trace_segment *seg = &trace->segment[i];
-	struct copies copies = {0, 0};
+	struct copies copies = {0};
 	uint16_t file[FILES_CAP];
 	unsigned n[FILES_CAP], n_files = 0;
 	for (size_t back = 1; back <= i && back <= look_back; back++) {
@@ -184,6 +194,9 @@ static struct copies count_copies(const struct cu_trace *trace, size_t i, size_t
 		}
 		if (seg->time_ns - old->time_ns >= within_ns) {
 			break;
+		}
+		if (copies.n_own + copies.n_other == 0) {
+			copies.after_ns = seg->time_ns - old->time_ns;
 		}
 		if (old->file == seg->file) {
 			copies.n_own++;
@@ -207,16 +220,22 @@ static struct copies count_copies(const struct cu_trace *trace, size_t i, size_t
 /*
  * Whether a frame is an earlier one captured or delivered again, by a mirror
  * port or a network that duplicates: the same packet down to its
- * identification, which a second transmission would not have. Where captures
- * of several ports are merged (mirrored), a packet is in each of them as often as it
- * passed: the n-th of one capture is the n-th of another, with identification
- * or without.
+ * identification, which a second transmission would not have, or to its
+ * timestamp when a timer would have moved that. Where captures of several ports
+ * are merged, a packet is in each of them as often as it passed: the n-th of
+ * one capture is the n-th of another, with identification or without. In a
+ * capture of a port that is mirrored, in which a quarter of the frames so far
+ * are earlier ones again, one without identification is so, too, when it comes
+ * as soon. by: what tells.
  */
-static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct sender *from, bool mirrored)
+static bool is_duplicate_frame(struct pass *pass, size_t i, enum cu_settled *by)
 {
-	enum { LOOK_BACK = 32, LOOK_BACK_FILES = 256 };
+	enum { LOOK_BACK = 32, LOOK_BACK_FILES = 256, QUARTER = 4, AS_SOON = 2 };
 	const int64_t within_ns = CU_NS_PER_S / 5;
+	const struct cu_trace *trace = pass->trace;
 	const struct cu_trace_segment *seg = &trace->segment[i];
+	struct sender *from = &pass->side[seg->dir];
+	struct mirror *mirror = &pass->mirror;
 	/* Nearly all: no earlier one of this direction went as far. */
 	bool is_news = seg->end > from->end_max || seg->ack > from->ack_max;
 	from->end_max = seg->end > from->end_max ? seg->end : from->end_max;
@@ -224,13 +243,23 @@ static bool is_duplicate_frame(const struct cu_trace *trace, size_t i, struct se
 	if (is_news) {
 		return false;
 	}
-	/* In one capture without identification only data with its own timestamp is told from what was sent again. */
-	bool has_mark = seg->ip_id != 0 || (seg->has_timestamps && seg->len > 0);
-	if (!has_mark && !mirrored) {
+	/* In one capture without identification only what has its own timestamp is told from what was sent again. */
+	bool has_mark = seg->ip_id != 0 || (seg->has_timestamps && cu_carries(seg));
+	bool by_port = mirror->n_again * QUARTER >= i;
+	if (!has_mark && !mirror->files && !by_port) {
 		return false;
 	}
-	struct copies copies = count_copies(trace, i, mirrored ? LOOK_BACK_FILES : LOOK_BACK, within_ns);
-	return (has_mark && copies.n_own > 0) || copies.n_other > copies.n_own;
+	struct copies copies = count_copies(trace, i, mirror->files ? LOOK_BACK_FILES : LOOK_BACK, within_ns);
+	bool told = (has_mark && copies.n_own > 0) || copies.n_other > copies.n_own;
+	if (!told) {
+		int64_t soon_ns = AS_SOON * mirror->after_ns;
+		*by = CU_SETTLED_ROUND_TRIP;
+		return by_port && copies.n_own > 0 && copies.after_ns <= (soon_ns > CU_NS_PER_MS ? soon_ns : CU_NS_PER_MS);
+	}
+	*by = seg->ip_id != 0 ? CU_SETTLED_IP_ID : CU_SETTLED_TIMESTAMPS;
+	mirror->n_again++;
+	mirror->after_ns = copies.after_ns > mirror->after_ns ? copies.after_ns : mirror->after_ns;
+	return true;
 }
 
 /* An ACK beyond what was captured without a hole; told once, until the other direction's ACKs move. */
@@ -401,6 +430,7 @@ static void note_handshake(struct pass *pass, size_t i, bool settle)
 	            !(seg->flags & CU_TCP_RST);
 	if (ends || !settle) {
 		pass->first_rtt_ns = seg->time_ns - pass->syn->time_ns;
+		pass->shaken = settle;
 	}
 }
 
@@ -472,7 +502,7 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 	if (cu_carries(seg) && (seg->seq < fwd->next_seq || seg->seq < pass->side[!seg->dir].last_ack)) {
 		mark_resent(pass, i, settle);
 	}
-	if (pass->first_rtt_ns == 0) {
+	if (pass->first_rtt_ns == 0 && !pass->shaken) {
 		note_handshake(pass, i, settle);
 	}
 	pass_on(pass, seg, settle);
@@ -496,8 +526,8 @@ static void begin(struct pass *pass, struct cu_trace *trace, bool settle)
 void cu_trace_mark(struct cu_trace *trace)
 {
 	struct pass pass;
-	bool mirrored = comes_from_mirrors(trace);
 	begin(&pass, trace, true);
+	pass.mirror.files = comes_from_mirrors(trace);
 	trace->mss[CU_C2S] = trace->mss[CU_S2C] = 0;
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
@@ -507,9 +537,10 @@ void cu_trace_mark(struct cu_trace *trace)
 			seg->marks = UINT32_C(1) << CU_EVENT_ICMP;
 			continue;
 		}
-		if (is_duplicate_frame(trace, i, &pass.side[seg->dir], mirrored)) {
+		enum cu_settled by;
+		if (is_duplicate_frame(&pass, i, &by)) {
 			seg->marks = UINT32_C(1) << CU_EVENT_DUPLICATE_FRAME;
-			cu_settle(seg, seg->ip_id != 0 ? CU_SETTLED_IP_ID : CU_SETTLED_TIMESTAMPS);
+			cu_settle(seg, by);
 			continue;
 		}
 		if (seg->len > trace->mss[seg->dir]) {

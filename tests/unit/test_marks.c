@@ -70,6 +70,45 @@ static void test_mark_a_copy_counts_for_wireshark_only(void **state)
 	talk_release(&talk);
 }
 
+/* A mirror that sends each frame twice, of a server that numbers nothing: its SYN-ACK and ACKs are copies, too. */
+static void test_mark_copies_without_identification(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_handshake(&talk, 30 * MS, 10 * MS);
+	talk_add(&talk, 50 * MS, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 80 * MS, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, 80 * MS + 5 * MS, CU_S2C, ACK, 1, 101, 0); /* a real one, later than copies are */
+	for (size_t i = talk.n; i > 0; i--) {
+		struct cu_segment *segment = &talk.segment[i - 1];
+		segment->ip_id = segment->dir == CU_S2C ? 0 : segment->ip_id;
+		talk.segment[2 * i - 2] = talk.segment[2 * i - 1] = *segment;
+		talk.segment[2 * i - 1].time_ns += 20 * US;
+	}
+	talk.n *= 2;
+	analyse(&talk);
+	for (size_t n = 1; n <= talk.n; n++) {
+		assert_int_equal(cu_is(frame(&talk, n), CU_EVENT_DUPLICATE_FRAME), n % 2 == 0);
+	}
+	assert_true(settled_by(frame(&talk, 4), CU_SETTLED_ROUND_TRIP));
+	assert_int_equal(frame(&talk, 11)->dup_ack, 1);
+	talk_release(&talk);
+}
+
+/* Without digits enough the handshake took no time: then its round trip is unknown, not that of the next ACK. */
+static void test_handshake_of_a_coarse_clock(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_handshake(&talk, 0, 0);
+	talk_add(&talk, 2000 * MS, CU_C2S, PSH, 1, 1, 100);
+	analyse(&talk);
+	assert_int_equal(talk.trace.handshake_ns, 0);
+	talk_release(&talk);
+}
+
 static void test_mark_bytes_seen_before_are_not_out_of_order(void **state)
 {
 	(void)state;
@@ -509,6 +548,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mark_a_copy_counts_for_wireshark_only),
+		cmocka_unit_test(test_mark_copies_without_identification),
+		cmocka_unit_test(test_handshake_of_a_coarse_clock),
 		cmocka_unit_test(test_mark_bytes_seen_before_are_not_out_of_order),
 		cmocka_unit_test(test_mark_identification_tells_reordering),
 		cmocka_unit_test(test_mark_zero_window_probe_and_its_answer),
