@@ -415,6 +415,16 @@ static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *
 	return false;
 }
 
+/* How many ACK steps came before a copy; a coarse clock has some after it at the same time. */
+static size_t steps_before(const struct cu_delivery *delivery, const struct cu_delivery_copy *copy)
+{
+	size_t at = 0, n = delivery->n_steps;
+	for (; n > 1; n -= n / 2) {
+		at += (delivery->step[at + n / 2 - 1].seg < copy->seg) * (n / 2);
+	}
+	return at + (n == 1 && delivery->step[at].seg < copy->seg);
+}
+
 /* Whether the receiver had said that it holds the range (SACK, RFC 2018), in an ACK before the step until. */
 static bool sacked_before(const struct cu_delivery *delivery, const struct cu_trace *trace,
                           const struct cu_delivery_copy *copy, size_t until)
@@ -617,7 +627,7 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
                         int64_t receiver_rtt_ns)
 {
 	struct cu_trace_segment *seg = &trace->segment[copy->seg];
-	struct copy_facts facts = {.sent_step = cu_delivery_steps_until(delivery, copy->time_ns)};
+	struct copy_facts facts = {.sent_step = steps_before(delivery, copy)};
 	bool needed = false;
 	size_t p = cu_delivery_find(delivery, copy->start);
 	struct acks acks = {.start =

@@ -12,12 +12,15 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 FLAGS = ["retransmission", "fast_retransmission", "spurious_retransmission", "out_of_order", "lost_segment",
          "ack_lost_segment", "duplicate_ack", "keep_alive", "keep_alive_ack", "zero_window", "zero_window_probe",
          "zero_window_probe_ack", "window_full", "window_update"]
+# What tells connections of the same ends apart: flowify(1).
+IDS = ["vlan.id", "ieee8021ah.isid", "pppoe.session_id", "erspan.spanid", "gre.key", "vxlan.vni", "geneve.vni"]
+IDLE_NS = 7_800_000_000_000  # flowify(1): so long a silence ends a connection
 FIELDS = (["frame.number", "frame.time_epoch", "ip.src", "ipv6.src", "ip.id", "ip.len", "ip.hdr_len", "tcp.hdr_len",
-           "icmp.type", "icmpv6.type", "tcp.stream",
+           "icmp.type", "icmpv6.type", "tcp.stream", "tcp.seq_raw", "tcp.ack_raw",
            "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.flags", "tcp.window_size_value",
            "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.options.sack_le", "tcp.options.sack_re",
            "tcp.completeness", "tcp.analysis.initial_rtt", "tcp.analysis.duplicate_ack_num",
-           "tcp.analysis.reused_ports"] + ["tcp.analysis." + flag for flag in FLAGS])
+           "tcp.analysis.reused_ports", "ipcomp.cpi"] + IDS + ["tcp.analysis." + flag for flag in FLAGS])
 COPY_WITHIN_NS = 200_000_000
 
 
@@ -35,8 +38,13 @@ class Frame:
     def __init__(self, row):
         self.number = int(row["frame.number"])
         self.time = nanoseconds(row["frame.time_epoch"])
-        self.alone = "," not in row["tcp.stream"] and row["icmp.type"] == "" and row["icmpv6.type"] == ""
-        self.stream = number(row["tcp.stream"])
+        self.quoted = row["icmp.type"] + row["icmpv6.type"] != ""  # by an ICMP error
+        self.alone = "," not in row["tcp.stream"] and not self.quoted
+        self.said = [int(stream) for stream in row["tcp.stream"].split(",")]
+        self.stream = self.said[0]  # until number_streams
+        self.compressed = row["ipcomp.cpi"] != ""
+        self.ids = tuple(row[name] for name in IDS)
+        self.seq_raw, self.ack_raw = number(row["tcp.seq_raw"]), number(row["tcp.ack_raw"])
         self.sender = (row["ip.src"], row["ipv6.src"], row["tcp.srcport"])
         self.seq, self.flags = number(row["tcp.seq"]), number(row["tcp.flags"]) or 0
         self.ack = number(row["tcp.ack"]) if self.flags & ACK else None
@@ -64,14 +72,27 @@ class Frame:
 
 
 def read(path):
-    """The frames with TCP, by number."""
+    """The frames with TCP, by number; and those to which tshark itself gives no stream."""
     command = ["tshark", "-2", "-n", "-r", path, "-Y", "tcp", "-o", "tcp.analyze_sequence_numbers:TRUE",
                "-o", "tcp.relative_sequence_numbers:TRUE", "-T", "fields", "-E", "occurrence=a"]
     for field in FIELDS:
         command += ["-e", field]
-    out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
-    rows = (dict(zip(FIELDS, line.split("\t"))) for line in out.decode().splitlines())
-    return {frame.number: frame for frame in (Frame(row) for row in rows if row["tcp.stream"] != "")}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if b"aren't valid" in done.stderr:
+        raise RuntimeError("tshark: %s" % done.stderr.decode(errors="replace"))
+    out = done.stdout
+    rows = [dict(zip(FIELDS, line.split("\t"))) for line in out.decode().splitlines()]
+    without_stream = {int(row["frame.number"]) for row in rows if row["tcp.stream"] == ""}
+    return {frame.number: frame for frame in (Frame(row) for row in rows if row["tcp.stream"] != "")}, without_stream
+
+
+def read_fragments(path):
+    """The frames of fragments, and where tshark has what they make: its last one, where culprit has the first."""
+    out = subprocess.run(["tshark", "-2", "-n", "-r", path, "-Y", "ip.reassembled_in || ipv6.reassembled.in",
+                          "-T", "fields", "-e", "frame.number", "-e", "ip.reassembled_in", "-e", "ipv6.reassembled.in"],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.decode()
+    rows = (line.replace(",", "\t").split("\t") for line in out.splitlines())
+    return {int(row[0]): int(next(part for part in row[1:] if part)) for row in rows}
 
 
 def read_without(path, left_out):
@@ -83,39 +104,127 @@ def read_without(path, left_out):
         less = os.path.join(folder, "less.pcapng")
         chosen = "not frame.number in {%s}" % ",".join(map(str, sorted(left_out)))
         subprocess.run(["tshark", "-n", "-r", path, "-Y", chosen, "-w", less], stderr=subprocess.DEVNULL, check=True)
-        return {kept[n - 1]: frame for n, frame in read(less).items()}
+        return {kept[n - 1]: frame for n, frame in read(less)[0].items()}
+
+
+class Part:
+    """A stream as culprit numbers it."""
+    def __init__(self, stream):
+        self.stream, self.frames = stream, []
+
+    def answers_another(self, frame):
+        """Whether it is a SYN-ACK with another number, for none that its other end used."""
+        if frame.flags & (SYN | ACK) != SYN | ACK or frame.ack_raw is None:
+            return False
+        own = [f for f in self.frames if f.sender == frame.sender]
+        back = [f.seq_raw for f in self.frames if f.sender != frame.sender and not f.flags & RST]
+        if not own or not back or any((f.seq_raw - frame.seq_raw) % 2**32 <= 65536 for f in own):
+            return False
+        return not any((frame.ack_raw - seq) % 2**32 <= 65536 for seq in back)
 
 
 class Capture:
     def __init__(self, path):
         self.path = path
-        self.frames = read(path)
+        self.frames, self.without_stream = read(path)
+        self.why_other = self._number_streams()
         self.copies = self._find_copies()
         self.streams = {}
         for frame in self.frames.values():
             if frame.alone and frame.whole and frame.number not in self.copies:
                 self.streams.setdefault(frame.stream, []).append(frame)
         self._without = {}
+        self._read_until = None
 
     def _find_copies(self):
-        """Frames that are an earlier one again, down to the IP identification (or the timestamp, of data)."""
-        seen, copies = {}, set()
+        """
+        Frames that are an earlier one again, down to the IP identification (or the
+        timestamp, of what has to be acknowledged); and where a quarter of a stream's
+        frames are, those without either that come within a millisecond.
+        """
+        seen, copies, n = {}, set(), {}
         for frame in self.frames.values():
             if not frame.alone or not frame.whole:
                 continue
             before = seen.get(frame.packet())
-            tells = frame.ip_id != 0 or (frame.tsval is not None and frame.len > 0)
-            if tells and before is not None and frame.time - before < COPY_WITHIN_NS:
+            tells = frame.ip_id != 0 or (frame.tsval is not None and frame.end > frame.seq)
+            all_of, again = n.get(frame.stream, (0, 0))
+            soon = frame.time - before < COPY_WITHIN_NS if before is not None else False
+            if soon and tells:
                 copies.add(frame.number)
+                again += 1
+            elif soon and again * 4 >= all_of and frame.time - before <= 1_000_000:
+                copies.add(frame.number)
+            n[frame.stream] = (all_of + 1, again)
             seen[frame.packet()] = frame.time
         return copies
+
+    def read_until(self):
+        """The last frame that tshark reads: at the first damage it stops."""
+        if self._read_until is None:
+            out = subprocess.run(["tshark", "-n", "-r", self.path, "-T", "fields", "-e", "frame.number"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.split()
+            self._read_until = int(out[-1]) if out else 0
+        return self._read_until
+
+    def _number_streams(self):
+        """
+        Numbers the streams as culprit defines connections; why that is another
+        number than tshark's, by culprit's. It counts those that have a segment of
+        their own, whole, and not in an ICMP error or as a second TCP within another
+        protocol; other ids, a long silence, and a SYN-ACK that answers another SYN
+        begin connections of their own.
+        """
+        parts, why, n = {}, {}, 0
+        for frame in self.frames.values():
+            place = (frame.said[0], frame.ids)
+            if frame.quoted or not frame.whole or not frame.alone:
+                frame.stream = next((part.stream for (said, _), part in parts.items() if said == frame.said[0]), None)
+                continue
+            part, begins = parts.get(place), None
+            if part is None:
+                begins = "other VLAN or tunnel ids" if any(said == frame.said[0] for said, _ in parts) else \
+                    "tshark numbers streams without a segment"
+            elif frame.time - part.frames[-1].time > IDLE_NS:
+                begins = "a silence longer than the idle timeout"
+            elif part.answers_another(frame):
+                begins = "a SYN-ACK of a SYN that was not captured"
+            if begins is not None:
+                part = parts[place] = Part(n)
+                why[n] = begins
+                n += 1
+            frame.stream = part.stream
+            part.frames.append(frame)
+        return why
 
     def without(self, name):
         """What tshark says when the copies are taken out; for "reset" the resets, too."""
         if name not in self._without:
-            resets = {f.number for f in self.frames.values() if f.alone and f.flags & RST} if name == "reset" else set()
-            self._without[name] = read_without(self.path, self.copies | resets)
+            elsewhere = set().union(*map(self._elsewhere, self.streams)) if name == "reset" else set()
+            self._without[name] = read_without(self.path, self.copies | elsewhere)
         return self._without[name]
+
+    def _elsewhere(self, stream):
+        """
+        Resets, and what is of another beginning: SYNs of a sender that sent several
+        numbers, but for that which the other end's data acknowledges or its own goes
+        on from; and what a sender sent before that, far from it.
+        """
+        frames = self.streams[stream]
+        found = {f.number for f in frames if f.flags & RST}
+        for sender in {f.sender for f in frames}:
+            own = [f for f in frames if f.sender == sender and not f.flags & RST]
+            syns = [f for f in own if f.flags & SYN]
+            if not syns:
+                continue
+            said = [f.ack_raw for f in frames if f.sender != sender and f.ack is not None and not f.flags & (SYN | RST)]
+            said += [f.seq_raw for f in own if f.number > syns[0].number and not f.flags & SYN]
+            holds = next((f for f in syns if any((n - f.seq_raw) % 2**32 == 1 for n in said)), syns[-1])
+            first = next(f for f in syns if f.seq_raw == holds.seq_raw)
+            found |= {f.number for f in syns if f.seq_raw != holds.seq_raw}
+            found |= {f.number for f in own if f.number < first.number and not f.flags & SYN and
+                      not 0 <= (f.seq_raw - holds.seq_raw) % 2**32 <= 65535}
+        return found
 
     def completeness(self, stream):
         bits = 0
@@ -141,6 +250,16 @@ class Capture:
                 return frame.time - syn.time or None  # clocks with too few digits tell nothing
         return None
 
+    def begins_twice(self, stream):
+        """Whether a sender's own numbers begin at several places: SYNs, a reset, or a segment before its SYN."""
+        return bool(self._elsewhere(stream))
+
+    def is_new(self, frame):
+        """Whether tshark begins another stream of the same ends with it."""
+        ends = {f.sender for f in self.frames.values() if f.said == frame.said}
+        return not any(f.said == frame.said and f.number < frame.number for f in self.frames.values()) and \
+            any(f.sender in ends and f.said != frame.said for f in self.frames.values() if f.number < frame.number)
+
     def _around(self, frame):
         """(own direction before, other direction before, other direction after), copies left out."""
         stream = self.streams[frame.stream]
@@ -156,7 +275,7 @@ class Capture:
 
     def _sent_after_what_showed_it(self, frame, by):
         """Whether it was sent after the first segment that was beyond it; None when that cannot be told."""
-        beyond = next((f for f in self._around(frame)[0] if f.seq >= frame.end), None)
+        beyond = next((f for f in self._around(frame)[0] if f.seq > frame.seq), None)
         if beyond is None:
             return None
         if by == "ip_id":
@@ -166,7 +285,10 @@ class Capture:
             same = frame.tsval is None or beyond.tsval is None or frame.tsval == beyond.tsval
             return None if same else (frame.tsval - beyond.tsval) % 2**32 < 2**31
         rtt = next((f.initial_rtt for f in self.frames.values() if f.stream == frame.stream and f.initial_rtt), None)
-        return None if rtt is None else frame.time - beyond.time >= max(rtt * 3 // 4, 3_000_000)
+        waited = frame.time - beyond.time
+        if waited < 3_000_000:
+            return False
+        return None if rtt is None else waited >= rtt * 3 // 4
 
     def _receiver_rtt(self, frame):
         """The least time from a segment of this direction, sent once, to its ACK."""
@@ -187,9 +309,13 @@ class Capture:
                 again = right <= f.ack or any(a <= left and right <= b for a, b in inner)
                 if again and left < frame.end and frame.seq < right:
                     return True
-        answer = next((f for f in later if f.ack >= frame.end), None)
-        if answer is None:
+        answers = [f for f in later if f.ack >= frame.end][:2]
+        if not answers:
             return False
+        answer = answers[0]
+        if len(answers) == 2 and {f.ack for f in answers} == {frame.end} and not any(f.len or f.sack for f in answers) \
+                and answers[1].duplicate_ack == 1:
+            return True  # each copy had its answer
         if answer.tsecr and frame.tsval is not None and (answer.tsecr - frame.tsval) % 2**32 > 2**31:
             return True
         rtt = self._receiver_rtt(frame)
@@ -215,6 +341,8 @@ class Capture:
     def _carried_on(self, seg, ours):
         """Whether tshark has the same marks once copies, or resets too, are taken out of what it reads."""
         for name in ("copy", "reset"):
+            if name == "reset" and name in seg.get("settled_by", []) and seg["frame"] in self._elsewhere(seg["stream"]):
+                return name
             if name in seg.get("settled_by", []):
                 other = self.without(name).get(seg["frame"])
                 if other and other.marks == ours and other.duplicate_ack == seg.get("duplicate_ack"):
@@ -236,7 +364,8 @@ class Capture:
             found.add(self._order_shown(frame, settled_by, "retransmission" in ours))
         if "spurious_retransmission" in changed & ours:
             found.add("later_segment" if "later_segment" in settled_by and self._needless(frame) else None)
-        elif changed & {"fast_retransmission", "spurious_retransmission", "zero_window_probe_ack"}:
+        elif "retransmission" not in changed - ours and \
+                changed & {"fast_retransmission", "spurious_retransmission", "zero_window_probe_ack"}:
             kind = (changed & {"fast_retransmission", "spurious_retransmission", "zero_window_probe_ack"}).pop()
             found.add("acks" if "acks" in settled_by and self._acks_show(frame, kind) else None)
         others = {"lost_segment", "ack_lost_segment", "duplicate_ack", "keep_alive", "keep_alive_ack", "zero_window",

@@ -52,6 +52,22 @@ static void test_delivery_ack_too_soon_means_the_first_copy_came(void **state)
 	talk_release(&talk);
 }
 
+/* A coarse clock has the ACK at the copy's time: it came after it, and does not say that the first had come. */
+static void test_delivery_ack_at_the_same_time_came_after(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_handshake(&talk, 0, 0);
+	talk_add(&talk, 1000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 300000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 300000, CU_S2C, ACK, 1, 101, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.delivery[CU_C2S].piece[1].loss, CU_LOSS_AFTER);
+	assert_false(cu_is(&talk.trace.segment[4], CU_EVENT_SPURIOUS_RETRANSMISSION));
+	talk_release(&talk);
+}
+
 static void test_delivery_d_sack_means_the_first_copy_came(void **state)
 {
 	(void)state;
@@ -382,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delivery_seen_twice_was_lost_after),
 		cmocka_unit_test(test_delivery_ack_too_soon_means_the_first_copy_came),
+		cmocka_unit_test(test_delivery_ack_at_the_same_time_came_after),
 		cmocka_unit_test(test_delivery_d_sack_means_the_first_copy_came),
 		cmocka_unit_test(test_delivery_timestamp_echo_names_the_copy),
 		cmocka_unit_test(test_delivery_hole_filled_late_was_lost_before),
