@@ -212,7 +212,8 @@ static inline void fuzz_explain(int in)
 	cu_baseline_free(baseline);
 	lseek(in, 0, SEEK_SET);
 	assert(cu_reader_open(&reader, in, "fuzz") == 0);
-	cu_classify_explain(&reader, 1, fuzz_rules(), &config, fuzz_take_nothing, NULL);
+	size_t n;
+	cu_classify_explain(&reader, 1, fuzz_rules(), &config, fuzz_take_nothing, NULL, &n);
 	cu_reader_close(reader);
 }
 
