@@ -144,6 +144,9 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	cu_charge_turnaround(account, lost ? CU_NETWORK_CONNECT : CU_SERVER_CONNECT, used_ns, answer.first_ns,
 	                     2 * transaction->server_distance_ns, syn.used_seg, answer.first_seg);
 	cu_charge(account, CU_NETWORK_CONNECT, answer.first_ns, answer.used_ns, answer.first_seg, answer.used_seg);
+	if (done == NULL && answer.used_seg != answer.first_seg) {
+		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS); /* a scanner does not answer either */
+	}
 	if (syn.used_seg != syn.first_seg || answer.used_seg != answer.first_seg) {
 		transaction->loss_side = CU_LOSS_AFTER;
 		if (syn.used_seg != syn.first_seg && arrived) {

@@ -218,7 +218,8 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	uint32_t len = (uint32_t)cu_min_ns(sent->len, trace->mss[dir]);
 	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == trace->mss[dir];
 	bool large = len > 536;
-	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->largest_passed < len;
+	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->n_steps > 0 &&
+	              delivery->largest_passed < len;
 	bool reported = cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
 	if (large && (shrunk || vanish || reported)) {
 		return CU_NETWORK_MTU;

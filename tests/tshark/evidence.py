@@ -67,7 +67,8 @@ class Frame:
 
     def packet(self):
         """What a second transmission would not have the same."""
-        return (self.stream, self.sender, self.ip_id, self.seq, self.ack, self.len, self.flags, self.window, self.tsval,
+        length = self.len if self.len_by_ip is None else self.len_by_ip
+        return (self.stream, self.sender, self.ip_id, self.seq, self.ack, length, self.flags, self.window, self.tsval,
                 self.tsecr, tuple(self.sack))
 
 
@@ -286,9 +287,8 @@ class Capture:
             return None if same else (frame.tsval - beyond.tsval) % 2**32 < 2**31
         rtt = next((f.initial_rtt for f in self.frames.values() if f.stream == frame.stream and f.initial_rtt), None)
         waited = frame.time - beyond.time
-        if waited < 3_000_000:
-            return False
-        return None if rtt is None else waited >= rtt * 3 // 4
+        rtt = self._receiver_rtt(frame) if rtt is None else rtt
+        return waited >= max((rtt or 0) * 3 // 4, 3_000_000)
 
     def _receiver_rtt(self, frame):
         """The least time from a segment of this direction, sent once, to its ACK."""
