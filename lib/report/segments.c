@@ -210,6 +210,11 @@ static void put_notes(struct cu_buf *out, const struct cu_term *term, const stru
 		put_otherwise(out, seg);
 		before = ", ";
 	}
+	if (seg->elsewhere && !(seg->flags & CU_TCP_RST)) {
+		cu_puts(out, before);
+		cu_puts(out, cu_is_of_before(seg) ? "for a connection of before" : "another initial number");
+		before = ", ";
+	}
 	if (seg->icmp) {
 		cu_puts(out, before);
 		CU_PUT(out, "type ");
@@ -457,6 +462,9 @@ static void put_json_segment(struct cu_buf *out, const struct cu_report_connecti
 	put_json_marks(out, seg);
 	if (seg->resent_by != CU_RESENT_NONE) {
 		CU_JSON_WORD(out, ",\"resent_by\":", cu_resent_by_name(seg->resent_by));
+	}
+	if (seg->elsewhere && !(seg->flags & CU_TCP_RST)) {
+		CU_PUT(out, ",\"elsewhere\":true");
 	}
 	if (seg->needless != CU_NEEDLESS_NONE) {
 		CU_JSON_WORD(out, ",\"original_arrived\":", cu_needless_name(seg->needless));

@@ -63,7 +63,7 @@ struct cu_delivery {
 	uint32_t largest_passed;        /* payload of the largest segment that was acknowledged; 0 when is_clean */
 	int64_t highest;
 	int64_t refused_ns; /* when a SYN was answered last for a connection of before: cu_is_of_before */
-	bool lacks; /* bytes were acknowledged that were never seen */
+	bool lacks;         /* bytes were acknowledged that were never seen */
 };
 
 /* Whether every byte passed once and in order: nothing can be lost, resent or lacking then. */

@@ -254,7 +254,8 @@ static bool is_duplicate_frame(struct pass *pass, size_t i, enum cu_settled *by)
 	if (!told) {
 		int64_t soon_ns = AS_SOON * mirror->after_ns;
 		*by = CU_SETTLED_ROUND_TRIP;
-		return by_port && copies.n_own > 0 && copies.after_ns <= (soon_ns > CU_NS_PER_MS ? soon_ns : CU_NS_PER_MS);
+		return by_port && copies.n_own > 0 &&
+		       copies.after_ns <= (soon_ns > CU_NS_PER_MS ? soon_ns : CU_NS_PER_MS);
 	}
 	*by = seg->ip_id != 0 ? CU_SETTLED_IP_ID : CU_SETTLED_TIMESTAMPS;
 	mirror->n_again++;
