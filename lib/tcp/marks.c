@@ -234,15 +234,7 @@ static bool is_duplicate_frame(struct pass *pass, size_t i, enum cu_settled *by)
 	const int64_t within_ns = CU_NS_PER_S / 5;
 	const struct cu_trace *trace = pass->trace;
 	const struct cu_trace_segment *seg = &trace->segment[i];
-	struct sender *from = &pass->side[seg->dir];
 	struct mirror *mirror = &pass->mirror;
-	/* Nearly all: no earlier one of this direction went as far. */
-	bool is_news = seg->end > from->end_max || seg->ack > from->ack_max;
-	from->end_max = seg->end > from->end_max ? seg->end : from->end_max;
-	from->ack_max = seg->ack > from->ack_max ? seg->ack : from->ack_max;
-	if (is_news) {
-		return false;
-	}
 	/* In one capture without identification only what has its own timestamp is told from what was sent again. */
 	bool has_mark = seg->ip_id != 0 || (seg->has_timestamps && cu_carries(seg));
 	bool by_port = mirror->n_again * QUARTER >= i;
@@ -261,6 +253,15 @@ static bool is_duplicate_frame(struct pass *pass, size_t i, enum cu_settled *by)
 	mirror->n_again++;
 	mirror->after_ns = copies.after_ns > mirror->after_ns ? copies.after_ns : mirror->after_ns;
 	return true;
+}
+
+/* Whether it goes further than any earlier one of its direction: nearly all do, and are copies of none. */
+static inline bool is_news(struct sender *from, const struct cu_trace_segment *seg)
+{
+	bool is_news = seg->end > from->end_max || seg->ack > from->ack_max;
+	from->end_max = seg->end > from->end_max ? seg->end : from->end_max;
+	from->ack_max = seg->ack > from->ack_max ? seg->ack : from->ack_max;
+	return is_news;
 }
 
 /* An ACK beyond what was captured without a hole; told once, until the other direction's ACKs move. */
@@ -539,7 +540,7 @@ void cu_trace_mark(struct cu_trace *trace)
 			continue;
 		}
 		enum cu_settled by;
-		if (is_duplicate_frame(&pass, i, &by)) {
+		if (!is_news(&pass.side[seg->dir], seg) && is_duplicate_frame(&pass, i, &by)) {
 			seg->marks = UINT32_C(1) << CU_EVENT_DUPLICATE_FRAME;
 			cu_settle(seg, by);
 			continue;

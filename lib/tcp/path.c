@@ -236,8 +236,8 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 	}
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		bool counts = !cu_is_elsewhere(seg) || (seg->flags & CU_TCP_RST) != 0; /* a RST answers, too */
-		if (seg->icmp || !counts || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		if (seg->icmp || cu_is(seg, CU_EVENT_DUPLICATE_FRAME) ||
+		    (cu_is_elsewhere(seg) && !(seg->flags & CU_TCP_RST))) { /* a RST answers, too */
 			continue;
 		}
 		struct cu_path_pending *out = &pending[seg->dir], *back = &pending[!seg->dir];

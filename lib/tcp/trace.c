@@ -66,10 +66,15 @@ enum { BEFORE_SYN_BYTES = 65535 };
 
 static bool is_elsewhere(struct cu_trace *trace, const struct cu_trace_segment *seg)
 {
-	bool syn = (seg->flags & CU_TCP_SYN) != 0;
-	trace->begun[seg->dir] |= syn && seg->seq == 0;
-	return (seg->flags & CU_TCP_RST) != 0 || (syn && seg->seq != 0) ||
-	       (!trace->begun[seg->dir] && (seg->seq < 0 || seg->end > BEFORE_SYN_BYTES));
+	const unsigned special = seg->flags & (CU_TCP_SYN | CU_TCP_RST);
+	if (special == 0) {
+		return !trace->begun[seg->dir] && (seg->seq < 0 || seg->end > BEFORE_SYN_BYTES);
+	}
+	if (special == CU_TCP_SYN && seg->seq == 0) {
+		trace->begun[seg->dir] = true;
+		return false;
+	}
+	return true;
 }
 
 static int add(struct cu_trace *trace, const struct cu_segment *in)
