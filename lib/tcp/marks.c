@@ -230,7 +230,7 @@ static struct copies count_copies(const struct cu_trace *trace, size_t i, size_t
  */
 static bool is_duplicate_frame(struct pass *pass, size_t i, enum cu_settled *by)
 {
-	enum { LOOK_BACK = 32, LOOK_BACK_FILES = 256, QUARTER = 4, AS_SOON = 2 };
+	enum { LOOK_BACK = 32, LOOK_BACK_MIRROR = 256, QUARTER = 4, AS_SOON = 2 };
 	const int64_t within_ns = CU_NS_PER_S / 5;
 	const struct cu_trace *trace = pass->trace;
 	const struct cu_trace_segment *seg = &trace->segment[i];
@@ -241,7 +241,8 @@ static bool is_duplicate_frame(struct pass *pass, size_t i, enum cu_settled *by)
 	if (!has_mark && !mirror->files && !by_port) {
 		return false;
 	}
-	struct copies copies = count_copies(trace, i, mirror->files ? LOOK_BACK_FILES : LOOK_BACK, within_ns);
+	bool mirrored = mirror->files || mirror->n_again > 0;
+	struct copies copies = count_copies(trace, i, mirrored ? LOOK_BACK_MIRROR : LOOK_BACK, within_ns);
 	bool told = (has_mark && copies.n_own > 0) || copies.n_other > copies.n_own;
 	if (!told) {
 		int64_t soon_ns = AS_SOON * mirror->after_ns;

@@ -255,6 +255,10 @@ class Capture:
         """Whether a sender's own numbers begin at several places: SYNs, a reset, or a segment before its SYN."""
         return bool(self._elsewhere(stream))
 
+    def acks_without_flag(self, stream):
+        """Whether a segment without the ACK flag has a number in that field, which tshark takes for one."""
+        return any(f.ack is None and f.ack_raw for f in self.streams.get(stream, []) if not f.flags & RST)
+
     def is_new(self, frame):
         """Whether tshark begins another stream of the same ends with it."""
         ends = {f.sender for f in self.frames.values() if f.said == frame.said}
