@@ -14,13 +14,14 @@ FLAGS = ["retransmission", "fast_retransmission", "spurious_retransmission", "ou
          "zero_window_probe_ack", "window_full", "window_update"]
 # What tells connections of the same ends apart: flowify(1).
 IDS = ["vlan.id", "ieee8021ah.isid", "pppoe.session_id", "erspan.spanid", "gre.key", "vxlan.vni", "geneve.vni"]
+NOT_READ = {"cfp", "ipcomp"}  # Cisco's FabricPath, and what IPComp compresses
 IDLE_NS = 7_800_000_000_000  # flowify(1): so long a silence ends a connection
 FIELDS = (["frame.number", "frame.time_epoch", "ip.src", "ipv6.src", "ip.id", "ip.len", "ip.hdr_len", "tcp.hdr_len",
            "icmp.type", "icmpv6.type", "tcp.stream", "tcp.seq_raw", "tcp.ack_raw",
            "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.flags", "tcp.window_size_value",
            "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.options.sack_le", "tcp.options.sack_re",
            "tcp.completeness", "tcp.analysis.initial_rtt", "tcp.analysis.duplicate_ack_num",
-           "tcp.analysis.reused_ports", "ipcomp.cpi"] + IDS + ["tcp.analysis." + flag for flag in FLAGS])
+           "tcp.analysis.reused_ports", "frame.protocols"] + IDS + ["tcp.analysis." + flag for flag in FLAGS])
 COPY_WITHIN_NS = 200_000_000
 
 
@@ -42,7 +43,7 @@ class Frame:
         self.alone = "," not in row["tcp.stream"] and not self.quoted
         self.said = [int(stream) for stream in row["tcp.stream"].split(",")]
         self.stream = self.said[0]  # until number_streams
-        self.compressed = row["ipcomp.cpi"] != ""
+        self.within = NOT_READ & set(row["frame.protocols"].split(":"))
         self.ids = tuple(row[name] for name in IDS)
         self.seq_raw, self.ack_raw = number(row["tcp.seq_raw"]), number(row["tcp.ack_raw"])
         self.sender = (row["ip.src"], row["ipv6.src"], row["tcp.srcport"])
@@ -179,7 +180,7 @@ class Capture:
         parts, why, n = {}, {}, 0
         for frame in self.frames.values():
             place = (frame.said[0], frame.ids)
-            if frame.quoted or not frame.whole or not frame.alone:
+            if frame.quoted or frame.within or not frame.whole or not frame.alone:
                 frame.stream = next((part.stream for (said, _), part in parts.items() if said == frame.said[0]), None)
                 continue
             part, begins = parts.get(place), None
