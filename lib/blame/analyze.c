@@ -129,7 +129,8 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 static uint64_t count_flags(const struct cu_trace *trace, int dir, int64_t fin_end, const struct cu_piece *piece)
 {
 	bool syn = trace->connection.side[dir].has_syn && piece->start <= 0;
-	bool fin = piece->start < fin_end && fin_end <= piece->end;
+	/* A FIN that was followed by data, or that went back, has no number of its own. */
+	bool fin = piece->end == fin_end && (trace->segment[piece->first_seg].flags & CU_TCP_FIN) != 0;
 	return (uint64_t)syn + (uint64_t)fin;
 }
 

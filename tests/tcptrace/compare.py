@@ -205,9 +205,10 @@ class Explainer:
 
     def is_copy(self, seg, time):
         key = (seg["direction"], seg["seq"], seg["ack"], seg["bytes"], tuple(seg["flags"]), seg["window"])
-        before = self.copies.get(key)
-        self.copies[key] = time
-        return before is not None and time - before < 200000
+        before = self.copies.setdefault(key, [])
+        copy = any(abs(time - other) < 200000 for other in before)
+        before.append(time)
+        return copy
 
     def add(self, seg):
         name, marks, flags = seg["direction"], set(seg["marks"]), seg["flags"]
