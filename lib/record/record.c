@@ -659,7 +659,9 @@ void cu_chunk_encode(const struct cu_chunk *chunk, struct cu_buf *buf)
 		p[4] = start->ttl[dir];
 		p += 5;
 	}
-	memcpy(p, chunk->segments.pos, len);
+	if (len > 0) { /* a chunk without segments may have no memory for them */
+		memcpy(p, chunk->segments.pos, len);
+	}
 	buf->len = (size_t)(p + len - buf->data);
 }
 

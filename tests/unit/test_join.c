@@ -73,6 +73,8 @@ static void test_join_note_takes_beginnings_in_order(void **state)
 	assert_int_equal(n, 3); /* one that was announced and did not come, and two that were not */
 	for (size_t i = 0; i < n; i++) {
 		assert_true(i == 0 || all[i - 1]->connection.stream < all[i]->connection.stream);
+	}
+	for (size_t i = 0; i < n; i++) {
 		free(all[i]);
 	}
 	free(all);
