@@ -52,7 +52,7 @@ stage_programs = $(stages:%=$(B)/libexec/culprit/%)
 unit_helpers = $(call objects,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 unit_tests = $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
 fuzzers = $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
-lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c)) $(B)/tests/lab/netstack
+lab_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/lab/*.c)) $(B)/tests/lab/netstack $(B)/tests/lab/ns3
 hostile_programs = $(B)/tests/bench/hostile $(B)/tests/bench/generate
 fault_library = $(B)/tests/fault/fault.so
 bench_programs = $(patsubst %.c,$(B)/%,$(wildcard tests/bench/*.c))
@@ -138,7 +138,7 @@ $(fault_library): $(B)/%.so: %.c $(B)/flags
 	mkdir -p $(@D)
 	$(call say,LD   $@)
 	$(CC) $(all_cppflags) -std=c17 -O1 -fPIC -shared $(WARNINGS) -o $@ $<
-$(filter-out %/netstack,$(lab_programs)) $(bench_programs): $(B)/%: $(B)/%.o $(library)
+$(filter-out %/netstack %/ns3,$(lab_programs)) $(bench_programs): $(B)/%: $(B)/%.o $(library)
 	$(call say,LD   $@)
 	$(CC) $(all_ldflags) -o $@ $^ $(libs) $(libs_$(*F))
 # lwIP comes without a pkg-config file; without its headers the program only says so.
@@ -151,6 +151,13 @@ $(B)/tests/lab/netstack: tests/lab/netstack.go
 	mkdir -p $(@D)
 	$(call say,GO   $@)
 	if [ -d $(go_path)/src/gvisor.dev/gvisor ]; then GO111MODULE=off GOPATH=$(go_path) go build -o $@ $<; \
+	else printf '#!/bin/sh\nexit 77\n' >$@ && chmod +x $@; fi
+# Likewise ns-3, which is C++.
+libs_ns3 = -lns3-core -lns3-network -lns3-internet -lns3-point-to-point -lns3-csma
+$(B)/tests/lab/ns3: tests/lab/ns3.cc
+	mkdir -p $(@D)
+	$(call say,CXX  $@)
+	if [ -e /usr/include/ns3/core-module.h ]; then $(CXX) -std=c++17 -O1 -Wall -Wextra -Wshadow -o $@ $< $(libs_ns3); \
 	else printf '#!/bin/sh\nexit 77\n' >$@ && chmod +x $@; fi
 
 demo: all ## show a verdict on the reference capture

@@ -19,6 +19,7 @@ import threading
 import time
 
 import scenarios
+import simulate
 import truth
 
 READY_TIMEOUT_S = 10
@@ -198,10 +199,8 @@ def read_logs(scenario, folder, packets):
     return logs
 
 
-def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
-    """One scenario, one seed: three captures and their truth in the folder out."""
-    programs = os.path.abspath(build)
-    folder = tempfile.mkdtemp(prefix="lab.")
+def carry_out(scenario, name, folder, programs):
+    """One scenario between two namespaces: the folder gets the captures and the logs."""
     processes = Processes(folder, programs)
     namespaces = []
     try:
@@ -221,10 +220,27 @@ def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
         the_wire.send_signal(signal.SIGTERM)
         if the_wire.wait(READY_TIMEOUT_S) != 0:
             raise LabError(f"{name}: the wire failed")
+    finally:
+        processes.end()
+        for namespace in namespaces:
+            namespace.remove()
+
+
+def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
+    """One scenario, one seed: three captures and their truth in the folder out."""
+    programs = os.path.abspath(build)
+    folder = tempfile.mkdtemp(prefix="lab.")
+    try:
+        if scenario.attributes:
+            simulate.converse(scenario, folder, programs)
+        else:
+            carry_out(scenario, name, folder, programs)
         packets = read_jsonl(os.path.join(folder, "run.wire.jsonl"))
         if packets[-1]["late_max_ns"] > late_limit_ms * 1e6:
             raise LateError(f"the wire was {packets[-1]['late_max_ns'] / 1e6:.1f} ms late")
         logs = read_logs(scenario, folder, packets)
+        if scenario.attributes:
+            simulate.check_ended(scenario, logs)
         for vantage in truth.VANTAGES:
             base = os.path.join(out, f"{name}-{vantage}")
             shutil.copyfile(os.path.join(folder, f"run-{vantage}.pcap"), base + ".pcap")
@@ -235,9 +251,6 @@ def run_once(scenario, name, out, build, keep_logs, late_limit_ms):
         if keep_logs:
             shutil.copytree(folder, os.path.join(out, name + ".logs"), dirs_exist_ok=True)
     finally:
-        processes.end()
-        for namespace in namespaces:
-            namespace.remove()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -262,6 +275,8 @@ def run_all(runs, args):
                     future.result()
                 except LateError as error:
                     late.append((*drawn, error))
+                except simulate.SimulatorError as error:
+                    print(f"{label(*drawn)}: not made: {error}")
                 except (LabError, truth.TruthError, OSError, subprocess.SubprocessError) as error:
                     failed.append((label(*drawn), error))
         runs = [run for *run, _ in late]
@@ -278,7 +293,7 @@ def main():
     parser.add_argument("--first-seed", type=int, default=1, help="(%(default)s)")
     parser.add_argument("--only", action="append", help="this scenario; may be repeated")
     parser.add_argument("--stack", action="append", choices=scenarios.STACKS,
-                        help="which ends have lwIP's or netstack's TCP; may be repeated (linux: none)")
+                        help="which ends have lwIP's or netstack's TCP, or ns3: all is simulated; may be repeated (linux: none)")
     parser.add_argument("--snaplen", type=int, help="bytes of each frame; all by default")
     parser.add_argument("--slow", action="store_true", help="also those that take minutes")
     parser.add_argument("-j", "--jobs", type=int, default=6, help="runs at once (%(default)s)")
@@ -294,7 +309,7 @@ def main():
     if not args.out:
         parser.error("--out is missing")
     stacks = args.stack or ["linux"]
-    names = args.only or [n for n in scenarios.TABLE if args.slow or n not in scenarios.TAKES_MINUTES]
+    names = args.only or list(scenarios.TABLE)
     unknown = [n for n in names if n not in scenarios.TABLE]
     if unknown:
         parser.error(f"no scenario {', '.join(unknown)}")
@@ -302,7 +317,8 @@ def main():
         signal.signal(number, Processes.interrupt)
     os.makedirs(args.out, exist_ok=True)
     runs = [(name, seed, stack) for seed in range(args.first_seed, args.first_seed + args.seeds) for stack in stacks
-            for name in names if scenarios.is_possible(name, stack)]
+            for name in names if scenarios.is_possible(name, stack) and
+            (args.only or args.slow or not scenarios.takes_minutes_with(name, stack))]
     failed = run_all(runs, args)
     print(f"{len(runs) - len(failed)} of {len(runs)} runs in {args.out}")
     for run_name, error in failed:

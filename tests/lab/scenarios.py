@@ -7,6 +7,7 @@ truth.py holds against the logs.
 import random
 
 import real
+import simulate
 
 TABLE = {}
 TAKES_MINUTES = set()
@@ -118,6 +119,7 @@ class Scenario:
         self.congestion = self.rng.choice(("cubic", "cubic", "reno", "bbr"))
         self.ipv6 = False
         self.stacks = {}          # {end: program}, where its TCP is not the kernel's
+        self.attributes = None    # of the simulator, where all of it is simulated
         self.expect = None        # (transaction's index, cause): what it was made for
         self.slow_ms = 150
         self.timeout_s = 60
@@ -132,6 +134,19 @@ class Scenario:
 
     def wire_options(self):
         return self.options
+
+    def full_segment(self, role):
+        """Bytes that an end's segments hold at most, with the most options that its stack sends, or leaves room for."""
+        if self.attributes:
+            return self.attributes.full_segment(role)
+        return self.mtu - (80 if self.stacks.get(role) == "netstack" else 52)
+
+    def whole(self, size, sender):
+        """A size for a sender's window. ns-3's waits for ever where less than a segment is left of it: whole ones there."""
+        if not self.attributes:
+            return size
+        segment = self.full_segment(sender)
+        return max(1, round(size / segment)) * segment
 
     def uniform(self, low, high):
         return self.rng.uniform(low, high)
@@ -171,8 +186,8 @@ def takes_minutes(function):
     return function
 
 
-# Which ends have a program's TCP: lwip.c's or netstack.go's.
-STACKS = {"linux": {}}
+# Which ends have a program's TCP: lwip.c's or netstack.go's. ns3.cc's has no other beside it.
+STACKS = {"linux": {}, "ns3": {"client": "ns3", "server": "ns3"}}
 for program in ("lwip", "netstack"):
     STACKS.update({f"{program}-client": {"client": program}, f"{program}-server": {"server": program},
                    program: {"client": program, "server": program}})
@@ -181,6 +196,8 @@ for program in ("lwip", "netstack"):
 def make(name, seed, snaplen=None, stack="linux"):
     """The scenario that this seed draws. stack: a name of STACKS."""
     made = Scenario(name, seed)
+    if stack == "ns3":
+        made.attributes = simulate.Attributes(name, seed)
     TABLE[name](made)
     if STACKS[stack]:
         made.name = f"{name} {stack}"
@@ -194,7 +211,12 @@ def make(name, seed, snaplen=None, stack="linux"):
 # What these stacks do without: path MTU discovery, segmentation by the card, an option for how often to try to connect,
 # giving up on an ICMP error.
 NOT_WITHOUT_LINUX = ("mtu-black-hole", "mtu-black-hole-for-good", "mtu-told", "offload", "unanswered")
-NOT_WITH = {"lwip": NOT_WITHOUT_LINUX, "netstack": (*NOT_WITHOUT_LINUX, "prohibited")}
+NOT_WITH = {"lwip": NOT_WITHOUT_LINUX, "netstack": (*NOT_WITHOUT_LINUX, "prohibited"),
+            "ns3": (*(n for n in NOT_WITHOUT_LINUX if n != "unanswered"), "prohibited", "backlog-full")}
+
+
+def takes_minutes_with(name, stack):
+    return name in TAKES_MINUTES and stack != "ns3"  # simulated time costs nothing
 
 
 def is_possible(name, stack):
@@ -202,9 +224,10 @@ def is_possible(name, stack):
     made = make(name, 1, stack=stack)
     if not made.stacks:
         return True
-    return (len(made.connections) == 1 and made.connections[0].program is None and not made.ipv6 and
-            not any(name in NOT_WITH[program] for program in made.stacks.values()) and
-            ("server" not in made.stacks or made.connections[0].server_steps != []))
+    if made.ipv6 or any(c.program for c in made.connections) or any(name in NOT_WITH[p] for p in made.stacks.values()):
+        return False
+    return made.attributes is not None or (len(made.connections) == 1 and
+                                           ("server" not in made.stacks or made.connections[0].server_steps != []))
 
 
 @takes_minutes
@@ -286,10 +309,10 @@ def lossy_download(s):
 @scenario
 def client_window(s):
     """The client's program stops reading; its window closes while the server has more."""
-    n = 250000
-    c = s.connection().connect("rcvbuf:16384")
+    n, first = 250000, s.whole(1000, "server")
+    c = s.connection().connect(f"rcvbuf:{s.whole(16384, 'server')}")
     c.request(["get:/export:400"], [f"send:{n}"],
-              read=["recv:1000", f"sleep:{s.seconds(0.6, 2)}s", f"recv:{n - 1000}"])
+              read=[f"recv:{first}", f"sleep:{s.seconds(0.6, 2)}s", f"recv:{n - first}"])
     c.close()
     s.expect = (1, "client.window")
 
@@ -379,16 +402,17 @@ def client_trickles(s):
 @scenario
 def client_reads_slowly(s):
     """The client's program reads a little at a time."""
-    n, chunk = 200000, 8000
+    n, chunk = 200000, s.whole(8000, "server")
     gap = s.seconds(0.03, 0.08)
-    one_request(s, ["send:300"], [f"send:{n}"], "client.window", connect=("rcvbuf:16384",), read=[f"recvslow:{n}:{chunk}:{gap}s"])
+    one_request(s, ["send:300"], [f"send:{n}"], "client.window", connect=(f"rcvbuf:{s.whole(16384, 'server')}",),
+                read=[f"recvslow:{n}:{chunk}:{gap}s"])
 
 
 @scenario
 def client_small_window(s):
     """The client's window is never closed, but smaller than the path."""
     s.rtt_ms = s.rng.choice((35, 60, 97, 140))
-    one_request(s, ["send:300"], [f"send:{s.size(50000, 100000)}"], "client.window", connect=("rcvbuf:8192",))
+    one_request(s, ["send:300"], [f"send:{s.size(50000, 100000)}"], "client.window", connect=(f"rcvbuf:{s.whole(8192, 'server')}",))
 
 
 @scenario
@@ -404,9 +428,10 @@ def client_no_scaling(s):
 @scenario
 def server_window(s):
     """The server's program stops reading an upload; its window closes."""
-    n = 250000
-    c = s.connection().connect(listen=("rcvbuf:16384",))
-    c.request([f"send:{n}"], ["send:300"], server_read=["recv:1000", f"sleep:{s.seconds(0.6, 2)}s", f"recv:{n - 1000}"])
+    n, first = 250000, s.whole(1000, "client")
+    c = s.connection().connect(listen=(f"rcvbuf:{s.whole(16384, 'client')}",))
+    c.request([f"send:{n}"], ["send:300"],
+              server_read=[f"recv:{first}", f"sleep:{s.seconds(0.6, 2)}s", f"recv:{n - first}"])
     c.close()
     s.expect = (1, "server.window")
 
@@ -415,7 +440,7 @@ def server_window(s):
 def server_small_window(s):
     """The server's window is smaller than the path of an upload."""
     s.rtt_ms = s.rng.choice((35, 60, 97, 140))
-    c = s.connection().connect(listen=("rcvbuf:8192",))
+    c = s.connection().connect(listen=(f"rcvbuf:{s.whole(8192, 'client')}",))
     c.request([f"send:{s.size(50000, 100000)}"], ["send:300"])
     c.close()
     s.expect = (1, "server.window")
@@ -559,7 +584,7 @@ def delayed_reads(n):
 def client_delays_acks(s):
     """Nagle's algorithm holds the server's small segments for the ACKs that the client delays."""
     s.rtt_ms, n = 20, s.rng.randint(3, 6)
-    c = s.connection().connect("quickack:0")
+    c = s.connection().connect("quickack:0", server=("nodelay:0",))
     c.request(["send:300"], small_writes(n), read=["option:quickack:0"] + delayed_reads(n))
     c.close()
     s.expect = (1, "client.delayed_ack")
@@ -569,7 +594,7 @@ def client_delays_acks(s):
 def server_delays_acks(s):
     """Nagle's algorithm holds the client's small segments for the ACKs that the server delays."""
     s.rtt_ms, n = 20, s.rng.randint(3, 6)
-    c = s.connection().connect(server=("quickack:0",))
+    c = s.connection().connect("nodelay:0", server=("quickack:0",))
     c.request(small_writes(n), ["send:300"], server_read=delayed_reads(n)[:-2])
     c.close()
     s.expect = (1, "server.delayed_ack")
@@ -579,7 +604,7 @@ def server_delays_acks(s):
 def nagle_once(s):
     """A request in two small writes: the second waits for the ACK that the server delays once."""
     s.rtt_ms, s.slow_ms = 2, 30
-    c = s.connection().connect(server=("quickack:0",))
+    c = s.connection().connect("nodelay:0", server=("quickack:0",))
     c.request(["send:200", "send:200"], ["send:300"])
     c.close()
     s.expect = (1, "server.delayed_ack")
@@ -723,9 +748,9 @@ def loss_then_think(s):
 @scenario
 def pause_and_window(s):
     """The server pauses in mid-answer, the client reads slowly: two culprits."""
-    c = s.connection().connect("rcvbuf:16384")
+    c = s.connection().connect(f"rcvbuf:{s.whole(16384, 'server')}")
     c.request(["send:300"], ["send:60000", f"sleep:{s.seconds(0.5, 2)}s", "send:60000"],
-              read=[f"recvslow:120000:8000:{s.seconds(0.03, 0.1)}s"])
+              read=[f"recvslow:120000:{s.whole(8000, 'server')}:{s.seconds(0.03, 0.1)}s"])
     c.close()
 
 

@@ -267,9 +267,8 @@ class ConnectionFacts:
         self.rtt = 2 * one_way
         self.streams = {d: Stream(packets, d, one_way) for d in DIRS}
         self.programs = {role: Program(logs[role]) for role in ("client", "server")}
-        # With the most options that a stack sends, or leaves room for; a conversation of small segments shows no full one.
-        room = {d: scenario.mtu - (80 if scenario.stacks.get(SENDER[d]) == "netstack" else 52) for d in DIRS}
-        self.mss = {d: max([p.len for p in self.streams[d].data] + [room[d]]) for d in DIRS}
+        # A conversation of small segments shows no full one.
+        self.mss = {d: max([p.len for p in self.streams[d].data] + [scenario.full_segment(SENDER[d])]) for d in DIRS}
         self.begin("client")
 
     def begin(self, vantage):
