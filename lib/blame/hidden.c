@@ -110,6 +110,95 @@ static bool lost_tail(const struct cu_account *account, uint32_t seg_index, int6
 	return false;
 }
 
+/*
+ * Whether a direction's sender cuts its segments smaller since one of them: a
+ * run of full ones below the maximum, of a size not used before. After long
+ * silence that is a path MTU found by trying (RFC 4821, RFC 8899), though what
+ * was too large never passed here.
+ */
+static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_index)
+{
+	enum { LEAST = 256, RUN = 3, FAR = 256 };
+	const struct cu_trace *trace = account->known->trace;
+	uint32_t largest = 0, run = 0;
+	int64_t next_seq = 0;
+
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		largest = seg->dir == dir && !seg->icmp && seg->len > largest ? seg->len : largest;
+	}
+	if (largest < LEAST || largest >= trace->mss[dir]) {
+		return false;
+	}
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir != dir || seg->icmp || seg->len == 0) {
+			continue;
+		}
+		run += seg->len == largest && (run == 0 || seg->seq >= next_seq);
+		next_seq = seg->end;
+	}
+	for (uint32_t i = seg_index > FAR ? seg_index - FAR : 0; i < seg_index; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		run = seg->dir == dir && seg->len == largest ? 0 : run;
+	}
+	return run >= RUN;
+}
+
+/* Whether a sender went on at once: a second segment of new data that no ACK of the first can have set free. */
+static bool goes_on_at_once(const struct cu_account *account, uint32_t seg_index)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	const struct cu_delivery *delivery = &account->known->delivery[seg->dir];
+	if (seg->len > trace->mss[seg->dir]) {
+		return true; /* several, which a card cuts later */
+	}
+	for (uint32_t i = seg_index + 1; i < trace->n && i <= seg_index + LOOK; i++) {
+		const struct cu_trace_segment *next = &trace->segment[i];
+		if (next->icmp || next->dir != seg->dir || next->len == 0 || next->seq < seg->end) {
+			continue;
+		}
+		size_t acked = cu_delivery_acked(delivery, seg->end);
+		int64_t at_once = cu_sender_rtt(account, seg->dir) * 7 / 8;
+		return acked == delivery->n_steps || delivery->step[acked].time_ns + at_once > next->time_ns;
+	}
+	return false;
+}
+
+/*
+ * The shortest silence in which n packets can have been lost: all first
+ * copies of what a sender says from a segment on, and then one for each
+ * timeout that ended in vain. A probe may come before the first (RFC 8985).
+ */
+static int64_t shortest_silence(const struct cu_trace *trace, uint32_t seg_index, int n)
+{
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	int64_t first_copies = 0;
+	for (uint32_t i = seg_index; i < trace->n && first_copies < n; i++) {
+		const struct cu_trace_segment *one = &trace->segment[i];
+		if (!one->icmp && one->dir != seg->dir && one->len > 0) {
+			break;
+		}
+		first_copies += !one->icmp && one->dir == seg->dir && one->len > 0 && one->end > seg->seq;
+	}
+	int64_t timeouts = cu_min_ns(n - first_copies + 1, 32);
+	return 190 * CU_NS_PER_MS * (timeouts < 3 ? timeouts : (INT64_C(1) << (timeouts - 1)) - 1);
+}
+
+/*
+ * Whether the n identifications missing before a segment, after a silence, can
+ * be packets lost out of sight. A timeout sends one segment, and the next when
+ * that is acknowledged (RFC 5681 section 3.1), unless it cuts them smaller now.
+ */
+static bool lost_in_silence(const struct cu_account *account, uint32_t seg_index, int n, int64_t silence_ns)
+{
+	const struct cu_trace *trace = account->known->trace;
+	bool as_a_timer = silence_ns >= shortest_silence(trace, seg_index, n) && !goes_on_at_once(account, seg_index);
+	return (as_a_timer || cut_since(account, trace->segment[seg_index].dir, seg_index)) &&
+	       counts_by_one(trace, seg_index);
+}
+
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
 {
 	const struct cu_trace *trace = account->known->trace;
@@ -127,7 +216,7 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	    !lost_tail(account, seg_index, silence_ns, (unsigned)n)) {
 		return false;
 	}
-	return counts_by_one(trace, seg_index);
+	return lost_in_silence(account, seg_index, n, silence_ns);
 }
 
 /* Whether none is missing before: where hosts count for all they send (Windows), others take some between the first two. */
@@ -192,7 +281,7 @@ bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, i
 			continue;
 		}
 		int n = flights->last != NULL ? skipped_between(trace, flights->last, seg) : 0;
-		if (n > FEW && counts_by_one(trace, flights->next)) {
+		if (n > FEW && lost_in_silence(account, flights->next, n, seg->time_ns - flights->last->time_ns)) {
 			flights->sent_end = cu_max_ns(flights->sent_end, flights->end + n * trace->mss[dir]);
 		}
 		flights->last = seg;
@@ -229,41 +318,6 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 	}
 	bool timer_fired = account->transaction->ack_delay_ns - path->server_rtt_ns > CU_DELAYED_ACK_NS;
 	return timer_fired ? CU_NO_SECOND_COPY : CU_MAYBE_SECOND_COPY;
-}
-
-/*
- * Whether a direction's sender cuts its segments smaller since one of them: a
- * run of full ones below the maximum, of a size not used before. After long
- * silence that is a path MTU found by trying (RFC 4821, RFC 8899), though what
- * was too large never passed here.
- */
-static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_index)
-{
-	enum { LEAST = 256, RUN = 3, FAR = 256 };
-	const struct cu_trace *trace = account->known->trace;
-	uint32_t largest = 0, run = 0;
-	int64_t next_seq = 0;
-
-	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		largest = seg->dir == dir && !seg->icmp && seg->len > largest ? seg->len : largest;
-	}
-	if (largest < LEAST || largest >= trace->mss[dir]) {
-		return false;
-	}
-	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->dir != dir || seg->icmp || seg->len == 0) {
-			continue;
-		}
-		run += seg->len == largest && (run == 0 || seg->seq >= next_seq);
-		next_seq = seg->end;
-	}
-	for (uint32_t i = seg_index > FAR ? seg_index - FAR : 0; i < seg_index; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		run = seg->dir == dir && seg->len == largest ? 0 : run;
-	}
-	return run >= RUN;
 }
 
 enum cu_cause cu_hidden_loss_cause(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)

@@ -325,6 +325,49 @@ static void test_ledger_first_request_lost_before_the_vantage_point(void **state
 	}
 }
 
+/* Seen at the client: an answer that follows after so long a silence, with identifications missing before it. */
+static struct cu_transaction answer_after(struct talk *talk, int64_t silence_us, unsigned n_missing, unsigned n_segments)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 40000, 100);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 40000, CU_S2C, PSH, 1, 101, 100);
+	talk_add(talk, t + 40100, CU_C2S, PSH, 101, 101, 100);
+	talk_add(talk, t + 80100, CU_S2C, ACK, 101, 201, 0);
+	talk->next_id[CU_S2C] += n_missing;
+	t += 80100 + silence_us;
+	for (unsigned i = 0; i < n_segments; i++) {
+		talk_add(talk, t + i, CU_S2C, PSH, 101 + i * TALK_MSS, 201, TALK_MSS);
+	}
+	talk_add(talk, t + 100, CU_C2S, ACK, 201, 101 + n_segments * TALK_MSS, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 2);
+}
+
+/* A sender's other connections may share its counter (RFC 6864 asks for no more than one for both hosts). */
+static void test_ledger_identifications_that_other_connections_took(void **state)
+{
+	static const struct {
+		int64_t silence_us;
+		unsigned n_missing, n_segments;
+		bool lost;
+	} cases[] = {
+		{240000, 1, 1, true},    {1300000, 5, 3, false}, /* a timeout would have sent but one of them */
+		{620000, 2, 1, true},    {240000, 1, 2, false},
+		{1300000, 14, 1, false}, /* so many timeouts take longer */
+		{6000000, 5, 1, true},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		struct cu_transaction request =
+			answer_after(&talk, cases[i].silence_us, cases[i].n_missing, cases[i].n_segments);
+		assert_us(request, CU_NETWORK_LOSS, cases[i].lost ? cases[i].silence_us : 0);
+		assert_us(request, CU_SERVER_THINK, cases[i].lost ? 0 : cases[i].silence_us);
+		talk_release(&talk);
+	}
+}
+
 /* Seen at the client: of a flight of three segments nothing came, and each is sent again after a timeout of its own. */
 static void test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again(void **state)
 {
@@ -929,6 +972,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_first_request_lost_before_the_vantage_point),
+		cmocka_unit_test(test_ledger_identifications_that_other_connections_took),
 		cmocka_unit_test(test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again),
 		cmocka_unit_test(test_ledger_a_sender_that_fills_less_than_the_mss),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
