@@ -135,6 +135,11 @@ class Scenario:
     def wire_options(self):
         return self.options
 
+    def has_timestamps(self):
+        if self.attributes:
+            return self.attributes.has_timestamps()
+        return "lwip" not in self.stacks.values()
+
     def full_segment(self, role):
         """Bytes that an end's segments hold at most, with the most options that its stack sends, or leaves room for."""
         if self.attributes:

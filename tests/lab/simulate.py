@@ -45,6 +45,9 @@ class Attributes:
             "WindowScaling": pick(("true", "true", "false")),
         } for role in ROLES}
 
+    def has_timestamps(self):
+        return all(self.of[role]["Timestamp"] == "true" for role in ROLES)
+
     def full_segment(self, role):
         return self.of[role]["SegmentSize"]
 

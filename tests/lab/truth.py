@@ -15,6 +15,9 @@ SENDER = {"c2s": "client", "s2c": "server"}
 REACTION_NS = 2 * NS_PER_MS
 # Linux delays an ACK by 40 ms at least.
 DELAYED_ACK_NS = 20 * NS_PER_MS
+DELAYED_ACK_MOST_NS = 500 * NS_PER_MS
+# So often alike is no chance.
+HABIT = 4
 # A share of the blame this near to the largest is another defensible verdict; of the same party, one much smaller:
 # where loss ends and congestion begins is a matter of definition, who is to blame is not.
 CLOSE_CALL = 0.6
@@ -162,6 +165,10 @@ class Stream:
                 since = None
         return idle + ([(since, NEVER)] if since is not None else [])
 
+    def queued(self):
+        """When a bottleneck was holding some of it, in the sender's time: intervals."""
+        return union(shift([(p.far - p.queued, p.far) for p in self.data if p.far and p.queued], -self.transit))
+
     def window_limited(self, given, mss):
         """When the sender had data and the receiver's window kept it back, at the sender. given: offset -> time."""
         events = [(p.far, 1, p) for p in self.acks] + [(p.near, 0, p) for p in self.data] + [(t, 2, None) for t, _ in given]
@@ -184,17 +191,20 @@ class Stream:
                 since = None
         return union(limited)
 
-    def held_by_delayed_acks(self, given, mss):
-        """When a small segment waited for an ACK that the receiver delayed, at the sender."""
+    def held_by_delayed_acks(self, given):
+        """When a segment waited for an ACK that the receiver delayed, at the sender: Nagle's algorithm held it, or a
+        congestion window of so little that the receiver saw no reason for an ACK."""
         held = []
         times = [p.far for p in self.acks]
         for p in self.data:
-            if p.len >= mss or p.lost and p.hop == "before":
+            if p.lost and p.hop == "before":
                 continue
             index = bisect.bisect_right(times, p.near) - 1
             if index < 0:
                 continue
             ack = self.acks[index]
+            if index > 0 and ack.ack <= self.acks[index - 1].ack:
+                continue  # it tells of other segments
             ready = max((t for t, end in given if end <= p.offset), default=None)
             ready = next((t for t, end in given if end > p.offset), ready)
             if p.near - ack.far > REACTION_NS or ready is None or ready > p.near - DELAYED_ACK_NS:
@@ -310,7 +320,7 @@ class ConnectionFacts:
         window = subtract(clip(stream.window_limited(given, self.mss[direction]), *span), union(loss + mtu))
         asleep = [piece for a, b in union(program.sleeps(start, end)) for piece in clip(stream.nothing_to_send(given), a, b)]
         pause = subtract(clip(asleep, *span), union(loss + mtu + window))
-        held = subtract(clip(stream.held_by_delayed_acks(given, self.mss[direction]), *span), union(loss + mtu + window + pause))
+        held = subtract(clip(stream.held_by_delayed_acks(given), *span), union(loss + mtu + window + pause))
         ledger = {f"{sender}.pause": length(pause), f"{receiver}.window": length(window),
                   f"{receiver}.delayed_ack": length(held), "network.loss": length(loss), "network.mtu": length(mtu)}
         ledger["network.transfer"] = max(0, span[1] - span[0] - sum(ledger.values()))
@@ -321,7 +331,13 @@ class ConnectionFacts:
             # And the receiver's, if it kept that ACK back: no capture tells when a program wrote what went with the ACK.
             self.between[f"{receiver}.delayed_ack"] = (length(held), length(held) + on_the_way)
             self.on_the_way += on_the_way
-            self.in_other_words = [(f"{sender}.pause", f"{receiver}.delayed_ack", on_the_way)]
+            self.in_other_words.append((f"{sender}.pause", f"{receiver}.delayed_ack", on_the_way))
+        # A window that is full because a bottleneck holds all of it: a larger one would wait there.
+        in_queue = length(window) - length(subtract(window, stream.queued()))
+        if in_queue > 0:
+            self.between[f"{receiver}.window"] = (length(window) - in_queue, length(window))
+            self.on_the_way += in_queue
+            self.in_other_words.append((f"{receiver}.window", "network.transfer", in_queue))
         return ledger, complete
 
     def request(self, transaction):
@@ -412,6 +428,20 @@ class ConnectionFacts:
                 hidden += ns
         return visible >= hidden
 
+    def is_copy_told_from_loss(self, transaction, vantage):
+        """Whether it can be known that a copy was in vain: a receiver that says nothing until a second copy comes, as its
+        ACK is delayed for longer than the sender's timer, looks as one that had only that. At the receiver both are seen
+        to arrive, timestamps tell, and so does a habit."""
+        for direction, span in (("c2s", transaction.request), ("s2c", transaction.response)):
+            stream = self.streams[direction]
+            in_vain = [p for p in stream.data if p.far and any(
+                q.far and 0 < q.near - p.near <= DELAYED_ACK_MOST_NS and q.offset <= p.offset and q.end >= p.end and
+                not any(a.ack >= p.end and a.near < q.far for a in stream.acks) for q in stream.data)]
+            here = [p for p in in_vain if p.offset < span[1] and p.end > span[0]]
+            if here and len(in_vain) < HABIT and vantage != SENDER[OTHER[direction]] and not self.scenario.has_timestamps():
+                return False
+        return True
+
     def frames(self, transaction, vantage):
         """Evidence: the request's first and last frame, the first that acknowledges it, the answer's first and last."""
         evidence = {}
@@ -457,7 +487,7 @@ def is_knowable(facts, transaction, cause, vantage):
     """Whether what caused it passed this vantage point, or left a trace there."""
     if cause in ("network.loss", "network.connect", "network.mtu"):
         return facts.is_loss_visible(transaction, vantage)
-    return True
+    return transaction.kind == "connect" or facts.is_copy_told_from_loss(transaction, vantage)
 
 
 def disguises(facts, transaction, cause, vantage):
