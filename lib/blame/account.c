@@ -20,7 +20,7 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 		return;
 	}
 	enter(account, cause, to - from, first_seg, last_seg);
-	cu_stretches_note(account->known->stretches, cause, account->small.charging, from, to);
+	cu_stretches_note(account->known->stretches, cause, account->charging, from, to);
 }
 
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt,

@@ -21,7 +21,12 @@
 struct cu_small_waits {
 	unsigned n;
 	int64_t transfer_ns, delayed_ns;
-	bool charging; /* what is charged now is one */
+};
+
+/* Waits that nothing held, after full segments and after others, of the message at hand. */
+struct cu_full_waits {
+	unsigned n, n_others;
+	int64_t ns; /* of those after full ones */
 };
 
 /* What a direction's identifications tell of flights that were lost before the vantage point; hidden.c. */
@@ -38,6 +43,8 @@ struct cu_account {
 	struct cu_transaction *transaction;
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
 	struct cu_small_waits small;
+	struct cu_full_waits full;
+	enum cu_wait charging;            /* what is charged now is one of these */
 	struct cu_hidden_flights flights; /* of the message at hand */
 	int64_t burst_start;              /* where the message at hand went on after its last pause */
 	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
@@ -139,7 +146,7 @@ static inline void cu_stretches_begin(struct cu_stretches *list, int64_t seen_ns
 void cu_stretches_thin(struct cu_stretches *list);
 
 /* Notes what is charged; cu_charge does. */
-static inline void cu_stretches_note(struct cu_stretches *list, enum cu_cause cause, bool small_wait, int64_t from_ns,
+static inline void cu_stretches_note(struct cu_stretches *list, enum cu_cause cause, enum cu_wait wait, int64_t from_ns,
                                      int64_t to_ns)
 {
 	if (!list->kept) {
@@ -148,12 +155,12 @@ static inline void cu_stretches_note(struct cu_stretches *list, enum cu_cause ca
 	if (list->n == CU_STRETCH_CAP) {
 		cu_stretches_thin(list);
 	}
-	list->item[list->n++] = (struct cu_charged){
-		.from_ns = from_ns, .to_ns = to_ns, .cause = (uint8_t)cause, .small_wait = small_wait};
+	list->item[list->n++] =
+		(struct cu_charged){.from_ns = from_ns, .to_ns = to_ns, .cause = (uint8_t)cause, .wait = (uint8_t)wait};
 }
 
-/* stretches.c: the small waits noted so far are settled: with a cause they all had, or with CU_CAUSE_NONE their own. */
-void cu_stretches_settle(struct cu_stretches *list, enum cu_cause cause);
+/* stretches.c: the waits of a kind noted so far are settled: with a cause they all had, or with CU_CAUSE_NONE their own. */
+void cu_stretches_settle(struct cu_stretches *list, enum cu_wait wait, enum cu_cause cause);
 
 /* stretches.c: what was noted as the transaction's stretches, the distance before and after it. The list keeps them. */
 void cu_stretches_put(struct cu_stretches *list, struct cu_transaction *transaction);
@@ -174,6 +181,9 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 
 /* hidden.c: a silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
+
+/* hidden.c: whether identifications are missing before a segment, of a sender that counts by one. */
+bool cu_hidden_missing(const struct cu_account *account, uint32_t seg_index);
 
 /*
  * hidden.c: how long before a connection's first request passed its first copy was lost out of sight, ns; 0 when none was.

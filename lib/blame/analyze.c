@@ -32,6 +32,8 @@ struct analyzer {
 	struct cu_trace trace;
 	struct cu_path_scratch scratch;
 	struct cu_distances distances;
+	bool ids_shared
+		[2]; /* of the connection at hand: see cu_distances_ids; false of one in parts, whose others are its own */
 	struct cu_delivery delivery[2];
 	struct cu_stretches stretches;
 	struct cu_gaps gaps[2];
@@ -254,7 +256,8 @@ static int write_transactions(struct analyzer *analyzer, const struct cu_path *p
 	                        .delivery = analyzer->delivery,
 	                        .exchanges = &analyzer->exchanges,
 	                        .stretches = &analyzer->stretches,
-	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks};
+	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks,
+	                        .ids_shared = {analyzer->ids_shared[CU_C2S], analyzer->ids_shared[CU_S2C]}};
 	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
 	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {
 		struct cu_transaction transaction;
@@ -346,7 +349,10 @@ static int judge_whole(struct analyzer *analyzer, const struct cu_connection *co
 	uint64_t number = 0;
 	cu_trace_mark(&analyzer->trace);
 	int err = measure(analyzer, connection, &path);
-	err = err != 0 ? err : follow(analyzer, &path);
+	if (err == 0) {
+		cu_distances_ids(&analyzer->distances, &analyzer->trace, analyzer->ids_shared);
+		err = follow(analyzer, &path);
+	}
 	if (err == 0) {
 		const struct cu_analysis analysis = analysis_of(analyzer, &path);
 		err = write_analysis(analyzer, &analysis);
@@ -415,6 +421,7 @@ static int judge_in_parts(struct analyzer *analyzer, const struct cu_connection 
                           struct cu_store_reader *chunks)
 {
 	cu_parts_clear(&analyzer->parts);
+	analyzer->ids_shared[CU_C2S] = analyzer->ids_shared[CU_S2C] = false;
 	int err = judge_parts(analyzer, connection, chunks, PASS_SEGMENTS);
 	if (err == 0) {
 		err = write_analysis(analyzer, &analyzer->parts.analysis);

@@ -32,12 +32,12 @@ static int skipped_between(const struct cu_trace *trace, const struct cu_trace_s
 	return step >= on_wire && step <= SKIPPED_CAP + on_wire ? step - on_wire : step == 1 ? 0 : UNTOLD;
 }
 
-/* The same before a segment; UNTOLD also when its sender's one before is not near. */
-
-static int skipped_before(const struct cu_trace *trace, uint32_t seg_index)
+/* The same before a segment; UNTOLD also when its sender's one before is not near, or others have some of its sender's. */
+static int skipped_before(const struct cu_account *account, uint32_t seg_index)
 {
+	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *seg = &trace->segment[seg_index];
-	if (!is_counted(seg, seg->dir)) {
+	if (!is_counted(seg, seg->dir) || account->known->ids_shared[seg->dir]) {
 		return UNTOLD;
 	}
 	for (uint32_t i = seg_index; i-- > 0 && i + LOOK >= seg_index;) {
@@ -205,7 +205,7 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	int n = skipped_before(trace, seg_index);
+	int n = skipped_before(account, seg_index);
 	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
@@ -217,6 +217,11 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 		return false;
 	}
 	return lost_in_silence(account, seg_index, n, silence_ns);
+}
+
+bool cu_hidden_missing(const struct cu_account *account, uint32_t seg_index)
+{
+	return skipped_before(account, seg_index) > 0 && counts_by_one(account->known->trace, seg_index);
 }
 
 /* Whether none is missing before: where hosts count for all they send (Windows), others take some between the first two. */
@@ -252,7 +257,7 @@ int64_t cu_hidden_request(const struct cu_account *account, uint32_t seg_index, 
 		return 0;
 	}
 	int64_t done_ns = cu_handshake_done(trace, since_seg);
-	int n = skipped_before(trace, seg_index);
+	int n = skipped_before(account, seg_index);
 	if (done_ns >= seg->time_ns || n <= 0) {
 		return 0;
 	}
@@ -272,7 +277,7 @@ bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, i
 	const struct cu_trace *trace = account->known->trace;
 	struct cu_hidden_flights *flights = &account->flights;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	if (account->known->path->vantage == at_sender) {
+	if (account->known->path->vantage == at_sender || account->known->ids_shared[dir]) {
 		return false;
 	}
 	for (; flights->next <= seg_index; flights->next++) {
@@ -309,7 +314,7 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 	}
 	if (path->vantage == CU_VANTAGE_SERVER ||
 	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns) ||
-	    (skipped_before(trace, seg_index) != UNTOLD && counts_by_one(trace, seg_index))) {
+	    (skipped_before(account, seg_index) == 0 && counts_by_one(trace, seg_index))) {
 		return CU_NO_SECOND_COPY;
 	}
 	size_t s = cu_delivery_acked(delivery, request_end);

@@ -149,6 +149,7 @@ static uint8_t certainty_of(unsigned doubts)
 		[CU_DOUBT_NO_HANDSHAKE] = 15,  [CU_DOUBT_NO_SERVER_RTT] = 30, [CU_DOUBT_NO_CLIENT_RTT] = 15,
 		[CU_DOUBT_ROLES] = 10,         [CU_DOUBT_UNSEEN_LOSS] = 25,   [CU_DOUBT_LIKE_A_TIMER] = 60,
 		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,    [CU_DOUBT_OWN_MESSAGE] = 25,
+		[CU_DOUBT_KEPT_ACK] = 60,
 	};
 	int certainty = 100;
 	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {

@@ -11,12 +11,15 @@
 #include "lib/blame/exchange.h"
 #include "lib/tcp/delivery.h"
 
+/* A wait whose cause may yet be found to be another, when the whole message is known. */
+enum cu_wait { CU_WAIT_SETTLED = 0, CU_WAIT_SMALL, CU_WAIT_FULL };
+
 /* A stretch of time as it was charged, at the vantage point. */
 struct cu_charged {
 	int64_t from_ns, to_ns;
 	int64_t other_ns; /* of it, of other causes */
 	uint8_t cause;    /* enum cu_cause: of the largest part */
-	bool small_wait;  /* its cause may yet be found to be another */
+	uint8_t wait;     /* enum cu_wait */
 };
 
 /* A transaction's, in order of time. */
@@ -36,6 +39,7 @@ struct cu_case {
 	const struct cu_delivery *delivery; /* two, by direction */
 	const struct cu_exchanges *exchanges;
 	bool capture_lacks;             /* segments of the connection that were acknowledged and never seen */
+	bool ids_shared[2];             /* a direction's sender counts identifications for others too */
 	struct cu_stretches *stretches; /* room for those of the transaction that was filled in last */
 };
 

@@ -7,7 +7,7 @@ static int64_t length(const struct cu_charged *one)
 
 static bool same(const struct cu_charged *a, const struct cu_charged *b)
 {
-	return a->cause == b->cause && a->small_wait == b->small_wait;
+	return a->cause == b->cause && a->wait == b->wait;
 }
 
 /* Takes the stretch that follows into this one. */
@@ -17,7 +17,7 @@ static void take_in(struct cu_charged *one, const struct cu_charged *next)
 	int64_t main_ns = same(one, next) ? mine + theirs : cu_max_ns(mine, theirs);
 	if (theirs > mine) {
 		one->cause = next->cause;
-		one->small_wait = next->small_wait;
+		one->wait = next->wait;
 	}
 	one->to_ns += length(next);
 	one->other_ns = length(one) - main_ns;
@@ -70,12 +70,12 @@ void cu_stretches_thin(struct cu_stretches *list)
 	}
 }
 
-void cu_stretches_settle(struct cu_stretches *list, enum cu_cause cause)
+void cu_stretches_settle(struct cu_stretches *list, enum cu_wait wait, enum cu_cause cause)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		struct cu_charged *one = &list->item[i];
-		one->cause = one->small_wait && cause != CU_CAUSE_NONE ? (uint8_t)cause : one->cause;
-		one->small_wait = false;
+		one->cause = one->wait == wait && cause != CU_CAUSE_NONE ? (uint8_t)cause : one->cause;
+		one->wait = one->wait == wait ? (uint8_t)CU_WAIT_SETTLED : one->wait;
 	}
 }
 

@@ -80,19 +80,24 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 
 /*
  * Whether the ACK that a needless copy was sent for had been kept back, not
- * lost: a small segment alone was out, the copy came before the longest delay
- * of an ACK was over, and no ACK had passed. Linux sends again after 200 ms,
- * lwIP acknowledges after 250 ms.
+ * lost: a segment alone was out, the copy came before the longest delay
+ * of an ACK was over, and no ACK had passed in time to stop it. Linux sends
+ * again after 200 ms, lwIP acknowledges after 250 ms. A full one was alone
+ * because others behind it were lost, if identifications are missing.
  */
-static bool kept_back(const struct cu_account *account, const struct wait *wait, const struct cu_trace_segment *copy)
+static bool kept_back(const struct cu_account *account, const struct wait *wait, uint32_t copy_seg)
 {
 	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *copy = &trace->segment[copy_seg];
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
 	const struct cu_piece *out = wait->before;
 	size_t acked = cu_delivery_acked(delivery, out->end);
-	bool passed = acked < delivery->n_steps && delivery->step[acked].time_ns <= copy->time_ns;
-	return !passed && copy->seq <= out->start && copy->time_ns - out->first_ns <= CU_ACK_DELAY_NS &&
-	       out->end - copy->seq < trace->mss[wait->dir] &&
+	int64_t to_sender = cu_sender_rtt(account, wait->dir);
+	bool passed = acked < delivery->n_steps && delivery->step[acked].seg < copy_seg &&
+	              delivery->step[acked].time_ns + to_sender <= copy->time_ns;
+	bool lost_behind = out->end - out->start >= trace->mss[wait->dir] && cu_hidden_missing(account, copy_seg);
+	return !passed && !lost_behind && copy->seq <= out->start && copy->time_ns - out->first_ns <= CU_ACK_DELAY_NS &&
+	       out->end - copy->seq <= trace->mss[wait->dir] &&
 	       cu_delivery_acks_late(delivery, trace, out, cu_receiver_rtt(account, wait->dir));
 }
 
@@ -133,14 +138,21 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
-	/* A timeout that sent again what had arrived: the sender waited for ACKs that were lost, or kept back. */
-	for (uint32_t i = first + 1; i < last; i++) {
+	/*
+	 * A timeout that sent again what had arrived: the sender waited for ACKs that were lost, or kept back. One that
+	 * went on without them had waited for its application.
+	 */
+	bool was_told = false;
+	if (!cu_delivery_is_clean(delivery)) {
+		size_t acked = cu_delivery_acked(delivery, wait->before->end);
+		was_told = acked < delivery->n_steps && delivery->step[acked].time_ns + rtt - early(rtt) <= until;
+	}
+	for (uint32_t i = first + 1; was_told && i < last; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->dir == wait->dir && cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) && seg->time_ns > from &&
 		    seg->time_ns < until) {
 			cu_charge(account,
-			          kept_back(account, wait, seg) ? cu_delayed_ack_of_receiver(wait->dir)
-			                                        : CU_NETWORK_LOSS,
+			          kept_back(account, wait, i) ? cu_delayed_ack_of_receiver(wait->dir) : CU_NETWORK_LOSS,
 			          from, seg->time_ns, first, i);
 			from = seg->time_ns;
 			first = i;
@@ -161,13 +173,14 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	if (clocked) {
 		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
 		int64_t in_flight = sent_before - acked_then;
-		int64_t held = trigger->time_ns - wait->before->arrive_ns - cu_receiver_rtt(account, wait->dir);
-		held = in_flight < 2 * mss && held > CU_DELAYED_ACK_NS ? cu_min_ns(held, until - from) : 0;
+		int64_t sent_ns = trigger->time_ns - cu_receiver_rtt(account, wait->dir);
+		bool delayed = in_flight < 2 * mss && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
+		int64_t held = delayed ? cu_min_ns(cu_max_ns(sent_ns, from), until) - from : 0;
 		bool small = wait->before->end - wait->before->start < mss && trace->segment[last].len < mss;
-		account->small.charging = small;
+		account->charging = small ? CU_WAIT_SMALL : CU_WAIT_SETTLED;
 		cu_charge(account, cu_delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
 		cu_charge(account, CU_NETWORK_TRANSFER, from + held, until, held > 0 ? trigger->seg : first, last);
-		account->small.charging = false;
+		account->charging = CU_WAIT_SETTLED;
 		if (small) {
 			account->small.n++;
 			account->small.delayed_ns += held;
@@ -200,11 +213,19 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}
+	if (full) {
+		account->full.n++;
+		account->full.ns += until - from;
+	} else {
+		account->full.n_others++;
+	}
 	if (acked_now >= sent_before && sent_before - account->burst_start < mss) {
 		account->whole_before_ns += until - from;
 	}
 	account->burst_start = wait->next->start;
+	account->charging = full ? CU_WAIT_FULL : CU_WAIT_SETTLED;
 	cu_charge(account, cu_pause_of(wait->dir), from, until, first, last);
+	account->charging = CU_WAIT_SETTLED;
 }
 
 /* A loss that only a large segment suffers: what came through at last was smaller. */
@@ -243,7 +264,7 @@ static void settle_small_waits(struct cu_account *account, int dir)
 	struct cu_ledger_entry *pause = &ledger[cu_pause_of(dir)];
 	bool habit = small->n >= HABIT && small->delayed_ns <= (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE;
 	if (small->n > 0) {
-		cu_stretches_settle(account->known->stretches, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
+		cu_stretches_settle(account->known->stretches, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
 	}
 	if (!habit) {
 		return;
@@ -261,12 +282,40 @@ static void settle_small_waits(struct cu_account *account, int dir)
 	ledger[cu_delayed_ack_of_receiver(dir)].ns -= small->delayed_ns;
 }
 
+/*
+ * Again and again after full segments, and never after another: no
+ * application's pauses, but those of a sender that spaces its segments out.
+ */
+static void settle_full_waits(struct cu_account *account, int dir)
+{
+	enum { HABIT = 4 };
+	struct cu_ledger_entry *pause = &account->transaction->ledger[cu_pause_of(dir)];
+	struct cu_ledger_entry *transfer = &account->transaction->ledger[CU_NETWORK_TRANSFER];
+	bool habit = account->full.n >= HABIT && account->full.n_others == 0;
+	if (account->full.n > 0) {
+		cu_stretches_settle(account->known->stretches, CU_WAIT_FULL,
+		                    habit ? CU_NETWORK_TRANSFER : CU_CAUSE_NONE);
+	}
+	if (!habit) {
+		return;
+	}
+	pause->ns -= account->full.ns;
+	transfer->ns += account->full.ns;
+	if (transfer->first_frame == 0) {
+		transfer->first_frame = pause->first_frame;
+		transfer->last_frame = pause->last_frame;
+		transfer->first_file = pause->first_file;
+		transfer->last_file = pause->last_file;
+	}
+}
+
 int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, int64_t end, int64_t from, int64_t limit)
 {
 	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
 	account->small = (struct cu_small_waits){0};
+	account->full = (struct cu_full_waits){0};
 	account->burst_start = start;
 	size_t first = cu_delivery_find(delivery, start);
 	account->flights =
@@ -280,6 +329,9 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH;
 		if (lost) {
 			cu_account_add_loss(account, piece->loss);
+			if (piece->doubtful) {
+				cu_account_doubt(account, CU_DOUBT_KEPT_ACK);
+			}
 		}
 		if (arrive > now) {
 			if (due > now) {
@@ -303,6 +355,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 			before = piece;
 		}
 	}
+	settle_full_waits(account, dir);
 	settle_small_waits(account, dir);
 	return now;
 }

@@ -107,6 +107,7 @@ const char *cu_doubt_words(unsigned doubt)
 		[CU_DOUBT_CAPTURE_LACKS] = "the capture misses packets of this connection",
 		[CU_DOUBT_LACKS_HERE] = "much of the time falls where it misses them",
 		[CU_DOUBT_OWN_MESSAGE] = "what came after the pause may be a message of its own",
+		[CU_DOUBT_KEPT_ACK] = "an ACK kept back for longer than the sender's timer would look the same",
 	};
 	return doubt < CU_N_DOUBTS ? words[doubt] : "";
 }

@@ -67,6 +67,16 @@ size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_
 	return at + (n == 1 && delivery->step[at].time_ns <= time_ns);
 }
 
+/* How many ACK steps came before a segment; a coarse clock has some after it at the same time. */
+static size_t steps_before(const struct cu_delivery *delivery, uint32_t seg)
+{
+	size_t at = 0, n = delivery->n_steps;
+	for (; n > 1; n -= n / 2) {
+		at += (delivery->step[at + n / 2 - 1].seg < seg) * (n / 2);
+	}
+	return at + (n == 1 && delivery->step[at].seg < seg);
+}
+
 bool cu_delivery_too_big(const struct cu_delivery *delivery, int64_t from_ns, int64_t until_ns)
 {
 	size_t low = 0, high = delivery->n_too_big;
@@ -415,16 +425,6 @@ static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *
 	return false;
 }
 
-/* How many ACK steps came before a copy; a coarse clock has some after it at the same time. */
-static size_t steps_before(const struct cu_delivery *delivery, const struct cu_delivery_copy *copy)
-{
-	size_t at = 0, n = delivery->n_steps;
-	for (; n > 1; n -= n / 2) {
-		at += (delivery->step[at + n / 2 - 1].seg < copy->seg) * (n / 2);
-	}
-	return at + (n == 1 && delivery->step[at].seg < copy->seg);
-}
-
 /* Whether the receiver had said that it holds the range (SACK, RFC 2018), in an ACK before the step until. */
 static bool sacked_before(const struct cu_delivery *delivery, const struct cu_trace *trace,
                           const struct cu_delivery_copy *copy, size_t until)
@@ -487,71 +487,121 @@ static void find_acks(const struct cu_delivery *delivery, const struct cu_piece 
 	acks->end = acked_from(delivery, acks->start, piece->end);
 }
 
-/* Whether all before a piece had been acknowledged when it passed. */
-static bool was_alone(const struct cu_delivery *delivery, const struct cu_piece *piece, const struct acks *acks)
+/*
+ * Whether all before a piece had been acknowledged when it passed, and its ACK
+ * is for nothing else: two full segments are acknowledged at once (RFC 9293
+ * section 3.8.6.3). Near the receiver an ACK may have the time of what it
+ * answers: the order of capture tells.
+ */
+static bool was_alone(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
+                      const struct acks *acks)
 {
-	return acks->start < delivery->n_steps && delivery->step[acks->start].time_ns <= piece->first_ns;
+	bool full = piece->end - piece->start >= trace->mss[trace->segment[piece->first_seg].dir];
+	return acks->start < delivery->n_steps && delivery->step[acks->start].seg < piece->first_seg &&
+	       (!full || delivery->step[acks->end].ack == piece->end);
 }
 
-/* Counts one small segment sent once, by how its ACK came; neither when that does not tell. */
+/*
+ * Counts one segment that was alone, by how its ACK came; neither when that
+ * does not tell. The ACK of one that was sent again was kept back as well, as
+ * far as is known now.
+ */
 static void count_ack(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
-                      int64_t receiver_rtt_ns, int *prompt, int *late)
+                      struct acks *acks, int64_t receiver_rtt_ns, int *prompt, int *late)
 {
 	const struct cu_trace_segment *first = &trace->segment[piece->first_seg];
-	if (piece->retransmitted || first->len == 0 || piece->end - piece->start >= trace->mss[first->dir]) {
+	if (piece->loss != CU_LOSS_NONE || first->len == 0) {
 		return;
 	}
-	struct acks acks = {.start = cu_delivery_acked(delivery, piece->start)};
-	find_acks(delivery, piece, &acks);
-	int64_t kept_ns = ack_kept_ns(delivery, trace, acks.end, piece->first_ns, receiver_rtt_ns);
-	if (kept_ns >= 0 && was_alone(delivery, piece, &acks)) {
+	find_acks(delivery, piece, acks);
+	int64_t kept_ns = ack_kept_ns(delivery, trace, acks->end, piece->first_ns, receiver_rtt_ns);
+	if (kept_ns >= 0 && was_alone(delivery, trace, piece, acks)) {
 		*prompt += kept_ns <= PROMPT_NS;
-		*late += kept_ns > PROMPT_NS;
+		*late += kept_ns > PROMPT_NS && (!piece->retransmitted || kept_ns <= CU_ACK_DELAY_NS);
 	}
 }
 
-/* Small segments at the start of a direction: as many tell its receiver's habit. */
-enum { HABIT_PIECES = 64 };
+/* As many tell a receiver's habit. */
+enum { HABIT_ACKS = 64 };
 
 static void learn_habit(struct cu_delivery *delivery, const struct cu_trace *trace, int64_t receiver_rtt_ns)
 {
+	struct acks acks = {0};
+	size_t p = 0;
 	delivery->n_prompt_acks = delivery->n_late_acks = 0;
-	for (size_t p = 0; p < delivery->n_pieces && p < HABIT_PIECES; p++) {
-		count_ack(delivery, trace, &delivery->piece[p], receiver_rtt_ns, &delivery->n_prompt_acks,
+	for (; p < delivery->n_pieces && delivery->n_prompt_acks + delivery->n_late_acks < HABIT_ACKS; p++) {
+		count_ack(delivery, trace, &delivery->piece[p], &acks, receiver_rtt_ns, &delivery->n_prompt_acks,
 		          &delivery->n_late_acks);
 	}
+	delivery->n_habit_pieces = p;
+}
+
+/* What the others show. */
+struct habit {
+	int prompt, late;
+};
+
+static struct habit habit_without(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                                  const struct cu_piece *except, int64_t receiver_rtt_ns)
+{
+	struct habit own = {0};
+	if ((size_t)(except - delivery->piece) < delivery->n_habit_pieces) {
+		struct acks acks = {.start = cu_delivery_acked(delivery, except->start)};
+		count_ack(delivery, trace, except, &acks, receiver_rtt_ns, &own.prompt, &own.late);
+	}
+	return (struct habit){delivery->n_prompt_acks - own.prompt, delivery->n_late_acks - own.late};
 }
 
 bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_trace *trace,
                            const struct cu_piece *except, int64_t receiver_rtt_ns)
 {
-	int prompt = 0, late = 0;
-	if (except - delivery->piece < HABIT_PIECES) {
-		count_ack(delivery, trace, except, receiver_rtt_ns, &prompt, &late);
-	}
+	struct habit habit = habit_without(delivery, trace, except, receiver_rtt_ns);
 	/* A timer that ticks for the whole host (BSD's, lwIP's) fires soon after some. */
-	return 2 * (delivery->n_prompt_acks - prompt) <= delivery->n_late_acks - late;
+	return 2 * habit.prompt <= habit.late;
+}
+
+/* Whether the receiver spoke right after it acknowledged this, and nothing else: its program had it only then. */
+static bool spoke_at_once(const struct cu_delivery *delivery, const struct cu_trace *trace, size_t acked)
+{
+	enum { LOOK = 16 };
+	int64_t since_ns = delivery->step[acked].time_ns;
+	for (size_t s = acked + 1; s < delivery->n_steps && s < acked + LOOK; s++) {
+		if (delivery->step[s].time_ns - since_ns > PROMPT_NS) {
+			break;
+		}
+		if (trace->segment[delivery->step[s].seg].len > 0) {
+			return delivery->step[s].ack == delivery->step[acked].ack;
+		}
+	}
+	return false;
 }
 
 /*
- * A small segment alone, sent again before the longest delay of an ACK is over,
- * to a receiver that can say by neither SACK nor timestamps which copy it had.
- * One that is known to delay its ACKs and acknowledges the second copy at once
- * had the first.
+ * A segment alone, sent again before the longest delay of an ACK is over, to a
+ * receiver that can say by neither SACK nor timestamps which copy it had. One
+ * that is known to delay its ACKs and acknowledges the second copy at once had
+ * the first. Not all that know SACK tell what came twice (RFC 2883): there it
+ * takes a habit, but at the receiver itself, where nothing is lost behind the
+ * capture.
  */
-static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_trace *trace,
-                           const struct cu_piece *piece, const struct cu_delivery_copy *copy, const struct acks *acks,
-                           int64_t receiver_rtt_ns)
+static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_trace *trace, struct cu_piece *piece,
+                           const struct cu_delivery_copy *copy, const struct acks *acks, int64_t receiver_rtt_ns)
 {
-	int dir = trace->segment[copy->seg].dir;
-	const struct cu_connection_side *receiver = &trace->connection.side[!dir];
-	if (!receiver->has_syn || receiver->syn.sack_permitted || receiver->syn.has_timestamps ||
-	    piece->end - piece->start >= trace->mss[dir] || copy->time_ns - piece->first_ns > CU_ACK_DELAY_NS) {
+	enum { HABIT = 3 };
+	const struct cu_connection_side *receiver = &trace->connection.side[!trace->segment[copy->seg].dir];
+	if (!receiver->has_syn || copy->time_ns - piece->first_ns > CU_ACK_DELAY_NS ||
+	    !was_alone(delivery, trace, piece, acks)) {
 		return false;
 	}
 	int64_t kept_ns = ack_kept_ns(delivery, trace, acks->end, copy->time_ns, receiver_rtt_ns);
-	return kept_ns >= 0 && kept_ns <= PROMPT_NS && was_alone(delivery, piece, acks) &&
-	       cu_delivery_acks_late(delivery, trace, piece, receiver_rtt_ns);
+	if (kept_ns < 0 || kept_ns > PROMPT_NS || spoke_at_once(delivery, trace, acks->end)) {
+		return false;
+	}
+	struct habit habit = habit_without(delivery, trace, piece, receiver_rtt_ns);
+	bool would_tell = receiver->syn.sack_permitted && !delivery->at_receiver;
+	bool had = 2 * habit.prompt <= habit.late && (habit.late >= HABIT || !would_tell);
+	piece->doubtful = !had && habit.prompt <= habit.late;
+	return had;
 }
 
 /* What can be said of a copy whatever the piece. */
@@ -572,7 +622,7 @@ static bool was_refused(const struct cu_delivery *delivery, const struct cu_piec
  * A range was seen again: was the copy needed? Then the earlier one was lost
  * after the vantage point.
  */
-static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_piece *piece,
+static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trace *trace, struct cu_piece *piece,
                         const struct cu_delivery_copy *copy, struct copy_facts *facts, const struct acks *acks,
                         int64_t receiver_rtt_ns)
 {
@@ -603,6 +653,16 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 	return receiver_rtt_ns < RTT_TELLS_NS || waited >= receiver_rtt_ns - receiver_rtt_ns / 4;
 }
 
+/*
+ * Whether a piece came when the receiver's window was closed to it: a probe of
+ * new data (RFC 9293 section 3.8.6.1), which the receiver drops.
+ */
+static bool was_beyond_window(const struct cu_delivery *delivery, const struct cu_piece *piece)
+{
+	size_t before = steps_before(delivery, piece->first_seg);
+	return before > 0 && delivery->step[before - 1].edge <= piece->start;
+}
+
 /* A copy covers no more pieces in earnest: segments sent at once, of an offload of 64 KB. */
 enum { COPY_PIECES_CAP = 64 };
 
@@ -627,7 +687,7 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
                         int64_t receiver_rtt_ns)
 {
 	struct cu_trace_segment *seg = &trace->segment[copy->seg];
-	struct copy_facts facts = {.sent_step = steps_before(delivery, copy)};
+	struct copy_facts facts = {.sent_step = steps_before(delivery, copy->seg)};
 	bool needed = false;
 	size_t p = cu_delivery_find(delivery, copy->start);
 	struct acks acks = {.start =
@@ -645,6 +705,10 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		needed = true;
 		piece->arrive_ns = copy->time_ns > piece->arrive_ns ? copy->time_ns : piece->arrive_ns;
 		piece->arrive_seg = copy->seg;
+		if (piece->loss == CU_LOSS_NONE && was_beyond_window(delivery, piece)) {
+			piece->due_ns = piece->arrive_ns;
+			continue;
+		}
 		piece->loss =
 			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_BOTH ? CU_LOSS_BOTH : CU_LOSS_AFTER;
 	}
@@ -742,6 +806,7 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 		qsort(delivery->too_big_ns, delivery->n_too_big, sizeof(delivery->too_big_ns[0]), compare_times);
 	}
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
+	delivery->at_receiver = path->vantage == (dir == CU_C2S ? CU_VANTAGE_SERVER : CU_VANTAGE_CLIENT);
 	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
 		count_copy(delivery, &delivery->copy[c]);
 	}

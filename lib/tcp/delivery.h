@@ -24,6 +24,7 @@ struct cu_piece {
 	uint32_t n_copies;
 	uint8_t loss;       /* enum cu_loss_side */
 	bool retransmitted; /* a copy was sent again, needed or not */
+	bool doubtful;      /* its loss: an ACK kept back for longer than its sender's timer would look the same */
 };
 
 /* What a receiver had said by some moment. */
@@ -59,7 +60,9 @@ struct cu_delivery {
 	size_t n_copies, copies_cap;
 	int64_t *too_big_ns; /* when ICMP errors said that its segments are too large; in order */
 	size_t n_too_big, too_big_cap;
-	int n_prompt_acks, n_late_acks; /* of small segments sent once, at its start; 0 when is_clean */
+	int n_prompt_acks, n_late_acks; /* of the first segments that were alone; 0 when is_clean */
+	size_t n_habit_pieces;          /* pieces among which those are */
+	bool at_receiver;               /* it was captured there */
 	uint32_t largest_passed;        /* payload of the largest segment that was acknowledged; 0 when is_clean */
 	int64_t highest;
 	int64_t refused_ns; /* when a SYN was answered last for a connection of before: cu_is_of_before */
@@ -102,8 +105,8 @@ int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start,
 
 /*
  * Whether the receiver of a delivery that is not clean may be one that keeps
- * its ACKs of small segments back: it is seldom or never seen to acknowledge
- * one at once. except: a piece that does not count.
+ * its ACKs of segments that are alone back: it is seldom or never seen to
+ * acknowledge one at once. except: a piece that does not count.
  */
 bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_trace *trace,
                            const struct cu_piece *except, int64_t receiver_rtt_ns);

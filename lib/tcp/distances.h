@@ -1,6 +1,6 @@
 /*
  * Distances: what earlier connections told of the round trips to the hosts of
- * a later one.
+ * a later one, and of how these count their packets.
  *
  * A connection whose handshake was not captured knows its path by delayed ACKs
  * at best, and one whose SYN-ACK was slow may have no better sample. Another
@@ -16,14 +16,15 @@
 struct cu_distances_pair;
 
 /*
- * A table of fixed size (4 MiB): of the pairs that hash to one place it keeps
+ * A table of fixed size (5 MiB): of the pairs that hash to one place it keeps
  * the few that were seen last. Not seeded: the same capture gives the same
  * verdicts each time, and who crowds a place costs others a guess, no time. {0}
  * is empty.
  */
 struct cu_distances {
 	struct cu_distances_pair *pair;
-	uint64_t n_seen; /* connections */
+	uint64_t n_seen;                /* connections */
+	struct cu_distances_pair *last; /* that of the latest */
 };
 
 /* 0 or CU_ERR_NOMEM. */
@@ -38,5 +39,15 @@ void cu_distances_release(struct cu_distances *distances);
  * handshake, within five minutes of capture time, are relied on.
  */
 void cu_distances_refine(struct cu_distances *distances, const struct cu_connection *connection, struct cu_path *path);
+
+/*
+ * Whether a host counts the IPv4 identification up for all that it sends to
+ * the other, not for each connection: RFC 6864 asks for no more, ns-3 and old
+ * Windows do no more. Sets shared by direction. Those of an earlier connection
+ * lie between those of this one then, as their times do; where each begins
+ * anywhere (Linux), one in 256 does. The trace is of the connection that
+ * cu_distances_refine was called with last; its own are remembered.
+ */
+void cu_distances_ids(struct cu_distances *distances, const struct cu_trace *trace, bool shared[2]);
 
 #endif

@@ -330,20 +330,29 @@ static void mark_resent(struct pass *pass, size_t i, bool settle)
 
 /*
  * Whether a sender fills segments of this length, its largest: one ends where
- * the next goes on, without the PSH of the end of what there was to send.
+ * the next goes on at once, not when the first is acknowledged, and without the
+ * PSH of the end of what there was to send.
  */
-static bool fills(const struct cu_trace *trace, int dir, int64_t len)
+static bool fills(const struct cu_trace *trace, int dir, int64_t len, int64_t rtt_ns)
 {
 	const struct cu_trace_segment *full = NULL;
+	bool acknowledged = false;
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || seg->dir != dir || seg->len == 0) {
+		if (!seg->icmp && seg->dir != dir) {
+			acknowledged = acknowledged || (full != NULL && seg->ack >= full->end);
 			continue;
 		}
-		if (full != NULL && seg->seq == full->end) {
+		if (seg->icmp || seg->len == 0) {
+			continue;
+		}
+		int64_t after_ns = full != NULL ? seg->time_ns - full->time_ns : 0;
+		if (full != NULL && seg->seq == full->end &&
+		    (after_ns < rtt_ns / 2 || (!acknowledged && (after_ns < rtt_ns || rtt_ns == 0)))) {
 			return true;
 		}
 		full = seg->len == len && !(seg->flags & CU_TCP_PSH) ? seg : NULL;
+		acknowledged = false;
 	}
 	return false;
 }
@@ -352,12 +361,13 @@ static bool fills(const struct cu_trace *trace, int dir, int64_t len)
  * What a sender may put in a segment: the smaller of both advertised sizes,
  * less its options (RFC 9293 3.7.1), or less where it fills smaller ones: for
  * the path's MTU (RFC 1191), a tunnel, or options that it may want to send.
- * Below half, the receiver's window is as likely a reason. Without the SYNs,
- * the largest seen.
+ * Below half, the receiver's window is as likely a reason. Where no SYN tells
+ * (not captured, or without the option: ns-3), the largest that are filled; else
+ * what most paths take.
  */
-static void settle_mss(struct cu_trace *trace)
+static void settle_mss(struct cu_trace *trace, int64_t rtt_ns)
 {
-	enum { TIMESTAMPS_BYTES = 12, DEFAULT_MSS = 536, OFFLOAD_ABOVE = 9000 };
+	enum { TIMESTAMPS_BYTES = 12, DEFAULT_MSS = 536, USUAL_MSS = 1460, OFFLOAD_ABOVE = 9000 };
 	const struct cu_connection_side *side = trace->connection.side;
 	int64_t advertised = INT64_MAX;
 	for (int dir = 0; dir < 2; dir++) {
@@ -371,8 +381,11 @@ static void settle_mss(struct cu_trace *trace)
 	for (int dir = 0; dir < 2; dir++) {
 		int64_t seen = trace->mss[dir];
 		if (advertised == INT64_MAX) {
-			trace->mss[dir] = seen < DEFAULT_MSS ? DEFAULT_MSS : seen > OFFLOAD_ABOVE ? 1460 : seen;
-		} else if (seen >= advertised || seen <= advertised / 2 || !fills(trace, dir, seen)) {
+			bool filled = seen > USUAL_MSS || fills(trace, dir, seen, rtt_ns);
+			trace->mss[dir] = seen > OFFLOAD_ABOVE || !filled ? USUAL_MSS
+			                  : seen < DEFAULT_MSS            ? DEFAULT_MSS
+			                                                  : seen;
+		} else if (seen >= advertised || seen <= advertised / 2 || !fills(trace, dir, seen, rtt_ns)) {
 			trace->mss[dir] = advertised;
 		}
 	}
@@ -556,7 +569,7 @@ void cu_trace_mark(struct cu_trace *trace)
 			cu_settle(seg, CU_SETTLED_ACKS);
 		}
 	}
-	settle_mss(trace);
+	settle_mss(trace, pass.first_rtt_ns);
 	trace->handshake_ns = pass.first_rtt_ns;
 }
 

@@ -68,6 +68,52 @@ static void test_delivery_ack_at_the_same_time_came_after(void **state)
 	talk_release(&talk);
 }
 
+/* A probe of new data (ns-3, BSD) that a closed window refuses, and the next, which finds it open. */
+static void test_delivery_a_refused_probe_is_no_loss(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 10000);
+	talk_add(&talk, t, CU_S2C, ACK, 1, 1, TALK_MSS);
+	talk_add(&talk, t + 10000, CU_C2S, ACK, 1, 1 + TALK_MSS, 0)->window = 0;
+	talk_add(&talk, t + 1010000, CU_S2C, ACK, 1 + TALK_MSS, 1, 1);
+	talk_add(&talk, t + 1020000, CU_C2S, ACK, 1, 1 + TALK_MSS, 0)->window = 0;
+	talk_add(&talk, t + 3010000, CU_S2C, ACK, 1 + TALK_MSS, 1, 1);
+	talk_add(&talk, t + 3020000, CU_C2S, ACK, 1, 2 + TALK_MSS, 0);
+	talk_analyse(&talk);
+	const struct cu_piece *piece = piece_at(&talk, CU_S2C, 1 + TALK_MSS);
+	assert_int_equal(piece->loss, CU_LOSS_NONE);
+	assert_int_equal(piece->due_ns, (t + 3010000) * US);
+	assert_int_equal(piece->arrive_ns, (t + 3010000) * US);
+	talk_release(&talk);
+}
+
+/*
+ * Seen at the client, whose ACK has the time of what it answers, as simulators and coarse clocks have it: the ACK came
+ * before the second copy, or after it.
+ */
+static void test_delivery_the_order_of_capture_tells_at_equal_times(void **state)
+{
+	(void)state;
+	for (int ack_first = 0; ack_first < 2; ack_first++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 40000, 0);
+		talk_add(&talk, t, CU_S2C, ACK, 1, 1, 100);
+		if (ack_first) {
+			talk_add(&talk, t + 200000, CU_C2S, ACK, 1, 101, 0);
+		}
+		talk_add(&talk, t + 200000, CU_S2C, ACK, 1, 1, 100);
+		talk_add(&talk, t + 200000, CU_C2S, ACK, 1, 101, 0);
+		talk_add(&talk, t + 300000, CU_S2C, ACK, 101, 1, 100);
+		talk_add(&talk, t + 300000, CU_C2S, ACK, 1, 201, 0); /* it keeps no ACK back */
+		talk_analyse(&talk);
+		assert_int_equal(piece_at(&talk, CU_S2C, 1)->loss, ack_first ? CU_LOSS_NONE : CU_LOSS_AFTER);
+		talk_release(&talk);
+	}
+}
+
 static void test_delivery_d_sack_means_the_first_copy_came(void **state)
 {
 	(void)state;
@@ -400,6 +446,8 @@ int main(void)
 		cmocka_unit_test(test_delivery_ack_too_soon_means_the_first_copy_came),
 		cmocka_unit_test(test_delivery_ack_at_the_same_time_came_after),
 		cmocka_unit_test(test_delivery_d_sack_means_the_first_copy_came),
+		cmocka_unit_test(test_delivery_a_refused_probe_is_no_loss),
+		cmocka_unit_test(test_delivery_the_order_of_capture_tells_at_equal_times),
 		cmocka_unit_test(test_delivery_timestamp_echo_names_the_copy),
 		cmocka_unit_test(test_delivery_hole_filled_late_was_lost_before),
 		cmocka_unit_test(test_delivery_pure_ack_shows_a_hole),

@@ -121,9 +121,53 @@ static void test_distances_stay_in_a_flood(void **state)
 	cu_distances_release(&distances);
 }
 
+/* A connection of one direction: segments at these seconds with these identifications. */
+static bool is_shared(struct cu_distances *distances, const int64_t *time_s, const uint16_t *id, size_t n)
+{
+	enum { CAP = 4 };
+	struct cu_trace_segment segment[CAP] = {{0}};
+	struct cu_trace trace = {.connection = connection_between(1, 2, time_s[0], true), .segment = segment, .n = n};
+	bool shared[2];
+	for (size_t i = 0; i < n; i++) {
+		segment[i] =
+			(struct cu_trace_segment){.time_ns = time_s[i] * CU_NS_PER_S, .ip_id = id[i], .dir = CU_S2C};
+	}
+	struct cu_path path = path_of(2, 30);
+	cu_distances_refine(distances, &trace.connection, &path);
+	cu_distances_ids(distances, &trace, shared);
+	assert_false(shared[CU_C2S]); /* nothing was seen of it */
+	return shared[CU_S2C];
+}
+
+static void test_distances_identifications_of_other_connections(void **state)
+{
+	static const struct {
+		int64_t time_s[3];
+		uint16_t id[3];
+		bool shared;
+	} cases[] = {
+		{{11, 12, 30}, {5000, 5001, 5002}, false},   /* a start of its own */
+		{{11, 12, 30}, {102, 103, 190}, true},       /* behind the other's last */
+		{{5, 12, 30}, {90, 110, 111}, true},         /* around the other */
+		{{1, 2, 3}, {97, 98, 99}, true},             /* before it, and seen later */
+		{{5, 12, 30}, {20000, 20001, 40000}, false}, /* on both sides, and far */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		static const int64_t other_s[] = {8, 10};
+		static const uint16_t other_id[] = {100, 101};
+		struct cu_distances distances;
+		assert_int_equal(cu_distances_init(&distances), 0);
+		assert_false(is_shared(&distances, other_s, other_id, 2));
+		assert_int_equal(is_shared(&distances, cases[i].time_s, cases[i].id, 3), cases[i].shared);
+		cu_distances_release(&distances);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_distances), cmocka_unit_test(test_distances_of_many),
-	                                   cmocka_unit_test(test_distances_stay_in_a_flood)};
+	                                   cmocka_unit_test(test_distances_stay_in_a_flood),
+	                                   cmocka_unit_test(test_distances_identifications_of_other_connections)};
 	return cmocka_run_group_tests_name("distances", tests, NULL, NULL);
 }

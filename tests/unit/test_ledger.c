@@ -326,7 +326,8 @@ static void test_ledger_first_request_lost_before_the_vantage_point(void **state
 }
 
 /* Seen at the client: an answer that follows after so long a silence, with identifications missing before it. */
-static struct cu_transaction answer_after(struct talk *talk, int64_t silence_us, unsigned n_missing, unsigned n_segments)
+static struct cu_transaction answer_after(struct talk *talk, int64_t silence_us, unsigned n_missing,
+                                          unsigned n_segments)
 {
 	talk_init(talk);
 	int64_t t = talk_handshake(talk, 40000, 100);
@@ -546,7 +547,8 @@ static void test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer(void *
 	struct talk talk;
 	struct cu_transaction request = nagle_and_a_timeout(&talk, false);
 	assert_us(request, CU_NETWORK_LOSS, 0);
-	assert_us(request, CU_SERVER_DELAYED_ACK, 220000);
+	assert_us(request, CU_SERVER_DELAYED_ACK, 210000);
+	assert_us(request, CU_NETWORK_TRANSFER, 10000);
 	talk_release(&talk);
 	/* It passed the vantage point: it was lost on its way to the sender. */
 	request = nagle_and_a_timeout(&talk, true);
@@ -785,6 +787,142 @@ static void test_ledger_pacing_is_no_pause(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the client, from a server whose SYN-ACK has no MSS and that sets no PSH: equal pieces with pauses between. */
+static void test_ledger_equal_pieces_without_an_mss_are_no_full_segments(void **state)
+{
+	enum { LEN = 662 };
+	(void)state;
+	for (int acks_each = 0; acks_each < 2; acks_each++) {
+		struct talk talk;
+		talk_init(&talk);
+		talk.connection.side[CU_C2S].syn.mss = talk.connection.side[CU_S2C].syn.mss = 0;
+		int64_t t = talk_handshake(&talk, 40000, 100);
+		talk_add(&talk, t, CU_C2S, ACK, 1, 1, 100);
+		t += 40000;
+		for (uint32_t i = 0; i < 6; i++, t += 150000) {
+			talk_add(&talk, t, CU_S2C, ACK, 1 + i * LEN, 101, LEN);
+			if (acks_each || i % 2 == 1) {
+				talk_add(&talk, t + 100, CU_C2S, ACK, 101, 1 + (i + 1) * LEN, 0);
+			}
+		}
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_us(request, CU_SERVER_PAUSE, 750000);
+		talk_release(&talk);
+	}
+}
+
+/* Seen at the client: full segments, 250 ms apart, each acknowledged at once: a sender spaces out what it has. */
+static struct cu_transaction spaced_out(struct talk *talk, uint32_t last_len)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 40000, 100);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 40000;
+	uint32_t seq = 1;
+	for (uint32_t i = 0; i < 8; i++, t += 300000) {
+		uint32_t len = i == 5 ? last_len : TALK_MSS;
+		talk_add(talk, t, CU_S2C, ACK, seq, 101, len);
+		seq += len;
+		talk_add(talk, t + 100, CU_C2S, ACK, 101, seq, 0);
+	}
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_spaced_out_full_segments_are_no_pauses(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction request = spaced_out(&talk, TALK_MSS);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	assert_us(request, CU_NETWORK_TRANSFER, 2100000);
+	talk_release(&talk);
+	/* One of them is less than full: it is an application that writes as much each time. */
+	request = spaced_out(&talk, TALK_MSS - 100);
+	assert_us(request, CU_SERVER_PAUSE, 2100000);
+	talk_release(&talk);
+}
+
+/*
+ * Seen at the client, which delays the ACK of each full segment that comes alone beyond the server's timer: the copy is in
+ * vain. With SACK it takes more than one such segment to tell; the first of them is doubtful.
+ */
+static void test_ledger_full_segments_alone_and_acks_kept_back(void **state)
+{
+	enum { RTT = 20000 };
+	(void)state;
+	for (unsigned n = 1; n <= 6; n += 5) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, RTT);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		t += 10000;
+		uint32_t seq = 1;
+		for (unsigned i = 0; i < n; i++, seq += TALK_MSS, t += 210000 + RTT) {
+			talk_add(&talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
+			talk_add(&talk, t + 200000, CU_S2C, ACK, seq, 101, TALK_MSS);
+			talk_add(&talk, t + 200000 + RTT, CU_C2S, ACK, 101, seq + TALK_MSS, 0);
+		}
+		talk_add(&talk, t, CU_S2C, ACK, seq, 101, 100);
+		talk_add(&talk, t + RTT + 150000, CU_C2S, ACK, 101, seq + 100, 0);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		if (n == 1) {
+			assert_us(request, CU_NETWORK_LOSS, 200000);
+			assert_true(request.doubts >> CU_DOUBT_KEPT_ACK & 1);
+		} else {
+			assert_us(request, CU_NETWORK_LOSS, 0);
+			assert_us(request, CU_CLIENT_DELAYED_ACK, n * 200000);
+			assert_int_equal(request.doubts >> CU_DOUBT_KEPT_ACK & 1, 0);
+		}
+		talk_release(&talk);
+	}
+}
+
+/* The answer follows at once on the ACK of the second copy: the server had the request only then. */
+static void test_ledger_an_answer_at_once_tells_that_the_first_copy_was_lost(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[CU_S2C].syn.sack_permitted = false;
+	int64_t t = talk_handshake(&talk, 20000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 210000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 230000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 230300, CU_S2C, PSH, 1, 101, 200);
+	talk_add(&talk, t + 240300, CU_C2S, ACK, 101, 201, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_LOSS, 210000);
+	assert_int_equal(request.doubts >> CU_DOUBT_KEPT_ACK & 1, 0);
+	talk_release(&talk);
+}
+
+/* Seen at the server: small pieces of a request, and copies in vain meanwhile; the client goes on before any ACK comes. */
+static void test_ledger_a_copy_in_vain_holds_no_sender_that_goes_on_without_its_ack(void **state)
+{
+	enum { LEN = 260 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 100000);
+	for (uint32_t i = 0; i < 6; i++, t += 280000) {
+		talk_add(&talk, t, CU_C2S, PSH, 1 + i * LEN, 1, LEN);
+		talk_add(&talk, t + 200100, CU_S2C, ACK, 1, 1 + (i + 1) * LEN, 0);
+		talk_add(&talk, t + 240000, CU_C2S, PSH, 1 + i * LEN, 1, LEN);
+		talk_add(&talk, t + 240100, CU_S2C, ACK, 1, 1 + (i + 1) * LEN, 0);
+	}
+	talk_add(&talk, t, CU_S2C, PSH, 1, 1 + 6 * LEN, 100);
+	talk_add(&talk, t + 100000, CU_C2S, ACK, 1 + 6 * LEN, 101, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_LOSS, 0);
+	assert_us(request, CU_CLIENT_PAUSE, 5 * 280000);
+	talk_release(&talk);
+}
+
 /* Seen at the server: bursts, each acknowledged whole 10 ms later, and 20 ms until the next. */
 static struct cu_transaction bursts(struct talk *talk, uint32_t last_len)
 {
@@ -991,6 +1129,11 @@ int main(void)
 		cmocka_unit_test(test_ledger_words_aside_do_not_cut_a_stream),
 		cmocka_unit_test(test_ledger_a_queue_behind_the_vantage_point_is_not_the_servers),
 		cmocka_unit_test(test_ledger_pacing_is_no_pause),
+		cmocka_unit_test(test_ledger_equal_pieces_without_an_mss_are_no_full_segments),
+		cmocka_unit_test(test_ledger_spaced_out_full_segments_are_no_pauses),
+		cmocka_unit_test(test_ledger_full_segments_alone_and_acks_kept_back),
+		cmocka_unit_test(test_ledger_an_answer_at_once_tells_that_the_first_copy_was_lost),
+		cmocka_unit_test(test_ledger_a_copy_in_vain_holds_no_sender_that_goes_on_without_its_ack),
 		cmocka_unit_test(test_ledger_paced_bursts_of_full_segments_are_no_pause),
 		cmocka_unit_test(test_ledger_large_segments_have_several_identifications),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
