@@ -19,6 +19,9 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 	if (to <= from) {
 		return;
 	}
+	if (account->known->one_sided) {
+		cause = CU_UNKNOWN_CAPTURE; /* what was waited for may have come at any time */
+	}
 	enter(account, cause, to - from, first_seg, last_seg);
 	cu_stretches_note(account->known->stretches, cause, account->charging, from, to);
 }

@@ -248,15 +248,32 @@ static int write_marks(struct analyzer *analyzer)
 	return 0;
 }
 
+/*
+ * Whether a direction was not captured (an asymmetric path, a mirror of one
+ * side), though the other acknowledged what it carried: a SYN-ACK, or more and
+ * more. Who is not acknowledged may be silent.
+ */
+static bool lacks_direction(const struct analyzer *analyzer, int dir)
+{
+	const struct cu_connection_side *side = analyzer->trace.connection.side;
+	const struct cu_delivery *delivery = &analyzer->delivery[dir];
+	const struct cu_ack_step *step = delivery->step;
+	return side[dir].n_segments == 0 && delivery->n_steps > 0 &&
+	       (side[!dir].has_syn || step[delivery->n_steps - 1].ack > step[0].ack);
+}
+
 /* Numbered on from *number. */
 static int write_transactions(struct analyzer *analyzer, const struct cu_path *path, uint64_t *number)
 {
+	bool one_sided = lacks_direction(analyzer, CU_C2S) || lacks_direction(analyzer, CU_S2C);
 	struct cu_case known = {.trace = &analyzer->trace,
 	                        .path = path,
 	                        .delivery = analyzer->delivery,
 	                        .exchanges = &analyzer->exchanges,
 	                        .stretches = &analyzer->stretches,
-	                        .capture_lacks = analyzer->delivery[CU_C2S].lacks || analyzer->delivery[CU_S2C].lacks,
+	                        .capture_lacks = one_sided || analyzer->delivery[CU_C2S].lacks ||
+	                                         analyzer->delivery[CU_S2C].lacks,
+	                        .one_sided = one_sided,
 	                        .ids_shared = {analyzer->ids_shared[CU_C2S], analyzer->ids_shared[CU_S2C]}};
 	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
 	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {

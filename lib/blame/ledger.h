@@ -39,6 +39,7 @@ struct cu_case {
 	const struct cu_delivery *delivery; /* two, by direction */
 	const struct cu_exchanges *exchanges;
 	bool capture_lacks;             /* segments of the connection that were acknowledged and never seen */
+	bool one_sided;                 /* one direction was captured, and says that the other spoke */
 	bool ids_shared[2];             /* a direction's sender counts identifications for others too */
 	struct cu_stretches *stretches; /* room for those of the transaction that was filled in last */
 };
