@@ -48,15 +48,51 @@ static int skipped_before(const struct cu_account *account, uint32_t seg_index)
 	return UNTOLD;
 }
 
+/* What a sender had to do between two segments of its own that follow each other. */
+struct between {
+	int came;         /* segments of the other side: it may have acknowledged each */
+	bool acked;       /* all that it had sent */
+	int64_t woken_ns; /* from when it can have sent anything: its own last segment, or what came when all was acknowledged */
+};
+
+static void note_between(struct between *between, const struct cu_trace_segment *last,
+                         const struct cu_trace_segment *other)
+{
+	between->came++;
+	if (between->acked && other->len > 0 && between->woken_ns == last->time_ns) {
+		between->woken_ns = other->time_ns;
+	}
+	between->acked |= other->ack >= last->end;
+}
+
+/*
+ * Whether more identifications are missing between two segments of a sender
+ * than it can have used for this connection: an ACK of each segment that came,
+ * with no time for a timer. It counts them for all that its host sends then.
+ */
+static bool others_took_some(const struct cu_trace *trace, const struct cu_trace_segment *one,
+                             const struct cu_trace_segment *next, const struct between *between)
+{
+	return skipped_between(trace, one, next) > between->came + FEW && next->seq == one->end &&
+	       next->time_ns - between->woken_ns < 190 * CU_NS_PER_MS;
+}
+
 /* Whether identifications around a segment, its own step apart, count by one; what comes after tells as much. */
 static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 {
 	const struct cu_trace_segment *seg = &trace->segment[seg_index], *last = NULL;
+	struct between between = {0};
 	unsigned by_one = 0, others = 0;
 	for (uint32_t i = seg_index > LOOK ? seg_index - LOOK : 0; i < trace->n && i <= seg_index + LOOK; i++) {
 		const struct cu_trace_segment *one = &trace->segment[i];
 		if (!is_counted(one, seg->dir)) {
+			if (last != NULL && one->dir != seg->dir && !one->icmp) {
+				note_between(&between, last, one);
+			}
 			continue;
+		}
+		if (last != NULL && others_took_some(trace, last, one, &between)) {
+			return false;
 		}
 		if (last != NULL && one != seg) {
 			int skipped = skipped_between(trace, last, one);
@@ -64,6 +100,7 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 			others += skipped != 0;
 		}
 		last = one;
+		between = (struct between){.woken_ns = one->time_ns};
 	}
 	return by_one > 0 && by_one >= 4 * others;
 }
