@@ -657,10 +657,10 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
  * Whether a piece came when the receiver's window was closed to it: a probe of
  * new data (RFC 9293 section 3.8.6.1), which the receiver drops.
  */
-static bool was_beyond_window(const struct cu_delivery *delivery, const struct cu_piece *piece)
+static bool was_refused_probe(const struct cu_delivery *delivery, const struct cu_piece *piece)
 {
 	size_t before = steps_before(delivery, piece->first_seg);
-	return before > 0 && delivery->step[before - 1].edge <= piece->start;
+	return before > 0 && delivery->step[before - 1].window == 0 && delivery->step[before - 1].edge <= piece->start;
 }
 
 /* A copy covers no more pieces in earnest: segments sent at once, of an offload of 64 KB. */
@@ -705,7 +705,7 @@ static void settle_copy(struct cu_delivery *delivery, struct cu_trace *trace, co
 		needed = true;
 		piece->arrive_ns = copy->time_ns > piece->arrive_ns ? copy->time_ns : piece->arrive_ns;
 		piece->arrive_seg = copy->seg;
-		if (piece->loss == CU_LOSS_NONE && was_beyond_window(delivery, piece)) {
+		if (piece->loss == CU_LOSS_NONE && was_refused_probe(delivery, piece)) {
 			piece->due_ns = piece->arrive_ns;
 			continue;
 		}

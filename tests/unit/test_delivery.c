@@ -89,6 +89,25 @@ static void test_delivery_a_refused_probe_is_no_loss(void **state)
 	talk_release(&talk);
 }
 
+/* What is sent beyond a window that is open is no probe: the copy of it was needed. */
+static void test_delivery_what_exceeds_an_open_window_is_lost(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 10000);
+	talk_add(&talk, t, CU_S2C, ACK, 1, 1, TALK_MSS);
+	talk_add(&talk, t + 10000, CU_C2S, ACK, 1, 1 + TALK_MSS, 0)->window = TALK_MSS;
+	talk_add(&talk, t + 10100, CU_S2C, ACK, 1 + TALK_MSS, 1, TALK_MSS);
+	talk_add(&talk, t + 10101, CU_S2C, ACK, 1 + 2 * TALK_MSS, 1, TALK_MSS);
+	talk_add(&talk, t + 20100, CU_C2S, ACK, 1, 1 + 2 * TALK_MSS, 0);
+	talk_add(&talk, t + 800000, CU_S2C, ACK, 1 + 2 * TALK_MSS, 1, TALK_MSS);
+	talk_add(&talk, t + 810000, CU_C2S, ACK, 1, 1 + 3 * TALK_MSS, 0);
+	talk_analyse(&talk);
+	assert_int_equal(piece_at(&talk, CU_S2C, 1 + 2 * TALK_MSS)->loss, CU_LOSS_AFTER);
+	talk_release(&talk);
+}
+
 /*
  * Seen at the client, whose ACK has the time of what it answers, as simulators and coarse clocks have it: the ACK came
  * before the second copy, or after it.
@@ -447,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_delivery_ack_at_the_same_time_came_after),
 		cmocka_unit_test(test_delivery_d_sack_means_the_first_copy_came),
 		cmocka_unit_test(test_delivery_a_refused_probe_is_no_loss),
+		cmocka_unit_test(test_delivery_what_exceeds_an_open_window_is_lost),
 		cmocka_unit_test(test_delivery_the_order_of_capture_tells_at_equal_times),
 		cmocka_unit_test(test_delivery_timestamp_echo_names_the_copy),
 		cmocka_unit_test(test_delivery_hole_filled_late_was_lost_before),
