@@ -50,8 +50,8 @@ static int skipped_before(const struct cu_account *account, uint32_t seg_index)
 
 /* What a sender had to do between two segments of its own that follow each other. */
 struct between {
-	int came;         /* segments of the other side: it may have acknowledged each */
-	bool acked;       /* all that it had sent */
+	int came;   /* segments of the other side: it may have acknowledged each */
+	bool acked; /* all that it had sent */
 	int64_t woken_ns; /* from when it can have sent anything: its own last segment, or what came when all was acknowledged */
 };
 

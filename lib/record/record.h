@@ -370,7 +370,7 @@ enum cu_doubt {
 	CU_DOUBT_CAPTURE_LACKS, /* packets of the connection were acknowledged and never seen */
 	CU_DOUBT_LACKS_HERE,    /* and took a tenth of the transaction's time, or more */
 	CU_DOUBT_OWN_MESSAGE,   /* what came after a pause may be no part of the message before it */
-	CU_DOUBT_KEPT_ACK,      /* a segment sent again: lost, or its ACK kept back for longer than its sender's timer */
+	CU_DOUBT_KEPT_ACK, /* a segment sent again: lost, or its ACK kept back for longer than its sender's timer */
 	CU_N_DOUBTS
 };
 const char *cu_doubt_name(unsigned doubt);
