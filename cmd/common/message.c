@@ -36,7 +36,7 @@ static void print_message(const char *format, va_list args)
 	vsnprintf(raw, sizeof(raw), format, args);
 	snprintf(line, 64, "%s: ", prog_spec->name);
 	prog_escape(line, sizeof(line) - 1, raw, strlen(raw));
-	strcat(line, "\n");
+	strcat(line, "\n"); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy): one byte was left for it */
 	prog_progress_clear();
 	/* One write a line: stages of a pipeline share the terminal. */
 	fputs(line, stderr);

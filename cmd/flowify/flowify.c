@@ -76,7 +76,7 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 static struct cu_anonymizer *make_anonymizer(void)
 {
 	uint8_t key[CU_ANONYMIZE_KEY_LEN];
-	bool exposed;
+	bool exposed = false;
 	struct cu_fault fault = {0};
 	struct cu_anonymizer *anonymizer = malloc(sizeof(*anonymizer));
 	if (!anonymizer) {

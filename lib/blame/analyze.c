@@ -516,7 +516,10 @@ static int finish_silent(struct analyzer *analyzer, bool all, int64_t now_ns)
 {
 	size_t n;
 	struct cu_held **held = cu_join_drain(&analyzer->join, &n);
-	int first = held == NULL ? CU_ERR_NOMEM : 0;
+	if (held == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	int first = 0;
 	for (size_t i = 0; i < n; i++) {
 		bool over = all || now_ns - held[i]->connection.end_ns > CU_IDLE_TIMEOUT_NS;
 		if (over && !all && held[i]->connection.end == CU_END_OPEN) {

@@ -207,6 +207,7 @@ static int find_connection(struct split *s, const struct sighting *sighting, int
 static int find_other(struct split *s, int64_t time_ns, uint32_t *shard)
 {
 	if (s->config->way == CU_SPLIT_HASH) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): n is at least 1 */
 		*shard = (uint32_t)(s->totals->n_other++ % s->config->n);
 		return 0;
 	}

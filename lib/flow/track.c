@@ -557,10 +557,9 @@ static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 		return false;
 	}
 	bool wanted = begins_turn;
-	if (flow->turn == dir && !flow->turn_hinted && names_protocol(kind)) {
+	if ((flow->turn == dir && !flow->turn_hinted && names_protocol(kind)) ||
+	    (is_new && kind == CU_HINT_HTTP_REQUEST)) { /* pipelined, or the answers were not captured */
 		wanted = true;
-	} else if (is_new && kind == CU_HINT_HTTP_REQUEST) {
-		wanted = true; /* pipelined, or the answers were not captured */
 	} else if (is_new && (kind == CU_HINT_TLS_SERVER_HELLO || kind == CU_HINT_TLS_HANDSHAKE)) {
 		wanted = wanted || flow->tls_handshake;
 	} else if (is_new && kind == CU_HINT_TLS_ALERT) {

@@ -116,7 +116,7 @@ static const uint8_t *peek(struct cu_reader *reader, size_t len, size_t *got)
 		}
 		if (n < 0) {
 			cu_fault_set_errno(&reader->fault, errno, "%s: read at byte %llu", reader->name,
-			                   (unsigned long long)(reader->n_bytes + input->len));
+			                   (unsigned long long)reader->n_bytes + input->len);
 			*got = 0;
 			return NULL;
 		}
@@ -226,6 +226,7 @@ static int read_header(struct cu_reader *reader)
 		}
 		const uint8_t *short_start = reader->input.data + reader->at;
 		size_t compare = got < CU_MAGIC_LEN ? got : CU_MAGIC_LEN;
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): got > 0 bytes are there */
 		if (memcmp(short_start, CU_STREAM_MAGIC, compare) == 0) {
 			return truncated(reader);
 		}

@@ -462,20 +462,20 @@ struct cu_totals {
  * such record (a number out of its range, a text that runs over). Texts of a
  * decoded record are borrowed from data.
  */
-void cu_connection_encode(const struct cu_connection *connection, struct cu_buf *buf);
-int cu_connection_decode(const uint8_t *data, size_t len, struct cu_connection *connection);
-void cu_analysis_encode(const struct cu_analysis *analysis, struct cu_buf *buf);
-int cu_analysis_decode(const uint8_t *data, size_t len, struct cu_analysis *analysis);
-void cu_gap_encode(const struct cu_gap *gap, struct cu_buf *buf);
-int cu_gap_decode(const uint8_t *data, size_t len, struct cu_gap *gap);
-void cu_transaction_encode(const struct cu_transaction *transaction, struct cu_buf *buf);
-int cu_transaction_decode(const uint8_t *data, size_t len, struct cu_transaction *transaction);
-void cu_verdict_encode(const struct cu_verdict *verdict, struct cu_buf *buf);
-int cu_verdict_decode(const uint8_t *data, size_t len, struct cu_verdict *verdict);
-void cu_finding_encode(const struct cu_finding *finding, struct cu_buf *buf);
-int cu_finding_decode(const uint8_t *data, size_t len, struct cu_finding *finding);
-void cu_totals_encode(const struct cu_totals *totals, struct cu_buf *buf);
-int cu_totals_decode(const uint8_t *data, size_t len, struct cu_totals *totals);
+void cu_connection_encode(const struct cu_connection *from, struct cu_buf *buf);
+int cu_connection_decode(const uint8_t *data, size_t len, struct cu_connection *to);
+void cu_analysis_encode(const struct cu_analysis *from, struct cu_buf *buf);
+int cu_analysis_decode(const uint8_t *data, size_t len, struct cu_analysis *to);
+void cu_gap_encode(const struct cu_gap *from, struct cu_buf *buf);
+int cu_gap_decode(const uint8_t *data, size_t len, struct cu_gap *to);
+void cu_transaction_encode(const struct cu_transaction *from, struct cu_buf *buf);
+int cu_transaction_decode(const uint8_t *data, size_t len, struct cu_transaction *to);
+void cu_verdict_encode(const struct cu_verdict *from, struct cu_buf *buf);
+int cu_verdict_decode(const uint8_t *data, size_t len, struct cu_verdict *to);
+void cu_finding_encode(const struct cu_finding *from, struct cu_buf *buf);
+int cu_finding_decode(const uint8_t *data, size_t len, struct cu_finding *to);
+void cu_totals_encode(const struct cu_totals *from, struct cu_buf *buf);
+int cu_totals_decode(const uint8_t *data, size_t len, struct cu_totals *to);
 
 /* Adds the counts of another stream and widens the times. */
 void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals);

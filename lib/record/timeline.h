@@ -73,11 +73,11 @@ static inline size_t cu_segment_encoded_cap(const struct cu_segment *segment)
 }
 
 /*
- * Encodes a segment at p, which has room for cu_segment_encoded_cap bytes,
+ * Encodes a segment at start, which has room for cu_segment_encoded_cap bytes,
  * and returns how many it took.
  */
 size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct cu_segment *restrict segment,
-                          uint8_t *restrict p);
+                          uint8_t *restrict start);
 
 /* Times in the format of a segment's: at most CU_VARINT_CAP bytes. */
 size_t cu_timeline_put_time(uint8_t *p, int64_t ns);

@@ -216,9 +216,11 @@ static bool same_set(const struct cu_program *program, const struct cu_atom *a, 
 			if (x->prefix != y->prefix || !cu_addr_equal(&x->addr, &y->addr)) {
 				return false;
 			}
-		} else if (memcmp(&program->ranges[a->set + i], &program->ranges[b->set + i],
-		                  sizeof(struct cu_range)) != 0) {
-			return false;
+		} else {
+			const struct cu_range *x = &program->ranges[a->set + i], *y = &program->ranges[b->set + i];
+			if (x->low != y->low || x->high != y->high) {
+				return false;
+			}
 		}
 	}
 	return true;
@@ -382,6 +384,7 @@ static void compare_quantities(struct cu_program *program, struct cu_atom *atom,
 {
 	/* clang-format off */
 	static const uint8_t ops[][2] = { /* as written, and with its sides changed over */
+		/* NOLINTNEXTLINE(misc-redundant-expression): as the others are written */
 		[CU_TOKEN_LT - CU_TOKEN_LT] = {CU_ATOM_LT, CU_ATOM_GT}, [CU_TOKEN_LE - CU_TOKEN_LT] = {CU_ATOM_LE, CU_ATOM_GE},
 		[CU_TOKEN_GT - CU_TOKEN_LT] = {CU_ATOM_GT, CU_ATOM_LT}, [CU_TOKEN_GE - CU_TOKEN_LT] = {CU_ATOM_GE, CU_ATOM_LE},
 		[CU_TOKEN_EQ - CU_TOKEN_LT] = {CU_ATOM_EQ, CU_ATOM_EQ}, [CU_TOKEN_NE - CU_TOKEN_LT] = {CU_ATOM_NE, CU_ATOM_NE},

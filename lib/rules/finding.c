@@ -131,6 +131,7 @@ static int rebuild(struct table *table, size_t n_slots, uint64_t least)
 	struct table next = *table;
 	next.n = 0;
 	next.n_slots = n_slots;
+	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): most is above FIRST_SLOTS, so n_slots is not 0 */
 	next.slots = calloc(n_slots, sizeof(*next.slots));
 	if (!next.slots) {
 		return CU_ERR_NOMEM;

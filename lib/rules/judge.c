@@ -129,10 +129,10 @@ static uint8_t largest_cause(const struct cu_transaction *transaction, unsigned 
 {
 	uint8_t largest = CU_CAUSE_NONE;
 	int64_t most = 0;
-	for (uint8_t cause = 1; cause < CU_N_CAUSES; cause++) {
+	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
 		if (cause != CU_NETWORK_RTT && cu_cause_party(cause) == party && transaction->ledger[cause].ns > most) {
 			most = transaction->ledger[cause].ns;
-			largest = cause;
+			largest = (uint8_t)cause;
 		}
 	}
 	if (largest == CU_CAUSE_NONE && party == CU_PARTY_NETWORK && transaction->ledger[CU_NETWORK_RTT].ns > 0) {

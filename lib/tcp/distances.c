@@ -86,6 +86,7 @@ static struct cu_distances_pair *find(struct cu_distances *distances, const stru
 		&distances->pair[cu_hash_bytes(fixed_seed, key, sizeof(*key)) % PLACES * AT_PLACE];
 	struct cu_distances_pair *oldest = place;
 	for (struct cu_distances_pair *pair = place; pair < place + AT_PLACE; pair++) {
+		/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): padding is zero in every key */
 		if (pair->seen != 0 && memcmp(&pair->key, key, sizeof(*key)) == 0) {
 			return pair;
 		}
