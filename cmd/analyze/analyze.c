@@ -4,15 +4,19 @@
  */
 #include "lib/blame/analyze.h"
 #include "cmd/common/common.h"
+#include "lib/base/crew.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
 static struct cu_analyze_config config;
+static uint64_t n_jobs;
 
 /* clang-format off */
 static const struct prog_option options[] = {
+	{.name = "jobs", .letter = 'j', .kind = PROG_COUNT, .value = &n_jobs, .max = CU_CREW_CAP, .arg = "N",
+	 .help = "connections judged at the same time; the output is the same", .preset = "one for each processor"},
 	{.name = "max-memory", .kind = PROG_SIZE, .value = &config.memory_bytes, .arg = "SIZE",
 	 .help = "what segments may take before they go to a file, or are judged in parts", .preset = "1G"},
 	{.name = "no-segments", .kind = PROG_FLAG, .value = &config.no_segments,
@@ -39,6 +43,7 @@ int main(int argc, char **argv)
 		return prog_finish(PROG_FAILED);
 	}
 	prog_output_open(PROG_BINARY_OUTPUT);
+	config.n_jobs = (unsigned)n_jobs;
 	config.spare_fd = prog_spare_file();
 	config.has_spare_file = config.spare_fd >= 0;
 	prog_confine(0);

@@ -5,6 +5,7 @@
 #include "cmd/culprit/culprit.h"
 
 #include "cmd/common/common.h"
+#include "lib/base/crew.h"
 #include "lib/base/units.h"
 
 #include <errno.h>
@@ -46,7 +47,7 @@ static volatile sig_atomic_t caught;
 static const char *filter, *format, *by, *fail_on;
 static uint64_t top = UINT64_MAX;                  /* not given */
 static int64_t slow_ns = -1, idle_timeout_ns = -1; /* -1: not given */
-static uint64_t memory_bytes;
+static uint64_t memory_bytes, n_jobs;
 static bool ignore_vlan, ignore_tunnel, no_defaults, all;
 static struct prog_list rules;
 
@@ -74,6 +75,8 @@ static const struct prog_option options[] = {
 	 .help = "exit with 3 when a slow transaction is blamed on client, network, server, unknown or any"},
 	{.name = "idle-timeout", .kind = PROG_DURATION, .value = &idle_timeout_ns, .arg = "DURATION",
 	 .help = "a connection silent for this long is over", .preset = "130m"},
+	{.name = "jobs", .letter = 'j', .kind = PROG_COUNT, .value = &n_jobs, .max = CU_CREW_CAP, .arg = "N",
+	 .help = "connections judged at the same time; the report is the same", .preset = "one for each processor"},
 	{.name = "max-memory", .kind = PROG_SIZE, .value = &memory_bytes, .arg = "SIZE",
 	 .help = "what flowify and analyze may each take before connections are cut in parts",
 	 .preset = "see the manuals of both"},
@@ -139,7 +142,8 @@ static bool shows_segments(void)
 
 static void make_arguments(const struct prog_operands *captures)
 {
-	static char idle_text[CU_TEXT_CAP], memory_text[CU_TEXT_CAP], slow_text[CU_TEXT_CAP], top_text[CU_TEXT_CAP];
+	static char idle_text[CU_TEXT_CAP], jobs_text[CU_TEXT_CAP], memory_text[CU_TEXT_CAP], slow_text[CU_TEXT_CAP],
+		top_text[CU_TEXT_CAP];
 
 	for (size_t i = 0; i < N_STAGES; i++) {
 		add(&stages[i], stages[i].name);
@@ -159,6 +163,9 @@ static void make_arguments(const struct prog_operands *captures)
 	if (memory_bytes > 0) {
 		add_number(flowify, "--max-memory", memory_bytes, "", memory_text);
 		add_number(analyze, "--max-memory", memory_bytes, "", memory_text);
+	}
+	if (n_jobs > 0) {
+		add_number(analyze, "--jobs", n_jobs, "", jobs_text);
 	}
 	if (idle_timeout_ns >= 0) {
 		add_number(flowify, "--idle-timeout", (uint64_t)idle_timeout_ns, "ns", idle_text);

@@ -1,46 +1,43 @@
 #include "lib/blame/analyze.h"
 
-#include "lib/blame/exchange.h"
+#include "lib/blame/docket.h"
 #include "lib/blame/join.h"
-#include "lib/blame/ledger.h"
 #include "lib/blame/parts.h"
 #include "lib/blame/store.h"
 #include "lib/flow/flowify.h"
-#include "lib/tcp/delivery.h"
-#include "lib/tcp/distances.h"
-#include "lib/tcp/ending.h"
-#include "lib/tcp/gaps.h"
-#include "lib/tcp/path.h"
-#include "lib/tcp/window.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * The default bound, and what each segment of the connection that is judged
- * takes of half of it at most: 96 bytes, with a piece, a hole and a gap of its own
+ * The default bound, and what each segment of the connections that are judged
+ * takes of half of it at most: 112 bytes, with a piece, a hole and a gap of its own
  * twice that and more, and half again while the arrays grow.
  */
 #define MEMORY_BYTES (UINT64_C(1) << 30)
 enum { SEGMENT_BYTES = 512 };
 
-/* What one run keeps; all of it is reused from connection to connection. */
-struct analyzer {
-	struct cu_writer *writer;
-	struct cu_analyze_config config;
-	struct cu_store store;
+/* What a connection that is judged in parts needs, and nothing else. */
+struct in_parts {
+	struct cu_parts parts;
 	struct cu_trace trace;
 	struct cu_path_scratch scratch;
-	struct cu_distances distances;
-	bool ids_shared
-		[2]; /* of the connection at hand: see cu_distances_ids; false of one in parts, whose others are its own */
-	struct cu_delivery delivery[2];
-	struct cu_stretches stretches;
-	struct cu_gaps gaps[2];
-	struct cu_exchanges exchanges;
-	struct cu_parts parts;
+	struct cu_judge judge;
+	struct cu_records said;
+};
+
+/* What one run keeps; all of it is reused from connection to connection. */
+struct analyzer {
+	struct cu_analyze_config config;
 	struct cu_analyze_counts *counts;
+	struct cu_reader *reader;
+	struct cu_writer *writer;
+	struct cu_docket docket;
+	struct cu_store store;
 	size_t segments_cap; /* of a part, unless a chunk has more */
+	struct in_parts in_parts;
 	struct cu_buf buf;
 	struct cu_join join;
 	struct cu_totals totals; /* of all streams; written last */
@@ -56,237 +53,8 @@ struct analyzer {
 
 static int put(struct analyzer *analyzer, enum cu_record_kind kind)
 {
-	if (analyzer->buf.failed) {
-		return CU_ERR_NOMEM;
-	}
-	return cu_writer_add(analyzer->writer, kind, analyzer->buf.data, analyzer->buf.len);
-}
-
-/* A segment that opens or closes its direction. */
-static void count_stage(const struct cu_trace_segment *seg, struct cu_analysis *analysis, int64_t fin_end[2])
-{
-	if (seg->flags & CU_TCP_SYN) {
-		analysis->side[seg->dir].n_syns++;
-		analysis->completeness |= seg->flags & CU_TCP_ACK ? CU_SEEN_SYN_ACK : CU_SEEN_SYN;
-	} else if (seg->flags & CU_TCP_ACK && seg->len == 0) {
-		analysis->completeness |= CU_SEEN_ACK;
-	}
-	if (seg->flags & CU_TCP_FIN) {
-		fin_end[seg->dir] = seg->end;
-		analysis->completeness |= CU_SEEN_FIN;
-	}
-	if (seg->flags & CU_TCP_RST) {
-		analysis->completeness |= CU_SEEN_RST;
-	}
-}
-
-/* Counts the segments; fin_end becomes where each direction's last FIN ends, -1 without one. */
-static void count_segments(const struct cu_trace *trace, struct cu_analysis *analysis, int64_t fin_end[2])
-{
-	uint32_t mss[2]; /* that the receiver of a direction takes */
-	for (int dir = 0; dir < 2; dir++) {
-		uint16_t said = trace->connection.side[!dir].syn.mss;
-		mss[dir] = said != 0 ? said : UINT32_MAX;
-		fin_end[dir] = -1;
-	}
-	for (size_t i = 0; i < trace->n; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp) {
-			continue;
-		}
-		struct cu_analysis_side *side = &analysis->side[seg->dir];
-		bool has_data = seg->len > 0;
-		side->n_data_segments += has_data;
-		/* Those above the receiver's MSS were cut or put together by a network card behind or before the capture. */
-		side->n_large += seg->len > mss[seg->dir];
-		side->largest_bytes = seg->len > side->largest_bytes ? seg->len : side->largest_bytes;
-		analysis->completeness |= has_data ? CU_SEEN_DATA : 0;
-		if ((seg->flags & (CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST)) != 0) {
-			count_stage(seg, analysis, fin_end);
-		} else if (!has_data && (seg->flags & CU_TCP_ACK) != 0) {
-			analysis->completeness |= CU_SEEN_ACK;
-		}
-		if (seg->marks == 0) {
-			continue;
-		}
-		bool spurious = cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
-		bool fast = cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
-		if (cu_is(seg, CU_EVENT_RETRANSMISSION)) {
-			side->n_retransmitted++;
-			side->n_retransmitted_bytes += seg->len;
-			side->n_spurious += spurious;
-			side->n_fast += fast;
-			side->n_timeout += !spurious && !fast;
-		}
-		side->n_out_of_order += cu_is(seg, CU_EVENT_OUT_OF_ORDER);
-		side->n_dup_acks += cu_is(seg, CU_EVENT_DUPLICATE_ACK);
-		side->n_zero_windows += cu_is(seg, CU_EVENT_ZERO_WINDOW);
-		side->n_window_full += cu_is(seg, CU_EVENT_WINDOW_FULL);
-		side->n_keep_alives += cu_is(seg, CU_EVENT_KEEP_ALIVE);
-		side->n_duplicates += cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
-	}
-}
-
-/* Of a piece's sequence numbers, those that SYN and FIN take. */
-static uint64_t count_flags(const struct cu_trace *trace, int dir, int64_t fin_end, const struct cu_piece *piece)
-{
-	bool syn = trace->connection.side[dir].has_syn && piece->start <= 0;
-	/* A FIN that was followed by data, or that went back, has no number of its own. */
-	bool fin = piece->end == fin_end && (trace->segment[piece->first_seg].flags & CU_TCP_FIN) != 0;
-	return (uint64_t)syn + (uint64_t)fin;
-}
-
-static void put_rtt(const struct cu_path_side *from, struct cu_analysis_side *side)
-{
-	side->n_rtt_samples = from->n_samples;
-	side->n_rtt_by_timestamp = from->n_by_timestamp;
-	side->rtt_min_ns = from->min_ns;
-	side->rtt_mean_ns = from->mean_ns;
-	side->rtt_median_ns = from->median_ns;
-	side->rtt_p90_ns = from->p90_ns;
-	side->rtt_p99_ns = from->p99_ns;
-	side->rtt_max_ns = from->max_ns;
-	side->rtt_slice_ns = from->slice_ns;
-	if (from->slice_ns != 0) {
-		memcpy(side->rtt_slice, from->slice, sizeof(side->rtt_slice));
-	}
-}
-
-static struct cu_analysis analysis_of(const struct analyzer *analyzer, const struct cu_path *path)
-{
-	const struct cu_trace *trace = &analyzer->trace;
-	struct cu_analysis analysis = {
-		.stream = trace->connection.stream,
-		.vantage = path->vantage,
-		.rtt_ns = path->server_rtt_ns + path->client_rtt_ns,
-		.client_rtt_ns = path->client_rtt_ns,
-		.server_rtt_ns = path->server_rtt_ns,
-		.handshake_rtt_ns = path->handshake_rtt_ns,
-		.mss = (uint32_t)(trace->mss[CU_S2C] > trace->mss[CU_C2S] ? trace->mss[CU_S2C] : trace->mss[CU_C2S]),
-		.window_scaled = trace->scaled,
-		.rtt_uncertain = !path->server_known || !path->client_known,
-	};
-	int64_t fin_end[2];
-	count_segments(trace, &analysis, fin_end);
-	cu_ending_find(trace, path, &analysis);
-	for (int dir = 0; dir < 2; dir++) {
-		const struct cu_delivery *delivery = &analyzer->delivery[dir];
-		struct cu_analysis_side *side = &analysis.side[dir];
-		put_rtt(&path->side[dir], side);
-		side->window = cu_window_measure(trace, delivery, path, dir);
-		side->loss = cu_loss_runs_count(trace, delivery, dir);
-		for (size_t p = 0; p < delivery->n_pieces; p++) {
-			const struct cu_piece *piece = &delivery->piece[p];
-			uint64_t n =
-				(uint64_t)(piece->end - piece->start) - count_flags(trace, dir, fin_end[dir], piece);
-			if (piece->loss == CU_LOSS_CAPTURE) {
-				side->n_unseen_bytes += n;
-			} else {
-				side->n_unique_bytes += n;
-			}
-			if (piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER ||
-			    piece->loss == CU_LOSS_BOTH) {
-				analysis.loss_side =
-					analysis.loss_side == CU_LOSS_NONE || analysis.loss_side == piece->loss
-						? piece->loss
-						: (uint8_t)CU_LOSS_BOTH;
-			}
-		}
-		side->n_gaps = analyzer->gaps[dir].n;
-		for (size_t g = 0; g < analyzer->gaps[dir].n; g++) {
-			side->n_gap_bytes += analyzer->gaps[dir].item[g].n_bytes;
-		}
-	}
-	return analysis;
-}
-
-static int write_analysis(struct analyzer *analyzer, const struct cu_analysis *analysis)
-{
-	cu_buf_clear(&analyzer->buf);
-	cu_analysis_encode(analysis, &analyzer->buf);
-	return put(analyzer, CU_RECORD_ANALYSIS);
-}
-
-static int write_gaps(struct analyzer *analyzer)
-{
-	for (int dir = 0; dir < 2; dir++) {
-		for (size_t g = 0; g < analyzer->gaps[dir].n; g++) {
-			cu_buf_clear(&analyzer->buf);
-			cu_gap_encode(&analyzer->gaps[dir].item[g], &analyzer->buf);
-			int err = put(analyzer, CU_RECORD_GAP);
-			if (err != 0) {
-				return err;
-			}
-		}
-	}
-	return 0;
-}
-
-/* Marks go in runs that fit a block. */
-static int write_marks(struct analyzer *analyzer)
-{
-	enum { RUN = 16384 };
-	const struct cu_trace *trace = &analyzer->trace;
-	for (size_t at = 0; at < trace->n; at += RUN) {
-		size_t n = trace->n - at < RUN ? trace->n - at : RUN;
-		cu_buf_clear(&analyzer->buf);
-		cu_buf_add_varint(&analyzer->buf, trace->connection.stream);
-		cu_buf_add_varint(&analyzer->buf, n);
-		if (!cu_buf_reserve(&analyzer->buf, n * CU_VARINT_CAP)) {
-			return CU_ERR_NOMEM;
-		}
-		uint8_t *p = analyzer->buf.data + analyzer->buf.len;
-		for (size_t i = 0; i < n; i++) {
-			p += cu_put_varint(p, trace->segment[at + i].marks);
-		}
-		analyzer->buf.len = (size_t)(p - analyzer->buf.data);
-		int err = put(analyzer, CU_RECORD_MARKS);
-		if (err != 0) {
-			return err;
-		}
-	}
-	return 0;
-}
-
-/*
- * Whether a direction was not captured (an asymmetric path, a mirror of one
- * side), though the other acknowledged what it carried: a SYN-ACK, or more and
- * more. Who is not acknowledged may be silent.
- */
-static bool lacks_direction(const struct analyzer *analyzer, int dir)
-{
-	const struct cu_connection_side *side = analyzer->trace.connection.side;
-	const struct cu_delivery *delivery = &analyzer->delivery[dir];
-	const struct cu_ack_step *step = delivery->step;
-	return side[dir].n_segments == 0 && delivery->n_steps > 0 &&
-	       (side[!dir].has_syn || step[delivery->n_steps - 1].ack > step[0].ack);
-}
-
-/* Numbered on from *number. */
-static int write_transactions(struct analyzer *analyzer, const struct cu_path *path, uint64_t *number)
-{
-	bool one_sided = lacks_direction(analyzer, CU_C2S) || lacks_direction(analyzer, CU_S2C);
-	struct cu_case known = {.trace = &analyzer->trace,
-	                        .path = path,
-	                        .delivery = analyzer->delivery,
-	                        .exchanges = &analyzer->exchanges,
-	                        .stretches = &analyzer->stretches,
-	                        .capture_lacks = one_sided || analyzer->delivery[CU_C2S].lacks ||
-	                                         analyzer->delivery[CU_S2C].lacks,
-	                        .one_sided = one_sided,
-	                        .ids_shared = {analyzer->ids_shared[CU_C2S], analyzer->ids_shared[CU_S2C]}};
-	int err = cu_exchanges_find(&analyzer->exchanges, &analyzer->trace);
-	for (size_t n = 0; n < analyzer->exchanges.n && err == 0; n++) {
-		struct cu_transaction transaction;
-		if (!cu_ledger_fill(&known, &analyzer->exchanges.item[n], &transaction)) {
-			continue;
-		}
-		transaction.number = (*number)++;
-		cu_buf_clear(&analyzer->buf);
-		cu_transaction_encode(&transaction, &analyzer->buf);
-		err = put(analyzer, CU_RECORD_TRANSACTION);
-	}
-	return err;
+	return analyzer->buf.failed ? CU_ERR_NOMEM
+	                            : cu_docket_put(&analyzer->docket, kind, analyzer->buf.data, analyzer->buf.len);
 }
 
 /* The connection's record goes on; when segments do not, without the timeline in it. */
@@ -294,7 +62,7 @@ static int write_connection(struct analyzer *analyzer, const uint8_t *record, si
                             const struct cu_connection *connection)
 {
 	if (connection->timeline.len == 0 || !analyzer->config.no_segments) {
-		return cu_writer_add(analyzer->writer, CU_RECORD_CONNECTION, record, record_len);
+		return cu_docket_put(&analyzer->docket, CU_RECORD_CONNECTION, record, record_len);
 	}
 	struct cu_connection bare = *connection;
 	bare.timeline = (struct cu_text){0};
@@ -303,10 +71,12 @@ static int write_connection(struct analyzer *analyzer, const uint8_t *record, si
 	return put(analyzer, CU_RECORD_CONNECTION);
 }
 
+/* ---- Connections in parts ---- */
+
 /* Adds chunks to the trace while there is room for them, one at least; written: they go on to the output, too. */
 static int add_chunks(struct analyzer *analyzer, struct cu_store_reader *chunks, bool written)
 {
-	struct cu_trace *trace = &analyzer->trace;
+	struct cu_trace *trace = &analyzer->in_parts.trace;
 	const uint8_t *data;
 	size_t len, n_added = 0;
 	int err = 0, got;
@@ -321,7 +91,7 @@ static int add_chunks(struct analyzer *analyzer, struct cu_store_reader *chunks,
 			break;
 		}
 		if (err == 0 && written && !analyzer->config.no_segments) {
-			err = cu_writer_add(analyzer->writer, CU_RECORD_CHUNK, data, len);
+			err = cu_docket_put(&analyzer->docket, CU_RECORD_CHUNK, data, len);
 		}
 		if (err == 0) {
 			err = cu_trace_add_chunk(trace, &chunk);
@@ -330,156 +100,153 @@ static int add_chunks(struct analyzer *analyzer, struct cu_store_reader *chunks,
 	return err;
 }
 
-/* What the marked trace says of the path. */
-static int measure(struct analyzer *analyzer, const struct cu_connection *connection, struct cu_path *path)
-{
-	int err = cu_path_measure(&analyzer->trace, &analyzer->scratch, path);
-	if (err == 0) {
-		cu_distances_refine(&analyzer->distances, connection, path);
-	}
-	return err;
-}
-
-/* And of each direction. */
-static int follow(struct analyzer *analyzer, const struct cu_path *path)
-{
-	int err = 0;
-	for (int dir = 0; dir < 2 && err == 0; dir++) {
-		err = cu_delivery_build(&analyzer->delivery[dir], &analyzer->trace, path, dir);
-		if (err == 0) {
-			err = cu_gaps_find(&analyzer->gaps[dir], &analyzer->trace, &analyzer->delivery[dir], dir);
-		}
-	}
-	return err;
-}
-
-static int write_gaps_and_marks(struct analyzer *analyzer)
-{
-	int err = write_gaps(analyzer);
-	return err != 0 || analyzer->config.no_segments ? err : write_marks(analyzer);
-}
-
-/* The trace is all there is of the connection. */
-static int judge_whole(struct analyzer *analyzer, const struct cu_connection *connection)
-{
-	struct cu_path path;
-	uint64_t number = 0;
-	cu_trace_mark(&analyzer->trace);
-	int err = measure(analyzer, connection, &path);
-	if (err == 0) {
-		cu_distances_ids(&analyzer->distances, &analyzer->trace, analyzer->ids_shared);
-		err = follow(analyzer, &path);
-	}
-	if (err == 0) {
-		const struct cu_analysis analysis = analysis_of(analyzer, &path);
-		err = write_analysis(analyzer, &analysis);
-	}
-	if (err == 0) {
-		err = write_gaps_and_marks(analyzer);
-	}
-	return err != 0 ? err : write_transactions(analyzer, &path, &number);
-}
-
 /* The two times that a connection in parts is gone through: transactions are judged by what is known of the whole. */
 enum pass { PASS_SEGMENTS, PASS_TRANSACTIONS };
 
 /* The trace is a part of the connection. */
 static int judge_part(struct analyzer *analyzer, enum pass pass, uint64_t *number)
 {
-	struct cu_path path;
-	struct cu_connection connection = analyzer->trace.connection;
-	if (analyzer->trace.dropped_end[CU_C2S] > 0 || analyzer->trace.dropped_end[CU_S2C] > 0) {
+	struct in_parts *of = &analyzer->in_parts;
+	struct cu_hearing hearing = {.trace = &of->trace};
+	struct cu_connection connection = of->trace.connection;
+	if (of->trace.dropped_end[CU_C2S] > 0 || of->trace.dropped_end[CU_S2C] > 0) {
 		/* It measured no handshake. */
 		connection.side[CU_C2S].has_syn = connection.side[CU_S2C].has_syn = false;
 	}
-	int err = measure(analyzer, &connection, &path);
+	int err = cu_path_measure(&of->trace, &of->scratch, &hearing.path);
+	if (err == 0) {
+		cu_distances_refine(&analyzer->docket.distances, &connection, &hearing.path);
+	}
 	if (pass == PASS_TRANSACTIONS) {
-		cu_parts_know_path(&analyzer->parts, &path);
+		cu_parts_know_path(&of->parts, &hearing.path);
 	}
-	err = err != 0 ? err : follow(analyzer, &path);
-	if (err != 0 || pass == PASS_TRANSACTIONS) {
-		return err != 0 ? err : write_transactions(analyzer, &path, number);
+	err = err != 0 ? err : cu_judge_follow(&of->judge, &hearing);
+	if (err == 0 && pass == PASS_TRANSACTIONS) {
+		err = cu_judge_put_transactions(&of->judge, &hearing, number, &of->said);
+	} else if (err == 0) {
+		const struct cu_analysis analysis = cu_judge_analysis(&of->judge, &hearing);
+		err = cu_parts_add(&of->parts, &analysis, of->scratch.histogram);
+		err = err != 0 ? err : cu_judge_put_gaps(&of->judge, &of->said);
+		if (err == 0 && !analyzer->config.no_segments) {
+			err = cu_judge_put_marks(&of->judge, &of->trace, &of->said);
+		}
 	}
-	const struct cu_analysis analysis = analysis_of(analyzer, &path);
-	err = cu_parts_add(&analyzer->parts, &analysis, analyzer->scratch.histogram);
-	return err != 0 ? err : write_gaps_and_marks(analyzer);
+	return err != 0 ? err : cu_docket_put_all(&analyzer->docket, &of->said);
 }
 
-/* Goes through the connection; its first chunks are in the trace. */
+/* Goes through the connection. */
 static int judge_parts(struct analyzer *analyzer, const struct cu_connection *connection,
                        struct cu_store_reader *chunks, enum pass pass)
 {
-	struct cu_trace *trace = &analyzer->trace;
+	struct cu_trace *trace = &analyzer->in_parts.trace;
+	struct cu_exchanges *exchanges = &analyzer->in_parts.judge.exchanges;
+	struct cu_chunk within;
 	uint64_t number = 0;
 	bool is_last = false;
-	int err = 0;
+	cu_trace_begin(trace, connection);
+	int err = cu_chunk_within(connection, &within) ? cu_trace_add_chunk(trace, &within) : 0;
 	while (err == 0 && !is_last) {
+		err = add_chunks(analyzer, chunks, pass == PASS_SEGMENTS);
+		if (err != 0) {
+			break;
+		}
 		size_t n = trace->n;
 		is_last = !cu_store_more(chunks);
 		trace->connection.end = is_last ? connection->end : (uint8_t)CU_END_EVICTED;
 		cu_trace_mark(trace);
 		if (!is_last) {
-			err = cu_exchanges_find(&analyzer->exchanges, trace);
-			trace->n = cu_parts_end(trace, &analyzer->exchanges);
+			err = cu_exchanges_find(exchanges, trace);
+			trace->n = cu_parts_end(trace, exchanges);
 		}
 		err = err != 0 ? err : judge_part(analyzer, pass, &number);
 		if (err == 0 && !is_last) {
 			size_t n_judged = trace->n;
 			trace->n = n;
 			cu_trace_drop(trace, n_judged);
-			err = add_chunks(analyzer, chunks, pass == PASS_SEGMENTS);
 		}
 	}
 	return err;
 }
 
-/* The same, twice; what is not in the trace yet is left to be read. */
-static int judge_in_parts(struct analyzer *analyzer, const struct cu_connection *connection, uint64_t place,
-                          struct cu_store_reader *chunks)
+/* One pass. */
+static int go_through(struct analyzer *analyzer, const struct cu_connection *connection, uint64_t place, enum pass pass)
 {
-	cu_parts_clear(&analyzer->parts);
-	analyzer->ids_shared[CU_C2S] = analyzer->ids_shared[CU_S2C] = false;
-	int err = judge_parts(analyzer, connection, chunks, PASS_SEGMENTS);
+	struct cu_store_reader chunks = {0};
+	int err = cu_store_open(&analyzer->store, place, &chunks);
+	err = err != 0 ? err : judge_parts(analyzer, connection, &chunks, pass);
+	cu_store_close(&chunks);
+	return err;
+}
+
+/* A connection that is too long to be judged at once. */
+static int judge_in_parts(struct analyzer *analyzer, const struct cu_connection *connection, uint64_t place)
+{
+	struct in_parts *of = &analyzer->in_parts;
+	cu_parts_clear(&of->parts);
+	int err = cu_docket_catch_up(&analyzer->docket); /* what it learns from others is in order then */
+	err = err != 0 ? err : go_through(analyzer, connection, place, PASS_SEGMENTS);
 	if (err == 0) {
-		err = write_analysis(analyzer, &analyzer->parts.analysis);
+		err = cu_judge_put_analysis(&of->judge, &of->parts.analysis, &of->said);
 	}
-	cu_store_close(chunks);
-	if (err == 0) {
-		err = cu_store_open(&analyzer->store, place, chunks);
-		cu_trace_begin(&analyzer->trace, connection);
-		err = err != 0 ? err : add_chunks(analyzer, chunks, false);
-		err = err != 0 ? err : judge_parts(analyzer, connection, chunks, PASS_TRANSACTIONS);
-	}
+	err = err != 0 ? err : cu_docket_put_all(&analyzer->docket, &of->said);
+	err = err != 0 ? err : go_through(analyzer, connection, place, PASS_TRANSACTIONS);
 	analyzer->totals.n_evicted++;
 	analyzer->counts->n_in_parts++;
 	return err;
 }
 
-/* The timeline of a connection is all there: judge it. */
+/* ---- Connections whose timeline is all there ---- */
+
+/* Puts the chunks of the open connection on the docket. 1, or 0 when there are more than can be judged at once. */
+static int list_chunks(struct analyzer *analyzer, uint64_t place)
+{
+	struct cu_store_reader chunks = {0};
+	const uint8_t *data;
+	size_t len;
+	uint64_t n_segments = 0;
+	int err = cu_store_open(&analyzer->store, place, &chunks), got;
+	for (bool first = true; err == 0 && (got = cu_store_peek(&chunks, &data, &len)) != 0; cu_store_skip(&chunks)) {
+		struct cu_chunk chunk;
+		err = got < 0 ? got : cu_chunk_open(data, len, &chunk);
+		if (err != 0) {
+			break;
+		}
+		n_segments += chunk.n_segments;
+		if (!first && n_segments > analyzer->segments_cap) {
+			cu_store_close(&chunks);
+			return 0;
+		}
+		first = false;
+		if (!analyzer->config.no_segments) {
+			err = cu_docket_put(&analyzer->docket, CU_RECORD_CHUNK, data, len);
+		}
+		err = err != 0 ? err : cu_docket_add_chunk(&analyzer->docket, data, len, chunk.n_segments);
+	}
+	cu_store_close(&chunks);
+	return err != 0 ? err : 1;
+}
+
+/* The timeline of a connection is all there: it is put on the docket, or judged in parts. */
 static int finish_connection(struct analyzer *analyzer, const uint8_t *record, size_t record_len,
                              const struct cu_connection *connection, uint64_t place)
 {
-	struct cu_store_reader chunks = {0};
-	struct cu_chunk within;
-
-	int err = write_connection(analyzer, record, record_len, connection);
-	cu_trace_begin(&analyzer->trace, connection);
-	if (err == 0 && cu_chunk_within(connection, &within)) {
-		err = cu_trace_add_chunk(&analyzer->trace, &within);
+	struct cu_docket *docket = &analyzer->docket;
+	const struct cu_record_place from = cu_reader_place(analyzer->reader);
+	int err = cu_docket_open(docket, connection, &from);
+	err = err != 0 ? err : write_connection(analyzer, record, record_len, connection);
+	int whole = err != 0 ? err : list_chunks(analyzer, place);
+	if (whole == 1) {
+		err = cu_docket_close(docket);
+	} else {
+		cu_docket_drop(docket);
+		err = whole;
 	}
-	if (err == 0) {
-		err = cu_store_open(&analyzer->store, place, &chunks);
+	if (whole == 0) {
+		err = write_connection(analyzer, record, record_len, connection);
+		err = err != 0 ? err : judge_in_parts(analyzer, connection, place);
 	}
-	if (err == 0) {
-		err = add_chunks(analyzer, &chunks, true);
-	}
-	bool in_parts = err == 0 && cu_store_more(&chunks);
-	if (in_parts) {
-		err = judge_in_parts(analyzer, connection, place, &chunks);
-	}
-	cu_store_close(&chunks);
 	cu_store_remove(&analyzer->store, place);
-	return err != 0 || in_parts ? err : judge_whole(analyzer, connection);
+	return err;
 }
 
 static int reject_timeline(int err, struct cu_reader *reader)
@@ -769,7 +536,7 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 	if (mine && analyzer->keep && !is_first_stream(analyzer)) {
 		return take_kept(analyzer, reader, record);
 	}
-	return stale ? 0 : cu_writer_add(analyzer->writer, record->kind, record->data, record->len);
+	return stale ? 0 : cu_docket_put(&analyzer->docket, record->kind, record->data, record->len);
 }
 
 /* No stream can follow that is joined to those before. */
@@ -785,6 +552,8 @@ static int finish_union(struct analyzer *analyzer)
 	analyzer->has_totals = false;
 	cu_join_release(&analyzer->join);
 	cu_join_init(&analyzer->join);
+	int said_err = cu_docket_catch_up(&analyzer->docket);
+	err = err != 0 ? err : said_err;
 	int finish_err = err == CU_ERR_NOMEM ? err : cu_writer_finish(analyzer->writer);
 	return err != 0 ? err : finish_err;
 }
@@ -794,7 +563,10 @@ static int begin_stream(struct analyzer *analyzer, const struct cu_stream_header
 {
 	struct cu_join *join = &analyzer->join;
 	bool fits = join->n_files + join->n_files_here + header->n_files <= CU_FILE_CAP;
-	int err = 0;
+	int err = cu_docket_catch_up(&analyzer->docket);
+	if (err != 0) {
+		return err;
+	}
 	if (analyzer->began && fits) {
 		err = cu_writer_sources(analyzer->writer, header->files, header->n_files);
 	} else {
@@ -829,6 +601,37 @@ static int run(struct analyzer *analyzer, struct cu_reader *reader)
 	}
 }
 
+/* A timeline that could not be decoded becomes the fault of the stream that it came in. */
+static int tell_damage(struct analyzer *analyzer)
+{
+	const struct cu_docket_damage *damage = &analyzer->docket.damage;
+	int err = cu_docket_catch_up(&analyzer->docket);
+	if (err != 0 || !damage->is_there) {
+		return err;
+	}
+	char what[CU_TEXT_CAP];
+	(void)snprintf(what, sizeof(what), "the timeline of connection %" PRIu64 " is damaged", damage->stream);
+	const struct cu_record_place place = damage->place;
+	analyzer->docket.damage = (struct cu_docket_damage){0};
+	return cu_reader_reject_at(analyzer->reader, &place, what);
+}
+
+static void release(struct analyzer *analyzer)
+{
+	struct in_parts *of = &analyzer->in_parts;
+	cu_docket_release(&analyzer->docket);
+	cu_store_release(&analyzer->store);
+	cu_join_release(&analyzer->join);
+	cu_parts_release(&of->parts);
+	cu_trace_release(&of->trace);
+	cu_path_scratch_release(&of->scratch);
+	cu_judge_release(&of->judge);
+	cu_records_release(&of->said);
+	cu_buf_release(&analyzer->buf);
+	cu_buf_release(&analyzer->scratch_record);
+	cu_buf_release(&analyzer->held_record);
+}
+
 int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer,
                const struct cu_analyze_config *config, struct cu_analyze_counts *counts)
 {
@@ -838,39 +641,31 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	analyzer.segments_cap = (size_t)(memory_bytes / 2 / SEGMENT_BYTES);
 	cu_store_init(&analyzer.store, memory_bytes / 2, config->has_spare_file ? config->spare_fd : -1);
 	cu_join_init(&analyzer.join);
-	int first = cu_distances_init(&analyzer.distances);
-	if (first != 0) {
-		return first;
-	}
-	for (size_t r = 0; r < n_readers; r++) {
+	const struct cu_docket_config docket = {
+		.writer = writer,
+		.no_segments = config->no_segments,
+		.n_jobs = config->n_jobs,
+		.segments_cap = analyzer.segments_cap,
+	};
+	int first = cu_docket_init(&analyzer.docket, &docket);
+	for (size_t r = 0; r < n_readers && first != CU_ERR_NOMEM; r++) {
+		analyzer.reader = readers[r];
 		int err = run(&analyzer, readers[r]);
-		if (first == 0) {
-			first = err;
-		}
+		int damage_err = tell_damage(&analyzer);
+		err = err != 0 ? err : damage_err;
+		first = first != 0 ? first : err;
 		if (cu_writer_fault(writer)->code != CU_OK) {
 			break;
 		}
 	}
 	if (cu_writer_fault(writer)->code == CU_OK && analyzer.began) {
 		int err = finish_union(&analyzer);
-		first = first != 0 ? first : err;
+		int damage_err = tell_damage(&analyzer);
+		first = first != 0 ? first : err != 0 ? err : damage_err;
 	}
 	if (first == CU_ERR_IO && analyzer.store.sys_errno != 0) {
 		counts->spare_errno = analyzer.store.sys_errno;
 	}
-	cu_store_release(&analyzer.store);
-	cu_join_release(&analyzer.join);
-	cu_buf_release(&analyzer.scratch_record);
-	cu_trace_release(&analyzer.trace);
-	cu_path_scratch_release(&analyzer.scratch);
-	cu_distances_release(&analyzer.distances);
-	cu_delivery_release(&analyzer.delivery[0]);
-	cu_delivery_release(&analyzer.delivery[1]);
-	cu_gaps_release(&analyzer.gaps[0]);
-	cu_gaps_release(&analyzer.gaps[1]);
-	cu_exchanges_release(&analyzer.exchanges);
-	cu_parts_release(&analyzer.parts);
-	cu_buf_release(&analyzer.buf);
-	cu_buf_release(&analyzer.held_record);
+	release(&analyzer);
 	return first;
 }

@@ -20,6 +20,8 @@ struct cu_analyze_config {
 	 * as flowify encodes them: what is more goes to the spare file.
 	 */
 	uint64_t memory_bytes;
+	unsigned
+		n_jobs; /* threads that judge, at most CU_CREW_CAP; 0: as many as there are processors. The output is the same */
 	/* Open for reading and writing; it stays the caller's. Without one, what waits has no bound. */
 	bool has_spare_file;
 	int spare_fd;

@@ -439,12 +439,27 @@ int cu_reader_next(struct cu_reader *reader, struct cu_record *record)
 	return item;
 }
 
-int cu_reader_reject(struct cu_reader *reader, const char *what)
+struct cu_record_place cu_reader_place(const struct cu_reader *reader)
+{
+	return (struct cu_record_place){.record = reader->n_records, .block_at = reader->block_at};
+}
+
+static int reject(struct cu_reader *reader, const struct cu_record_place *place, const char *what)
 {
 	reader->state = AT_FAULT;
 	return cu_fault_set(&reader->fault, CU_ERR_FORMAT, "%s: record %llu in the block at byte %llu: %s",
-	                    reader->name, (unsigned long long)reader->n_records, (unsigned long long)reader->block_at,
-	                    what);
+	                    reader->name, (unsigned long long)place->record, (unsigned long long)place->block_at, what);
+}
+
+int cu_reader_reject(struct cu_reader *reader, const char *what)
+{
+	const struct cu_record_place place = cu_reader_place(reader);
+	return reject(reader, &place, what);
+}
+
+int cu_reader_reject_at(struct cu_reader *reader, const struct cu_record_place *place, const char *what)
+{
+	return reader->fault.code != CU_OK ? reader->fault.code : reject(reader, place, what);
 }
 
 const struct cu_stream_header *cu_reader_header(const struct cu_reader *reader)

@@ -113,6 +113,14 @@ int cu_reader_next(struct cu_reader *reader, struct cu_record *record);
  */
 int cu_reader_reject(struct cu_reader *reader, const char *what);
 
+/* The same of an earlier record, unless the reader has a fault already. */
+struct cu_record_place {
+	uint64_t record;   /* from 1 */
+	uint64_t block_at; /* bytes before its block */
+};
+struct cu_record_place cu_reader_place(const struct cu_reader *reader);
+int cu_reader_reject_at(struct cu_reader *reader, const struct cu_record_place *place, const char *what);
+
 const struct cu_stream_header *cu_reader_header(const struct cu_reader *reader);
 const struct cu_fault *cu_reader_fault(const struct cu_reader *reader);
 uint64_t cu_reader_n_bytes(const struct cu_reader *reader);

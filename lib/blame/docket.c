@@ -1,0 +1,323 @@
+#include "lib/blame/docket.h"
+
+#include <stdlib.h>
+
+enum {
+	/* A batch is full with so much; a connection with more segments is alone in its batch. */
+	BATCH_CONNECTIONS = 64,
+	BATCH_SEGMENTS = 2048,
+	BATCH_BYTES = 64 << 10,
+	SLOTS_A_WORKER = 4,
+	TRACE_KEPT = 1024,            /* segments for which a trace of several keeps its storage */
+	BYTES_KEPT = 4 * BATCH_BYTES, /* likewise of a batch */
+	IN_FLIGHT_BYTES = 64 << 20,   /* in batches: what is more waits for them */
+};
+
+/* A connection on its way to be judged. */
+struct entry {
+	struct cu_connection connection; /* its timeline is among the batch's */
+	size_t timeline_at;
+	size_t chunks_at, chunks_end; /* its chunks, likewise */
+	size_t before_end, said_end;  /* where the records before it, and of it, end */
+	struct cu_record_place place;
+	bool is_damaged;
+};
+
+/* Connections, and the records among them. */
+struct cu_docket_batch {
+	struct entry entry[BATCH_CONNECTIONS];
+	size_t n_entries;
+	uint64_t n_segments;
+	struct cu_records before; /* each connection's record, and whatever else comes before what is said of it */
+	struct cu_records chunks;
+	struct cu_buf timelines;
+	struct cu_records said;
+	int err;
+};
+
+/* A worker's storage. */
+struct cu_docket_worker {
+	struct cu_path_scratch scratch;
+	struct cu_judge judge;
+	struct cu_trace trace[BATCH_CONNECTIONS];
+	struct cu_hearing hearing[BATCH_CONNECTIONS];
+};
+
+/* ---- The crew ---- */
+
+/* Fills a trace with a connection's segments. */
+static int fill(struct cu_trace *trace, const struct cu_docket_batch *batch, struct entry *entry)
+{
+	struct cu_connection *connection = &entry->connection;
+	struct cu_chunk chunk;
+	struct cu_record record;
+	size_t at = entry->chunks_at;
+	int err = 0;
+	if (connection->timeline.len > 0) {
+		connection->timeline.data = (const char *)batch->timelines.data + entry->timeline_at;
+	}
+	cu_trace_begin(trace, connection);
+	if (cu_chunk_within(connection, &chunk)) {
+		err = cu_trace_add_chunk(trace, &chunk);
+	}
+	while (err == 0 && cu_records_get(&batch->chunks, &at, entry->chunks_end, &record)) {
+		err = cu_chunk_open(record.data, record.len, &chunk);
+		err = err != 0 ? err : cu_trace_add_chunk(trace, &chunk);
+	}
+	return err;
+}
+
+static void prepare(void *arg, unsigned w, unsigned slot)
+{
+	struct cu_docket *docket = arg;
+	struct cu_docket_batch *batch = &docket->batch[slot];
+	struct cu_docket_worker *worker = docket->worker[w];
+	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
+		struct cu_hearing *hearing = &worker->hearing[i];
+		hearing->trace = &worker->trace[i];
+		int err = fill(hearing->trace, batch, &batch->entry[i]);
+		batch->entry[i].is_damaged = err == CU_ERR_FORMAT;
+		if (err == 0) {
+			cu_trace_mark(hearing->trace);
+			err = cu_path_measure(hearing->trace, &worker->scratch, &hearing->path);
+		}
+		batch->err = err != CU_ERR_FORMAT ? err : 0;
+	}
+}
+
+static void settle(void *arg, unsigned w, unsigned slot)
+{
+	struct cu_docket *docket = arg;
+	struct cu_docket_batch *batch = &docket->batch[slot];
+	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
+		struct cu_hearing *hearing = &docket->worker[w]->hearing[i];
+		if (!batch->entry[i].is_damaged) {
+			cu_distances_refine(&docket->distances, &batch->entry[i].connection, &hearing->path);
+			cu_distances_ids(&docket->distances, hearing->trace, hearing->ids_shared);
+		}
+	}
+}
+
+static int judge_whole(struct cu_judge *judge, const struct cu_hearing *hearing, bool no_segments,
+                       struct cu_records *records)
+{
+	uint64_t number = 0;
+	int err = cu_judge_follow(judge, hearing);
+	if (err == 0) {
+		const struct cu_analysis analysis = cu_judge_analysis(judge, hearing);
+		err = cu_judge_put_analysis(judge, &analysis, records);
+	}
+	err = err != 0 ? err : cu_judge_put_gaps(judge, records);
+	if (err == 0 && !no_segments) {
+		err = cu_judge_put_marks(judge, hearing->trace, records);
+	}
+	return err != 0 ? err : cu_judge_put_transactions(judge, hearing, &number, records);
+}
+
+static void complete(void *arg, unsigned w, unsigned slot)
+{
+	struct cu_docket *docket = arg;
+	struct cu_docket_batch *batch = &docket->batch[slot];
+	struct cu_docket_worker *worker = docket->worker[w];
+	const size_t kept = batch->n_entries > 1 ? TRACE_KEPT : docket->config.segments_cap / docket->crew.n_workers;
+	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
+		if (!batch->entry[i].is_damaged) {
+			batch->err = judge_whole(&worker->judge, &worker->hearing[i], docket->config.no_segments,
+			                         &batch->said);
+		}
+		batch->entry[i].said_end = cu_records_end(&batch->said);
+	}
+	for (size_t i = 0; i < batch->n_entries; i++) {
+		if (worker->trace[i].cap > kept) {
+			cu_trace_release(&worker->trace[i]);
+		}
+	}
+}
+
+static int docket_err(struct cu_docket *docket)
+{
+	return atomic_load_explicit(&docket->err, memory_order_relaxed);
+}
+
+static void put(void *arg, unsigned slot)
+{
+	struct cu_docket *docket = arg;
+	const struct cu_docket_batch *batch = &docket->batch[slot];
+	struct cu_writer *writer = docket->config.writer;
+	size_t before_at = 0, said_at = 0;
+	int err = docket_err(docket);
+	err = err != 0 ? err : batch->err;
+	for (size_t i = 0; i < batch->n_entries && err == 0; i++) {
+		const struct entry *entry = &batch->entry[i];
+		err = cu_records_write(&batch->before, &before_at, entry->before_end, writer);
+		err = err != 0 ? err : cu_records_write(&batch->said, &said_at, entry->said_end, writer);
+		if (entry->is_damaged && !docket->damage.is_there) {
+			docket->damage = (struct cu_docket_damage){true, entry->connection.stream, entry->place};
+		}
+	}
+	if (err == 0) {
+		err = cu_records_write(&batch->before, &before_at, cu_records_end(&batch->before), writer);
+	}
+	atomic_store_explicit(&docket->err, err, memory_order_relaxed);
+}
+
+/* ---- The caller ---- */
+
+int cu_docket_init(struct cu_docket *docket, const struct cu_docket_config *config)
+{
+	const struct cu_crew_duty duty = {prepare, settle, complete, put, docket};
+	unsigned n_workers = config->n_jobs > 0 ? config->n_jobs : cu_crew_processors();
+	n_workers = n_workers < CU_CREW_CAP ? n_workers : CU_CREW_CAP;
+	*docket = (struct cu_docket){.config = *config};
+	cu_crew_init(&docket->crew, &duty, n_workers, n_workers * SLOTS_A_WORKER);
+	docket->batch = calloc(docket->crew.n_slots, sizeof(docket->batch[0]));
+	int err = cu_distances_init(&docket->distances);
+	for (unsigned w = 0; w < n_workers && err == 0; w++) {
+		docket->worker[w] = calloc(1, sizeof(*docket->worker[w]));
+		err = docket->worker[w] != NULL ? 0 : CU_ERR_NOMEM;
+	}
+	return docket->batch != NULL ? err : CU_ERR_NOMEM;
+}
+
+static void release_worker(struct cu_docket_worker *worker)
+{
+	if (worker != NULL) {
+		for (size_t i = 0; i < BATCH_CONNECTIONS; i++) {
+			cu_trace_release(&worker->trace[i]);
+		}
+		cu_path_scratch_release(&worker->scratch);
+		cu_judge_release(&worker->judge);
+		free(worker);
+	}
+}
+
+void cu_docket_release(struct cu_docket *docket)
+{
+	cu_crew_release(&docket->crew);
+	for (unsigned w = 0; w < CU_CREW_CAP; w++) {
+		release_worker(docket->worker[w]);
+	}
+	for (unsigned i = 0; i < docket->crew.n_slots && docket->batch != NULL; i++) {
+		cu_records_release(&docket->batch[i].before);
+		cu_records_release(&docket->batch[i].chunks);
+		cu_records_release(&docket->batch[i].said);
+		cu_buf_release(&docket->batch[i].timelines);
+	}
+	free(docket->batch);
+	cu_distances_release(&docket->distances);
+}
+
+/* The batch that is being filled. */
+static struct cu_docket_batch *now(struct cu_docket *docket)
+{
+	return &docket->batch[cu_crew_next(&docket->crew)];
+}
+
+/* The batch goes on, and the next begins. */
+static int hand_over(struct cu_docket *docket, bool hurried)
+{
+	struct cu_docket_batch *batch = now(docket);
+	docket->in_flight_bytes += cu_records_end(&batch->before) + cu_records_end(&batch->chunks);
+	cu_crew_fill(&docket->crew, hurried);
+	if (docket->in_flight_bytes > IN_FLIGHT_BYTES) {
+		cu_crew_drain(&docket->crew);
+		docket->in_flight_bytes = 0;
+	}
+	batch = now(docket);
+	batch->n_entries = 0;
+	batch->n_segments = 0;
+	batch->err = 0;
+	cu_records_clear(&batch->before, BYTES_KEPT);
+	cu_records_clear(&batch->chunks, BYTES_KEPT);
+	cu_records_clear(&batch->said, BYTES_KEPT);
+	cu_buf_clear(&batch->timelines);
+	return docket_err(docket);
+}
+
+int cu_docket_catch_up(struct cu_docket *docket)
+{
+	int err = hand_over(docket, false);
+	cu_crew_drain(&docket->crew);
+	return err != 0 ? err : docket_err(docket);
+}
+
+int cu_docket_put(struct cu_docket *docket, enum cu_record_kind kind, const uint8_t *data, size_t len)
+{
+	struct cu_records *before = &now(docket)->before;
+	int err = cu_records_add(before, kind, data, len);
+	bool full = cu_records_end(before) >= BATCH_BYTES && !docket->is_open;
+	return err == 0 && full ? hand_over(docket, false) : err;
+}
+
+int cu_docket_put_all(struct cu_docket *docket, struct cu_records *records)
+{
+	struct cu_record record;
+	size_t at = 0;
+	int err = 0;
+	while (err == 0 && cu_records_get(records, &at, cu_records_end(records), &record)) {
+		err = cu_docket_put(docket, (enum cu_record_kind)record.kind, record.data, record.len);
+	}
+	cu_records_clear(records, BYTES_KEPT);
+	return err;
+}
+
+int cu_docket_open(struct cu_docket *docket, const struct cu_connection *connection,
+                   const struct cu_record_place *place)
+{
+	const struct cu_connection_side *side = connection->side;
+	uint64_t n_segments = side[CU_C2S].n_segments + side[CU_S2C].n_segments;
+	struct cu_docket_batch *batch = now(docket);
+	if (n_segments > BATCH_SEGMENTS && batch->n_entries > 0) {
+		int err = hand_over(docket, true);
+		if (err != 0) {
+			return err;
+		}
+		batch = now(docket);
+	}
+	struct entry *entry = &batch->entry[batch->n_entries];
+	*entry = (struct entry){
+		.connection = *connection,
+		.timeline_at = batch->timelines.len,
+		.chunks_at = cu_records_end(&batch->chunks),
+		.chunks_end = cu_records_end(&batch->chunks),
+		.place = *place,
+	};
+	docket->is_open = true;
+	docket->open_before = cu_records_end(&batch->before);
+	cu_buf_add(&batch->timelines, connection->timeline.data, connection->timeline.len);
+	batch->n_segments += connection->timeline.len > 0 ? n_segments : 0;
+	return batch->timelines.failed ? CU_ERR_NOMEM : 0;
+}
+
+int cu_docket_add_chunk(struct cu_docket *docket, const uint8_t *data, size_t len, uint64_t n_segments)
+{
+	struct cu_docket_batch *batch = now(docket);
+	int err = cu_records_add(&batch->chunks, CU_RECORD_CHUNK, data, len);
+	batch->entry[batch->n_entries].chunks_end = cu_records_end(&batch->chunks);
+	batch->n_segments += n_segments;
+	return err;
+}
+
+int cu_docket_close(struct cu_docket *docket)
+{
+	struct cu_docket_batch *batch = now(docket);
+	batch->entry[batch->n_entries++].before_end = cu_records_end(&batch->before);
+	docket->is_open = false;
+	if (batch->n_segments > docket->config.segments_cap / docket->crew.n_workers) {
+		cu_crew_drain(&docket->crew); /* for its memory */
+		return cu_docket_catch_up(docket);
+	}
+	bool large = batch->n_segments > BATCH_SEGMENTS;
+	bool full = large || batch->n_entries == BATCH_CONNECTIONS || cu_records_end(&batch->before) >= BATCH_BYTES;
+	return full ? hand_over(docket, large) : 0;
+}
+
+void cu_docket_drop(struct cu_docket *docket)
+{
+	struct cu_docket_batch *batch = now(docket);
+	const struct entry *entry = &batch->entry[batch->n_entries];
+	batch->chunks.bytes.len = entry->chunks_at;
+	batch->timelines.len = entry->timeline_at;
+	batch->before.bytes.len = docket->open_before;
+	docket->is_open = false;
+}
