@@ -487,10 +487,13 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 	}
 }
 
-/* A row of a list, when its bit is set. */
-#define GET(type, nr, ...)              \
-	if ((mask & bit(nr)) != 0) {    \
-		GET_##type(__VA_ARGS__) \
+/* Which fields are read: up to one's number, all of a part, or all of a record. */
+enum { LAST_OF_PART = 64, LAST_OF_RECORD };
+
+/* A row of a list, when its bit is set and it is asked for: last is a constant. */
+#define GET(type, nr, ...)                           \
+	if ((nr) <= last && (mask & bit(nr)) != 0) { \
+		GET_##type(__VA_ARGS__)              \
 	}
 #define GET_U8(member, max) to->member = (uint8_t)get_number(&cur, max);
 #define GET_U16(member) to->member = (uint16_t)get_number(&cur, UINT16_MAX);
@@ -517,21 +520,21 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 #define GET_TEXT(member) to->member = get_text(&cur);
 #define GET_NUMBERS(member, count, cap) to->count = get_numbers(&cur, to->member, cap);
 #define GET_FRAME(member) to->member = base + (uint64_t)cu_cursor_zigzag(&cur);
-#define GET_PARTS_(member, n, part, near)                                       \
-	uint64_t elements = get_number(&cur, (UINT64_C(1) << (n)) - 1);         \
-	for (unsigned i = 0; i < (n) && !cur.failed; i++) {                     \
-		if ((elements >> i & 1) != 0) {                                 \
-			get_##part##_fields(&cur, &to->member[i], near, false); \
-		}                                                               \
+#define GET_PARTS_(member, n, part, near)                                              \
+	uint64_t elements = get_number(&cur, (UINT64_C(1) << (n)) - 1);                \
+	for (unsigned i = 0; i < (n) && !cur.failed; i++) {                            \
+		if ((elements >> i & 1) != 0) {                                        \
+			get_##part##_fields(&cur, &to->member[i], near, LAST_OF_PART); \
+		}                                                                      \
 	}
-#define GET_PART(member, part) get_##part##_fields(&cur, &to->member, 0, false);
-#define GET_PART_AT(member, part, near) get_##part##_fields(&cur, &to->member, to->near, false);
+#define GET_PART(member, part) get_##part##_fields(&cur, &to->member, 0, LAST_OF_PART);
+#define GET_PART_AT(member, part, near) get_##part##_fields(&cur, &to->member, to->near, LAST_OF_PART);
 #define GET_PARTS(member, n, part) GET_PARTS_(member, n, part, 0)
 #define GET_PARTS_AT(member, n, part, near) GET_PARTS_(member, n, part, to->near)
-#define GET_LIST_AT(member, count, cap, part, near)                         \
-	to->count = (uint8_t)get_number(&cur, cap);                         \
-	for (unsigned i = 0; i < to->count && !cur.failed; i++) {           \
-		get_##part##_fields(&cur, &to->member[i], to->near, false); \
+#define GET_LIST_AT(member, count, cap, part, near)                                \
+	to->count = (uint8_t)get_number(&cur, cap);                                \
+	for (unsigned i = 0; i < to->count && !cur.failed; i++) {                  \
+		get_##part##_fields(&cur, &to->member[i], to->near, LAST_OF_PART); \
 	}
 
 /* ---- The kinds ---- */
@@ -540,8 +543,8 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 
 /*
  * put writes the fields of a struct behind their mask, or nothing and false
- * when all are zero. get reads them into a zeroed struct. The cursor is
- * copied, so that it stands in registers.
+ * when all are zero. get reads them, up to the last one asked for, into a
+ * zeroed struct. The cursor is copied, so that it stands in registers.
  */
 #define FIELDS(record, LIST_OF)                                                                                    \
 	static inline bool put_##record##_fields(struct out *whole, const struct cu_##record *from, uint64_t base) \
@@ -558,16 +561,16 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 		return true;                                                                                       \
 	}                                                                                                          \
 	static inline void get_##record##_fields(struct cu_cursor *whole, struct cu_##record *to, uint64_t base,   \
-	                                         bool is_record)                                                   \
+	                                         unsigned last)                                                    \
 	{                                                                                                          \
 		(void)base;                                                                                        \
 		struct cu_cursor cur = *whole;                                                                     \
 		uint64_t mask = cu_cursor_varint(&cur);                                                            \
 		LIST_OF(GET)                                                                                       \
 		uint64_t later = mask >> (LIST_OF(ONE));                                                           \
-		if (!is_record) {                                                                                  \
+		if (last == LAST_OF_PART) {                                                                        \
 			skip_numbers(&cur, later);                                                                 \
-		} else if (later == 0) {                                                                           \
+		} else if (last == LAST_OF_RECORD && later == 0) {                                                 \
 			cur.failed |= cu_cursor_left(&cur) > 0;                                                    \
 		}                                                                                                  \
 		*whole = cur;                                                                                      \
@@ -591,7 +594,7 @@ static void skip_numbers(struct cu_cursor *cur, uint64_t mask)
 	{                                                                                 \
 		struct cu_cursor cur = cu_cursor_make(data, len);                         \
 		memset(to, 0, sizeof(*to));                                               \
-		get_##record##_fields(&cur, to, 0, true);                                 \
+		get_##record##_fields(&cur, to, 0, LAST_OF_RECORD);                       \
 		return cur.failed ? CU_ERR_FORMAT : 0;                                    \
 	}
 
@@ -620,6 +623,24 @@ RECORD(transaction, TRANSACTION_FIELDS, from->name.len + from->stretches.len)
 RECORD(verdict, VERDICT_FIELDS, from->rule.len + from->service.len + from->why.len + from->advice.len)
 RECORD(finding, FINDING_FIELDS, from->kind.len + from->rule.len + from->why.len + from->advice.len)
 RECORD(totals, TOTALS_FIELDS, 0)
+
+int cu_analysis_glance(const uint8_t *data, size_t len, struct cu_analysis *to)
+{
+	enum { LAST = 13 };
+	struct cu_cursor cur = cu_cursor_make(data, len);
+	memset(to, 0, offsetof(struct cu_analysis, side));
+	get_analysis_fields(&cur, to, 0, LAST);
+	return cur.failed ? CU_ERR_FORMAT : 0;
+}
+
+int cu_transaction_glance(const uint8_t *data, size_t len, struct cu_transaction *to)
+{
+	enum { LAST = 7 };
+	struct cu_cursor cur = cu_cursor_make(data, len);
+	memset(to, 0, offsetof(struct cu_transaction, request));
+	get_transaction_fields(&cur, to, 0, LAST);
+	return cur.failed ? CU_ERR_FORMAT : 0;
+}
 
 size_t cu_stretch_encode(const struct cu_stretch *stretch, uint8_t p[static CU_STRETCH_ENCODED_CAP])
 {

@@ -477,6 +477,13 @@ int cu_finding_decode(const uint8_t *data, size_t len, struct cu_finding *to);
 void cu_totals_encode(const struct cu_totals *from, struct cu_buf *buf);
 int cu_totals_decode(const uint8_t *data, size_t len, struct cu_totals *to);
 
+/*
+ * As decode, for who needs no more of most: sets the members before side, and
+ * those before request. What is damaged behind them is not seen.
+ */
+int cu_analysis_glance(const uint8_t *data, size_t len, struct cu_analysis *to);
+int cu_transaction_glance(const uint8_t *data, size_t len, struct cu_transaction *to);
+
 /* Adds the counts of another stream and widens the times. */
 void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals);
 

@@ -13,6 +13,9 @@ enum { EVENT_FRAMES = 6 };
 static uint32_t put_other_files(struct cu_buf *buf, const struct cu_report_transaction *item)
 {
 	uint16_t file[CU_FRAME_FILES_CAP];
+	if (item->header == NULL) {
+		return 0;
+	}
 	size_t n =
 		cu_frame_files_of(item->transaction, item->verdict != NULL ? cu_shown_cause(item->verdict) : 0U, file);
 	uint32_t size = 0;

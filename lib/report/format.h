@@ -48,6 +48,7 @@ struct cu_format {
 	const char *name;
 	bool wants_trace; /* of connections that are asked for: it is an error when segments come before them */
 	bool likes_trace; /* where it is at hand: it does without */
+	bool glances; /* of analyses and transactions it is enough to have those members that a glance sets: record.h */
 	int (*open)(void **state, const struct cu_report_config *config, struct cu_sink *sink);
 	int (*connection)(void *state, const struct cu_report_connection *item);
 	int (*transaction)(void *state, const struct cu_report_transaction *item);

@@ -374,9 +374,16 @@ static int add_connection(struct cu_report *report, const struct cu_record *reco
 	return 0;
 }
 
+/* Of several files the parts of a transaction are named, and one connection is told in full. */
+static bool glances(const struct cu_report *report)
+{
+	return report->format->glances && !report->several && !report->config.has_stream;
+}
+
 static int add_analysis(struct cu_report *report, const struct cu_record *record)
 {
-	int error = cu_analysis_decode(record->data, record->len, &report->analysis);
+	int error = (glances(report) ? cu_analysis_glance : cu_analysis_decode)(record->data, record->len,
+	                                                                        &report->analysis);
 	report->has_analysis =
 		error == 0 && report->has_connection && report->analysis.stream == report->connection.stream;
 	return error;
@@ -411,7 +418,12 @@ static int add_transaction(struct cu_report *report, const struct cu_record *rec
 		return CU_ERR_NOMEM;
 	}
 	struct cu_transaction *transaction = &report->transaction;
-	error = cu_transaction_decode(report->transaction_bytes.data, report->transaction_bytes.len, transaction);
+	const struct cu_buf *bytes = &report->transaction_bytes;
+	bool glance = glances(report);
+	error = glance ? cu_transaction_glance(bytes->data, bytes->len, transaction) : 0;
+	if (error == 0 && (!glance || transaction->kind == CU_TXN_TLS_HANDSHAKE)) {
+		error = cu_transaction_decode(bytes->data, bytes->len, transaction);
+	}
 	if (error != 0) {
 		return error;
 	}

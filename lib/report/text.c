@@ -624,6 +624,7 @@ static int text_end(void *state, const struct cu_report_counts *counts)
 const struct cu_format cu_format_text = {
 	.name = "text",
 	.open = text_open,
+	.glances = true,
 	.connection = text_connection,
 	.transaction = text_transaction,
 	.finding = text_finding,

@@ -11,6 +11,8 @@ struct surroundings {
 	struct cu_analysis analysis;
 	struct cu_transaction transaction;
 	bool has_connection, has_analysis, tls, prohibited;
+	bool is_glance; /* of the analysis, whose record is kept, and of the transaction */
+	struct cu_buf analysis_record;
 };
 
 struct classifier {
@@ -35,9 +37,20 @@ static void enter_stream(struct surroundings *at, uint64_t stream)
 	}
 }
 
-/* Takes a record's facts. 1 when it is a transaction, 0 when not, CU_ERR_FORMAT. */
+static int take_analysis(struct surroundings *at, const struct cu_record *record)
+{
+	if (!at->is_glance) {
+		return cu_analysis_decode(record->data, record->len, &at->analysis);
+	}
+	cu_buf_clear(&at->analysis_record);
+	cu_buf_add(&at->analysis_record, record->data, record->len);
+	return at->analysis_record.failed ? CU_ERR_NOMEM : cu_analysis_glance(record->data, record->len, &at->analysis);
+}
+
+/* Takes a record's facts. 1 when it is a transaction, 0 when not, CU_ERR_FORMAT, CU_ERR_NOMEM. */
 static int take_facts(struct surroundings *at, struct cu_reader *reader, const struct cu_record *record)
 {
+	int err;
 	switch (record->kind) {
 	case CU_RECORD_CONNECTION:
 		if (cu_connection_decode(record->data, record->len, &at->connection) != 0) {
@@ -47,13 +60,15 @@ static int take_facts(struct surroundings *at, struct cu_reader *reader, const s
 		at->has_analysis = at->tls = at->prohibited = false;
 		return 0;
 	case CU_RECORD_ANALYSIS:
-		if (cu_analysis_decode(record->data, record->len, &at->analysis) != 0) {
-			return cu_reader_reject(reader, "is no analysis record");
+		err = take_analysis(at, record);
+		if (err != 0) {
+			return err == CU_ERR_NOMEM ? err : cu_reader_reject(reader, "is no analysis record");
 		}
 		at->has_analysis = true;
 		return 0;
 	case CU_RECORD_TRANSACTION:
-		if (cu_transaction_decode(record->data, record->len, &at->transaction) != 0) {
+		if ((at->is_glance ? cu_transaction_glance : cu_transaction_decode)(record->data, record->len,
+		                                                                    &at->transaction) != 0) {
 			return cu_reader_reject(reader, "is no transaction record");
 		}
 		enter_stream(at, at->transaction.stream);
@@ -61,6 +76,26 @@ static int take_facts(struct surroundings *at, struct cu_reader *reader, const s
 	default:
 		return 0;
 	}
+}
+
+/* The whole of the analysis, of which a glance was taken. */
+static int complete_analysis(struct surroundings *at)
+{
+	const struct cu_buf *record = &at->analysis_record;
+	bool is_there = at->is_glance && at->has_analysis;
+	return is_there ? cu_analysis_decode(record->data, record->len, &at->analysis) : 0;
+}
+
+/* The whole of the transaction, and of what it is judged by. */
+static int complete_facts(struct surroundings *at, struct cu_reader *reader, const struct cu_record *record)
+{
+	if (!at->is_glance) {
+		return 0;
+	}
+	if (cu_transaction_decode(record->data, record->len, &at->transaction) != 0) {
+		return cu_reader_reject(reader, "is no transaction record");
+	}
+	return complete_analysis(at) != 0 ? cu_reader_reject(reader, "follows on what is no analysis record") : 0;
 }
 
 static struct cu_facts facts_of(const struct surroundings *at)
@@ -77,7 +112,11 @@ static int leave_connection(struct classifier *classifier)
 	struct surroundings *at = &classifier->at;
 	int err = 0;
 	if (at->has_connection && at->has_analysis) {
-		err = cu_findings_add(classifier->findings, &at->connection, &at->analysis, at->prohibited);
+		if (cu_findings_need_all(&at->analysis)) {
+			err = complete_analysis(at);
+		}
+		err = err != 0 ? err
+		               : cu_findings_add(classifier->findings, &at->connection, &at->analysis, at->prohibited);
 		if (err == 0 && classifier->windows) {
 			err = cu_windows_add_connection(classifier->windows, &at->connection, &at->analysis,
 			                                at->prohibited);
@@ -87,13 +126,19 @@ static int leave_connection(struct classifier *classifier)
 	return err;
 }
 
-static int write_verdict(struct classifier *classifier)
+static int write_verdict(struct classifier *classifier, struct cu_reader *reader, const struct cu_record *record)
 {
 	struct surroundings *at = &classifier->at;
 	struct cu_classify_counts *counts = classifier->counts;
 	struct cu_facts facts = facts_of(at);
 	struct cu_verdict verdict;
-	cu_rules_judge(classifier->rules, &facts, &verdict);
+	if (!at->is_glance || !cu_rules_pass_over(classifier->rules, &facts, &verdict)) {
+		int whole = complete_facts(at, reader, record);
+		if (whole != 0) {
+			return whole;
+		}
+		cu_rules_judge(classifier->rules, &facts, &verdict);
+	}
 	at->tls = at->tls || at->transaction.kind == CU_TXN_TLS_HANDSHAKE;
 	at->prohibited = at->prohibited ||
 	                 (at->transaction.kind == CU_TXN_CONNECT && at->transaction.outcome == CU_OUTCOME_REFUSED &&
@@ -133,7 +178,7 @@ static int take_record(struct classifier *classifier, struct cu_reader *reader, 
 	counts->n_connections += record->kind == CU_RECORD_CONNECTION;
 	counts->n_analyses += record->kind == CU_RECORD_ANALYSIS;
 	int err = cu_writer_add(classifier->writer, record->kind, record->data, record->len);
-	return err == 0 && is_transaction ? write_verdict(classifier) : err;
+	return err == 0 && is_transaction ? write_verdict(classifier, reader, record) : err;
 }
 
 static int run(struct classifier *classifier, struct cu_reader *reader)
@@ -197,6 +242,8 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 		.writer = writer, .rules = rules, .counts = counts, .findings = cu_findings_new()};
 	int first = classifier.findings ? cu_windows_new(&classifier.windows, rules) : CU_ERR_NOMEM;
 	*counts = (struct cu_classify_counts){0};
+	/* Most transactions are not slow, and nothing but a rule about endpoints asks more of those. */
+	classifier.at.is_glance = classifier.windows == NULL;
 	for (size_t r = 0; r < n_readers && first != CU_ERR_NOMEM; r++) {
 		int err = run(&classifier, readers[r]);
 		if (first == 0) {
@@ -213,6 +260,7 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 	cu_windows_free(classifier.windows);
 	cu_findings_free(classifier.findings);
 	cu_buf_release(&classifier.buf);
+	cu_buf_release(&classifier.at.analysis_record);
 	return first;
 }
 

@@ -54,6 +54,12 @@ struct cu_findings;
 struct cu_findings *cu_findings_new(void);
 void cu_findings_free(struct cu_findings *findings);
 
+/* Whether more is asked of an analysis than a glance at it tells (record.h). */
+static inline bool cu_findings_need_all(const struct cu_analysis *analysis)
+{
+	return analysis->close == CU_CLOSE_ABORTIVE; /* by whom, and why */
+}
+
 /* Counts a connection that is over. prohibited: an ICMP error refused it. 0 or CU_ERR_NOMEM. */
 int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection,
                     const struct cu_analysis *analysis, bool prohibited);

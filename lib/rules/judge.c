@@ -83,18 +83,27 @@ struct cu_text cu_rules_service(struct cu_rules *rules, const struct cu_addr *ad
 	return service_at(rules, addr, port)->name;
 }
 
-void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
+/* That of a connection's server; what is true anywhere when the connection is not known. */
+static const struct cu_service_at *service_of(struct cu_rules *rules, const struct cu_connection *connection)
 {
 	static const struct cu_addr nowhere;
+	return service_at(rules, connection ? &connection->server : &nowhere, connection ? connection->server_port : 0);
+}
+
+static int64_t slow_over(const struct cu_service_at *at, const struct cu_transaction *transaction)
+{
+	return at->slow.ns[transaction->kind < CU_SLOW_KINDS ? transaction->kind : CU_TXN_NONE];
+}
+
+void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
+{
 	const struct cu_transaction *transaction = facts->transaction;
 	const struct cu_connection *connection = facts->connection;
 	struct cu_derived *derived = &rules->derived;
 	*derived = (struct cu_derived){.tls = facts->tls || transaction->kind == CU_TXN_TLS_HANDSHAKE};
-	const struct cu_service_at *at = service_at(rules, connection ? &connection->server : &nowhere,
-	                                            connection ? connection->server_port : 0);
-	unsigned kind = transaction->kind < CU_SLOW_KINDS ? transaction->kind : CU_TXN_NONE;
+	const struct cu_service_at *at = service_of(rules, connection);
 	derived->service = at->name;
-	derived->slow_over_ns = at->slow.ns[kind];
+	derived->slow_over_ns = slow_over(at, transaction);
 	derived->slow = transaction->total_ns > derived->slow_over_ns;
 	derived->excess_ns = transaction->total_ns - transaction->ledger[CU_NETWORK_RTT].ns;
 	derived->acked = transaction->acked_frame != 0;
@@ -318,16 +327,32 @@ static void apply(const struct cu_rule *rule, const struct cu_transaction *trans
 	}
 }
 
+static struct cu_verdict verdict_on(const struct cu_transaction *transaction, const struct cu_service_at *at)
+{
+	int64_t slow_over_ns = slow_over(at, transaction);
+	return (struct cu_verdict){.stream = transaction->stream,
+	                           .number = transaction->number,
+	                           .slow = transaction->total_ns > slow_over_ns,
+	                           .slow_over_ns = slow_over_ns,
+	                           .service = at->name};
+}
+
+bool cu_rules_pass_over(struct cu_rules *rules, const struct cu_facts *facts, struct cu_verdict *verdict)
+{
+	const struct cu_service_at *at = service_of(rules, facts->connection);
+	if (cu_is_judged(facts->transaction, slow_over(at, facts->transaction))) {
+		return false;
+	}
+	*verdict = verdict_on(facts->transaction, at);
+	return true;
+}
+
 void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct cu_verdict *verdict)
 {
 	const struct cu_transaction *transaction = facts->transaction;
 	cu_derive(rules, facts);
 	cu_buf_clear(&rules->text);
-	*verdict = (struct cu_verdict){.stream = transaction->stream,
-	                               .number = transaction->number,
-	                               .slow = transaction->total_ns > rules->derived.slow_over_ns,
-	                               .slow_over_ns = rules->derived.slow_over_ns,
-	                               .service = rules->derived.service};
+	*verdict = verdict_on(transaction, service_of(rules, facts->connection));
 	if (!cu_is_judged(transaction, rules->derived.slow_over_ns)) {
 		return;
 	}

@@ -88,6 +88,13 @@ struct cu_rules_counts cu_rules_counts(const struct cu_rules *rules);
  */
 void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct cu_verdict *verdict);
 
+/*
+ * The same, when no rule is asked: the transaction is not slow for its service,
+ * and no reset or refusal. False, and no verdict, of others. A glance at the
+ * transaction is enough (record.h).
+ */
+bool cu_rules_pass_over(struct cu_rules *rules, const struct cu_facts *facts, struct cu_verdict *verdict);
+
 /* Whether memory ran out in judging: then verdicts lack their texts. For good. */
 bool cu_rules_failed(const struct cu_rules *rules);
 
