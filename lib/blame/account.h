@@ -46,6 +46,7 @@ struct cu_account {
 	struct cu_full_waits full;
 	enum cu_wait charging;            /* what is charged now is one of these */
 	struct cu_hidden_flights flights; /* of the message at hand */
+	size_t near_step;                 /* of the ACKs of the message at hand, where one was looked for last */
 	int64_t burst_start;              /* where the message at hand went on after its last pause */
 	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
 };

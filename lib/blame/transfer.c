@@ -47,7 +47,7 @@ static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, c
  * point: until the ACK that made room had reached the sender and what it set
  * free had come back. Returns the end of that, wait->from when it did not.
  */
-static int64_t window_until(const struct cu_account *account, const struct wait *wait, uint32_t *opened_by)
+static int64_t window_until(struct cu_account *account, const struct wait *wait, uint32_t *opened_by)
 {
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
 	const struct cu_trace *trace = account->known->trace;
@@ -55,7 +55,8 @@ static int64_t window_until(const struct cu_account *account, const struct wait 
 	int64_t rtt = cu_sender_rtt(account, wait->dir);
 	int64_t need = cu_min_ns(wait->next->end - wait->next->start, trace->mss[wait->dir]);
 	int64_t edge = wait->next->start + need;
-	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + early(rtt));
+	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + early(rtt), account->near_step);
+	account->near_step = s;
 	if (s == 0) {
 		return wait->from;
 	}
@@ -144,7 +145,7 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	 */
 	bool was_told = false;
 	if (!cu_delivery_is_clean(delivery)) {
-		size_t acked = cu_delivery_acked(delivery, wait->before->end);
+		size_t acked = cu_delivery_acked_near(delivery, wait->before->end, account->near_step);
 		was_told = acked < delivery->n_steps && delivery->step[acked].time_ns + rtt - early(rtt) <= until;
 	}
 	for (uint32_t i = first + 1; was_told && i < last; i++) {
@@ -160,10 +161,10 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	}
 	/* Did an ACK set it free? One that reached the sender just before it sent. */
 	int64_t slack = cu_max_ns(CU_BUSY_NS, rtt / 4);
-	size_t s = cu_delivery_steps_until(delivery, until - rtt + early(rtt));
+	size_t s = cu_delivery_steps_until(delivery, until - rtt + early(rtt), account->near_step);
 	if (s > 0) {
-		s = cu_delivery_acked(delivery, delivery->step[s - 1].ack) +
-		    1; /* back to the one that moved the edge */
+		/* back to the one that moved the edge */
+		s = cu_delivery_acked_near(delivery, delivery->step[s - 1].ack, s) + 1;
 	}
 	const struct cu_ack_step *trigger = s > 0 ? &delivery->step[s - 1] : NULL;
 	int64_t sent_before = wait->before->end;
@@ -318,6 +319,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	account->full = (struct cu_full_waits){0};
 	account->burst_start = start;
 	size_t first = cu_delivery_find(delivery, start);
+	account->near_step = cu_delivery_acked(delivery, start);
 	account->flights =
 		(struct cu_hidden_flights){.next = first < delivery->n_pieces ? delivery->piece[first].first_seg : 0};
 

@@ -49,22 +49,64 @@ size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq)
 	return at + (n == 1 && delivery->piece[at].end <= seq);
 }
 
-size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq)
+/* Whether a step does not cover seq yet; whether it came at or before a time. */
+static inline bool is_below(const struct cu_ack_step *step, int64_t seq)
 {
-	size_t at = 0, n = delivery->n_steps;
-	for (; n > 1; n -= n / 2) {
-		at += (delivery->step[at + n / 2 - 1].ack < seq) * (n / 2);
-	}
-	return at + (n == 1 && delivery->step[at].ack < seq);
+	return step->ack < seq;
 }
 
-size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns)
+static inline bool is_until(const struct cu_ack_step *step, int64_t time_ns)
 {
-	size_t at = 0, n = delivery->n_steps;
+	return step->time_ns <= time_ns;
+}
+
+typedef bool is_before_fn(const struct cu_ack_step *step, int64_t value);
+
+/* The first of the steps from at to end of which that is not true; it is of all before it. */
+static inline size_t first_step(const struct cu_delivery *delivery, size_t at, size_t end, int64_t value,
+                                is_before_fn *is_before)
+{
+	size_t n = end - at;
 	for (; n > 1; n -= n / 2) {
-		at += (delivery->step[at + n / 2 - 1].time_ns <= time_ns) * (n / 2);
+		at += is_before(&delivery->step[at + n / 2 - 1], value) * (n / 2);
 	}
-	return at + (n == 1 && delivery->step[at].time_ns <= time_ns);
+	return at + (n == 1 && is_before(&delivery->step[at], value));
+}
+
+/* The same among all, with steps from near that grow, to either side: most are found where the last one was. */
+static inline size_t first_step_near(const struct cu_delivery *delivery, size_t near, int64_t value,
+                                     is_before_fn *is_before)
+{
+	size_t n = delivery->n_steps, low = near < n ? near : n, high = low, stride = 1;
+	if (low < n && is_before(&delivery->step[low], value)) {
+		while (high < n && is_before(&delivery->step[high], value)) {
+			low = high + 1;
+			high += stride;
+			stride *= 2;
+		}
+		return first_step(delivery, low, high < n ? high : n, value, is_before);
+	}
+	while (low > 0 && !is_before(&delivery->step[low - 1], value)) {
+		high = low - 1;
+		low -= low < stride ? low : stride;
+		stride *= 2;
+	}
+	return first_step(delivery, low, high, value, is_before);
+}
+
+size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq)
+{
+	return first_step(delivery, 0, delivery->n_steps, seq, is_below);
+}
+
+size_t cu_delivery_acked_near(const struct cu_delivery *delivery, int64_t seq, size_t near)
+{
+	return first_step_near(delivery, near, seq, is_below);
+}
+
+size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns, size_t near)
+{
+	return first_step_near(delivery, near, time_ns, is_until);
 }
 
 /* How many ACK steps came before a segment; a coarse clock has some after it at the same time. */
@@ -469,22 +511,10 @@ struct acks {
 	size_t start, end;
 };
 
-/* The first step that covers seq, which is not before step s, and most likely near. */
-static size_t acked_from(const struct cu_delivery *delivery, size_t s, int64_t seq)
-{
-	enum { NEAR = 4 };
-	for (size_t end = s + NEAR; s < end; s++) {
-		if (s >= delivery->n_steps || delivery->step[s].ack >= seq) {
-			return s;
-		}
-	}
-	return cu_delivery_acked(delivery, seq);
-}
-
 static void find_acks(const struct cu_delivery *delivery, const struct cu_piece *piece, struct acks *acks)
 {
-	acks->start = acked_from(delivery, acks->start, piece->start);
-	acks->end = acked_from(delivery, acks->start, piece->end);
+	acks->start = cu_delivery_acked_near(delivery, piece->start, acks->start);
+	acks->end = cu_delivery_acked_near(delivery, piece->end, acks->start);
 }
 
 /*
@@ -733,7 +763,7 @@ static int add_unseen(struct cu_delivery *delivery)
 {
 	int64_t acked = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
 
-	for (size_t h = 0; h < delivery->n_holes; h++) {
+	for (size_t h = 0, s = 0; h < delivery->n_holes; h++) {
 		struct cu_hole *hole = &delivery->hole[h];
 		if (hole->start >= hole->end || acked < hole->end) {
 			continue;
@@ -744,7 +774,7 @@ static int add_unseen(struct cu_delivery *delivery)
 			return CU_ERR_NOMEM;
 		}
 		/* It came no later than its ACK, nor than what was sent behind it. */
-		size_t s = cu_delivery_acked(delivery, hole->end);
+		s = cu_delivery_acked_near(delivery, hole->end, s);
 		int64_t when = hole->shown_ns;
 		if (s < delivery->n_steps && delivery->step[s].time_ns < when) {
 			when = delivery->step[s].time_ns;

@@ -90,6 +90,8 @@ size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq);
 
 /* Index of the first ACK step that covers seq; n_steps when none does. */
 size_t cu_delivery_acked(const struct cu_delivery *delivery, int64_t seq);
+/* The same, found soon when it is not far from the step near, which may be any. */
+size_t cu_delivery_acked_near(const struct cu_delivery *delivery, int64_t seq, size_t near);
 
 /*
  * How much longer than the round trip the last byte of [start, end) took behind
@@ -114,7 +116,7 @@ bool cu_delivery_acks_late(const struct cu_delivery *delivery, const struct cu_t
 /* Whether fragmentation needed (RFC 1191) or packet too big (RFC 8201) came between two moments. */
 bool cu_delivery_too_big(const struct cu_delivery *delivery, int64_t from_ns, int64_t until_ns);
 
-/* Index past the last ACK step at or before time_ns. */
-size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns);
+/* Index past the last ACK step at or before time_ns; near as above. */
+size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_ns, size_t near);
 
 #endif

@@ -23,12 +23,11 @@ static bool is_same_gap(const struct cu_piece *a, const struct cu_piece *b)
 	return a->end == b->start && a->loss == b->loss && (a->loss == CU_LOSS_AFTER || a->due_ns == b->due_ns);
 }
 
-/* The ACKs that stood at the gap's start: how many were duplicates, and from which frame to which. */
-static void find_dup_acks(const struct cu_trace *trace, const struct cu_delivery *delivery, int64_t start,
-                          struct cu_gap *gap)
+/* Of the ACKs that stood at the gap's start: how many were duplicates, and from which frame to which. */
+static void count_dup_acks(const struct cu_trace *trace, const struct cu_delivery *delivery, int64_t start,
+                           size_t first, size_t end, struct cu_gap *gap)
 {
-	size_t end = cu_delivery_acked(delivery, start + 1);
-	for (size_t s = cu_delivery_acked(delivery, start); s < end; s++) {
+	for (size_t s = first; s < end; s++) {
 		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s].seg];
 		if (ack->ack == start && cu_is(ack, CU_EVENT_DUPLICATE_ACK)) {
 			gap->last_dup_frame = ack->frame;
@@ -48,11 +47,11 @@ static uint64_t not_below_zero(int64_t seq)
 
 /* The first ACK that reported what lies behind the gap, and how far it came while the gap was open. */
 static void find_sack(const struct cu_trace *trace, const struct cu_delivery *delivery, int64_t start, int64_t end,
-                      int64_t from_ns, struct cu_gap *gap)
+                      int64_t from_ns, size_t near, struct cu_gap *gap)
 {
 	enum { LOOK_AHEAD = 256 }; /* ACKs: a receiver reports a gap with the first segment behind it */
-	size_t filled = cu_delivery_acked(delivery, end);
-	size_t s = cu_delivery_steps_until(delivery, from_ns - 1);
+	size_t filled = cu_delivery_acked_near(delivery, end, near);
+	size_t s = cu_delivery_steps_until(delivery, from_ns - 1, near);
 	for (size_t last = s + LOOK_AHEAD; s < filled && s < last; s++) {
 		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s].seg];
 		for (int b = 0; b < ack->n_sack; b++) {
@@ -116,8 +115,10 @@ static struct cu_gap *add_gap(struct cu_gaps *gaps, const struct cu_trace *trace
 		.n_segments = (uint64_t)((end - start + mss - 1) / mss),
 		.start_ns = shown_ns,
 	};
-	find_dup_acks(trace, delivery, start, gap);
-	find_sack(trace, delivery, start, end, shown_ns, gap);
+	size_t stands = cu_delivery_acked_near(delivery, start, gaps->near_step);
+	gaps->near_step = cu_delivery_acked_near(delivery, start + 1, stands);
+	count_dup_acks(trace, delivery, start, stands, gaps->near_step, gap);
+	find_sack(trace, delivery, start, end, shown_ns, stands, gap);
 	return gap;
 }
 
@@ -174,7 +175,7 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
 	int64_t at = delivery->n_pieces > 0 ? delivery->piece[0].start : 0;
 	size_t h = 0;
 	int err = 0;
-	gaps->n = 0;
+	gaps->n = gaps->near_step = 0;
 	if (cu_delivery_is_clean(delivery)) {
 		return 0;
 	}

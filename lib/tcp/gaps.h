@@ -13,6 +13,7 @@
 struct cu_gaps {
 	struct cu_gap *item; /* by relative sequence number */
 	size_t n, cap;
+	size_t near_step; /* of the ACKs, where one was looked for last */
 };
 
 /* {0} is empty. */
