@@ -170,7 +170,7 @@ int cu_docket_init(struct cu_docket *docket, const struct cu_docket_config *conf
 	n_workers = n_workers < CU_CREW_CAP ? n_workers : CU_CREW_CAP;
 	*docket = (struct cu_docket){.config = *config};
 	cu_crew_init(&docket->crew, &duty, n_workers, n_workers * SLOTS_A_WORKER);
-	docket->batch = calloc(docket->crew.n_slots, sizeof(docket->batch[0]));
+	docket->now = docket->batch = calloc(docket->crew.n_slots, sizeof(docket->batch[0]));
 	int err = cu_distances_init(&docket->distances);
 	for (unsigned w = 0; w < n_workers && err == 0; w++) {
 		docket->worker[w] = calloc(1, sizeof(*docket->worker[w]));
@@ -207,23 +207,17 @@ void cu_docket_release(struct cu_docket *docket)
 	cu_distances_release(&docket->distances);
 }
 
-/* The batch that is being filled. */
-static struct cu_docket_batch *now(struct cu_docket *docket)
-{
-	return &docket->batch[cu_crew_next(&docket->crew)];
-}
-
 /* The batch goes on, and the next begins. */
 static int hand_over(struct cu_docket *docket, bool hurried)
 {
-	struct cu_docket_batch *batch = now(docket);
+	struct cu_docket_batch *batch = docket->now;
 	docket->in_flight_bytes += cu_records_end(&batch->before) + cu_records_end(&batch->chunks);
 	cu_crew_fill(&docket->crew, hurried);
 	if (docket->in_flight_bytes > IN_FLIGHT_BYTES) {
 		cu_crew_drain(&docket->crew);
 		docket->in_flight_bytes = 0;
 	}
-	batch = now(docket);
+	batch = docket->now = &docket->batch[cu_crew_next(&docket->crew)];
 	batch->n_entries = 0;
 	batch->n_segments = 0;
 	batch->err = 0;
@@ -243,7 +237,7 @@ int cu_docket_catch_up(struct cu_docket *docket)
 
 int cu_docket_put(struct cu_docket *docket, enum cu_record_kind kind, const uint8_t *data, size_t len)
 {
-	struct cu_records *before = &now(docket)->before;
+	struct cu_records *before = &docket->now->before;
 	int err = cu_records_add(before, kind, data, len);
 	bool full = cu_records_end(before) >= BATCH_BYTES && !docket->is_open;
 	return err == 0 && full ? hand_over(docket, false) : err;
@@ -266,13 +260,13 @@ int cu_docket_open(struct cu_docket *docket, const struct cu_connection *connect
 {
 	const struct cu_connection_side *side = connection->side;
 	uint64_t n_segments = side[CU_C2S].n_segments + side[CU_S2C].n_segments;
-	struct cu_docket_batch *batch = now(docket);
+	struct cu_docket_batch *batch = docket->now;
 	if (n_segments > BATCH_SEGMENTS && batch->n_entries > 0) {
 		int err = hand_over(docket, true);
 		if (err != 0) {
 			return err;
 		}
-		batch = now(docket);
+		batch = docket->now;
 	}
 	struct entry *entry = &batch->entry[batch->n_entries];
 	*entry = (struct entry){
@@ -291,7 +285,7 @@ int cu_docket_open(struct cu_docket *docket, const struct cu_connection *connect
 
 int cu_docket_add_chunk(struct cu_docket *docket, const uint8_t *data, size_t len, uint64_t n_segments)
 {
-	struct cu_docket_batch *batch = now(docket);
+	struct cu_docket_batch *batch = docket->now;
 	int err = cu_records_add(&batch->chunks, CU_RECORD_CHUNK, data, len);
 	batch->entry[batch->n_entries].chunks_end = cu_records_end(&batch->chunks);
 	batch->n_segments += n_segments;
@@ -300,7 +294,7 @@ int cu_docket_add_chunk(struct cu_docket *docket, const uint8_t *data, size_t le
 
 int cu_docket_close(struct cu_docket *docket)
 {
-	struct cu_docket_batch *batch = now(docket);
+	struct cu_docket_batch *batch = docket->now;
 	batch->entry[batch->n_entries++].before_end = cu_records_end(&batch->before);
 	docket->is_open = false;
 	if (batch->n_segments > docket->config.segments_cap / docket->crew.n_workers) {
@@ -314,7 +308,7 @@ int cu_docket_close(struct cu_docket *docket)
 
 void cu_docket_drop(struct cu_docket *docket)
 {
-	struct cu_docket_batch *batch = now(docket);
+	struct cu_docket_batch *batch = docket->now;
 	const struct entry *entry = &batch->entry[batch->n_entries];
 	batch->chunks.bytes.len = entry->chunks_at;
 	batch->timelines.len = entry->timeline_at;

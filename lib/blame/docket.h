@@ -34,6 +34,7 @@ struct cu_docket {
 	struct cu_docket_config config;
 	struct cu_crew crew;
 	struct cu_docket_batch *batch; /* the slots */
+	struct cu_docket_batch *now;   /* the one that is being filled */
 	size_t in_flight_bytes;
 	bool is_open;
 	size_t open_before; /* where the records of the open one begin */
