@@ -275,6 +275,15 @@ static int finish_one(struct analyzer *analyzer, struct cu_held *held)
 	return err;
 }
 
+/* Holds a connection; what is not held any more is judged. */
+static int hold(struct analyzer *analyzer, struct cu_held *held)
+{
+	struct cu_held *over;
+	int err = cu_join_hold(&analyzer->join, held, &over);
+	int over_err = over != NULL ? finish_one(analyzer, over) : 0;
+	return err != 0 ? err : over_err;
+}
+
 /*
  * Lets connections go that nothing can continue any more: those that were
  * silent for too long before now_ns, or all of them.
@@ -292,7 +301,7 @@ static int finish_silent(struct analyzer *analyzer, bool all, int64_t now_ns)
 		if (over && !all && held[i]->connection.end == CU_END_OPEN) {
 			held[i]->connection.end = CU_END_IDLE;
 		}
-		int err = over ? finish_one(analyzer, held[i]) : cu_join_hold(&analyzer->join, held[i]);
+		int err = over ? finish_one(analyzer, held[i]) : hold(analyzer, held[i]);
 		first = first != 0 ? first : err;
 	}
 	free(held);
@@ -401,7 +410,7 @@ static int complete(struct analyzer *analyzer, const uint8_t *record, size_t rec
 			return CU_ERR_NOMEM;
 		}
 	}
-	return held->connection.followed ? cu_join_hold(&analyzer->join, held) : finish_one(analyzer, held);
+	return held->connection.followed ? hold(analyzer, held) : finish_one(analyzer, held);
 }
 
 /* The held connection has all its chunks, or none. */
@@ -543,10 +552,11 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 static int finish_union(struct analyzer *analyzer)
 {
 	int err = finish_silent(analyzer, true, 0);
-	if (err == 0 && analyzer->has_totals) {
+	if (err != CU_ERR_NOMEM && analyzer->has_totals) {
 		cu_buf_clear(&analyzer->buf);
 		cu_totals_encode(&analyzer->totals, &analyzer->buf);
-		err = put(analyzer, CU_RECORD_TOTALS);
+		int put_err = put(analyzer, CU_RECORD_TOTALS);
+		err = err != 0 ? err : put_err;
 	}
 	analyzer->totals = (struct cu_totals){0};
 	analyzer->has_totals = false;
@@ -559,13 +569,16 @@ static int finish_union(struct analyzer *analyzer)
 }
 
 /* A stream begins: its files are added to the union's, unless they are more than one can name. */
-static int begin_stream(struct analyzer *analyzer, const struct cu_stream_header *header)
+static int begin_stream(struct analyzer *analyzer, struct cu_reader *reader)
 {
+	const struct cu_stream_header *header = cu_reader_header(reader);
 	struct cu_join *join = &analyzer->join;
 	bool fits = join->n_files + join->n_files_here + header->n_files <= CU_FILE_CAP;
-	int err = cu_docket_catch_up(&analyzer->docket);
+	/* What was said to go on in a stream that broke off may go on in this one. */
+	int err = fits && cu_join_awaits(join) ? finish_silent(analyzer, false, 0) : 0;
+	err = err != 0 ? err : cu_docket_catch_up(&analyzer->docket);
 	if (err != 0) {
-		return err;
+		return reject_timeline(err, reader);
 	}
 	if (analyzer->began && fits) {
 		err = cu_writer_sources(analyzer->writer, header->files, header->n_files);
@@ -575,7 +588,7 @@ static int begin_stream(struct analyzer *analyzer, const struct cu_stream_header
 		err = err != 0 ? err : cu_writer_header(analyzer->writer, header);
 	}
 	cu_join_begin(join, header->n_files);
-	return err;
+	return reject_timeline(err, reader);
 }
 
 static int run(struct analyzer *analyzer, struct cu_reader *reader)
@@ -593,7 +606,7 @@ static int run(struct analyzer *analyzer, struct cu_reader *reader)
 		} else if (item == CU_STREAM_TRAILER) {
 			err = finish_held(analyzer, reader);
 		} else if (item == CU_STREAM_HEADER) {
-			err = begin_stream(analyzer, cu_reader_header(reader));
+			err = begin_stream(analyzer, reader);
 		}
 		if (err != 0) {
 			return err;
@@ -661,6 +674,7 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	if (cu_writer_fault(writer)->code == CU_OK && analyzer.began) {
 		int err = finish_union(&analyzer);
 		int damage_err = tell_damage(&analyzer);
+		err = reject_timeline(err, analyzer.reader);
 		first = first != 0 ? first : err != 0 ? err : damage_err;
 	}
 	if (first == CU_ERR_IO && analyzer.store.sys_errno != 0) {

@@ -97,17 +97,19 @@ struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t pla
 	return held;
 }
 
-int cu_join_hold(struct cu_join *join, struct cu_held *held)
+int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **over)
 {
 	make_key(&held->connection, &held->key);
+	*over = held;
 	if (!grow(join)) {
-		free(held);
 		return CU_ERR_NOMEM;
 	}
-	size_t i = find(join, &held->key);
-	join->n += join->slot[i] == NULL;
-	free(join->slot[i]);
-	join->slot[i] = held;
+	struct cu_held **slot = &join->slot[find(join, &held->key)];
+	if (*slot == NULL || (*slot)->connection.stream < held->connection.stream) {
+		join->n += *slot == NULL;
+		*over = *slot;
+		*slot = held;
+	}
 	return 0;
 }
 
@@ -188,14 +190,6 @@ struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
 
 void cu_join_begin(struct cu_join *join, size_t n_files)
 {
-	/* What was announced and did not come, in a stream cut short, is held on. */
-	for (size_t i = 0; i < join->n_continued; i++) {
-		struct cu_held *held = join->continued[i].held;
-		if (held != NULL) {
-			join->continued[i].held = NULL;
-			cu_join_hold(join, held);
-		}
-	}
 	join->n_before += join->n_here - join->n_continued;
 	join->n_places += join->n_here;
 	join->n_files += join->n_files_here;
@@ -259,6 +253,16 @@ static bool is_same_syn(const struct cu_held *held, const struct cu_connection *
 	unsigned dir = cu_join_is_turned(held, next) ? CU_S2C : CU_C2S;
 	const struct cu_connection_side *side = &held->connection.side[dir];
 	return side->has_syn && side->isn == next->side[CU_C2S].isn;
+}
+
+bool cu_join_awaits(const struct cu_join *join)
+{
+	for (size_t i = 0; i < join->n_continued; i++) {
+		if (join->continued[i].held != NULL) {
+			return true;
+		}
+	}
+	return false;
 }
 
 int cu_join_note(struct cu_join *join, const struct cu_connection *begun)

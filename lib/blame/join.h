@@ -62,7 +62,10 @@ struct cu_join {
 void cu_join_init(struct cu_join *join);
 void cu_join_release(struct cu_join *join);
 
-/* A stream of n_files files begins. */
+/*
+ * A stream of n_files files begins. What the stream before was said to continue
+ * and did not, which is damage, is to be drained and held again before.
+ */
 void cu_join_begin(struct cu_join *join, size_t n_files);
 
 /* The union's number of a connection of this stream, and where its chunks are stored. */
@@ -89,8 +92,15 @@ struct cu_held *cu_join_take(struct cu_join *join, const struct cu_connection *c
 /* A connection to hold, with a copy of its timeline, if it has that within; NULL when memory runs out. */
 struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t place);
 
-/* Holds a connection, with the numbers of the union. The join owns held, which is freed when memory runs out. */
-int cu_join_hold(struct cu_join *join, struct cu_held *held);
+/* Whether a connection was said to be continued, and was not yet. */
+bool cu_join_awaits(const struct cu_join *join);
+
+/*
+ * Holds a connection, with the numbers of the union. *over is what is not held,
+ * the caller's: of two with the same ends the earlier, or held itself when
+ * memory runs out; else NULL. 0 or CU_ERR_NOMEM.
+ */
+int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **over);
 
 /* All that is held, in order of stream; the join is empty then. NULL when memory ran out. The caller frees both. */
 struct cu_held **cu_join_drain(struct cu_join *join, size_t *n);

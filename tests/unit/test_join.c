@@ -26,9 +26,10 @@ static struct cu_connection connection_of(uint64_t stream, uint16_t port, int64_
 static void hold(struct cu_join *join, uint64_t stream, uint16_t port)
 {
 	const struct cu_connection connection = connection_of(stream, port, 0);
-	struct cu_held *held = cu_held_new(&connection, stream);
+	struct cu_held *held = cu_held_new(&connection, stream), *over;
 	assert_non_null(held);
-	assert_int_equal(cu_join_hold(join, held), 0);
+	assert_int_equal(cu_join_hold(join, held, &over), 0);
+	assert_null(over);
 }
 
 static int note(struct cu_join *join, uint64_t stream, uint16_t port)
@@ -54,6 +55,7 @@ static void test_join_note_takes_beginnings_in_order(void **state)
 	assert_int_equal(note(&join, 3, 2), 0);
 	assert_int_equal(note(&join, 7, 3), 1);
 	assert_int_equal(note(&join, 8, 9), 0);
+	assert_true(cu_join_awaits(&join));
 
 	struct cu_held *over;
 	const struct cu_connection first = connection_of(5, 1, 2 * CU_NS_PER_S);
@@ -81,10 +83,39 @@ static void test_join_note_takes_beginnings_in_order(void **state)
 	cu_join_release(&join);
 }
 
+/* Of two with the same ends the later can be continued; the other comes back, whichever is held first. */
+static void test_join_hold_loses_none(void **state)
+{
+	(void)state;
+	for (uint64_t first = 1; first <= 2; first++) {
+		struct cu_join join;
+		cu_join_init(&join);
+		cu_join_begin(&join, 1);
+		hold(&join, first, 1);
+		const struct cu_connection connection = connection_of(3 - first, 1, 0);
+		struct cu_held *second = cu_held_new(&connection, 3 - first), *over;
+		assert_non_null(second);
+		assert_int_equal(cu_join_hold(&join, second, &over), 0);
+		assert_non_null(over);
+		assert_int_equal(over->connection.stream, 1);
+		free(over);
+
+		size_t n;
+		struct cu_held **all = cu_join_drain(&join, &n);
+		assert_non_null(all);
+		assert_int_equal(n, 1);
+		assert_int_equal(all[0]->connection.stream, 2);
+		free(all[0]);
+		free(all);
+		cu_join_release(&join);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_join_note_takes_beginnings_in_order),
+		cmocka_unit_test(test_join_hold_loses_none),
 	};
 	return cmocka_run_group_tests_name("join", tests, NULL, NULL);
 }
