@@ -149,6 +149,12 @@ static int test(struct cu_rules *rules)
 	return prog_worse(print(&buf), n_failed > 0 ? PROG_FAILED : PROG_OK);
 }
 
+static int out_of_memory(void)
+{
+	const struct cu_fault fault = {.code = CU_ERR_NOMEM};
+	return prog_output_failed(&fault);
+}
+
 static int run_explain(const struct prog_readers *inputs, struct cu_rules *rules)
 {
 	struct cu_explain_config config = {0};
@@ -161,7 +167,7 @@ static int run_explain(const struct prog_readers *inputs, struct cu_rules *rules
 		prog_error("there is no transaction %s", explain);
 		return PROG_FAILED;
 	}
-	return error != 0 ? PROG_FAILED : PROG_OK;
+	return error == CU_ERR_NOMEM ? out_of_memory() : error != 0 ? PROG_FAILED : PROG_OK;
 }
 
 /* Adds files to a baseline. */
@@ -217,8 +223,7 @@ static int run_learn(const struct prog_readers *inputs, struct cu_rules *rules)
 	int error = baseline ? cu_classify_learn(inputs->readers, inputs->n, rules, baseline) : CU_ERR_NOMEM;
 	int status = error != 0 ? PROG_FAILED : PROG_OK;
 	if (error == CU_ERR_NOMEM) {
-		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
-		status = prog_output_failed(&out_of_memory);
+		status = out_of_memory();
 	} else {
 		status = prog_worse(status, write_baseline(baseline));
 	}
@@ -254,8 +259,7 @@ static int run_classify(const struct prog_readers *inputs, struct cu_rules *rule
 	if (writer && cu_writer_fault(writer)->code != CU_OK) {
 		status = prog_output_failed(cu_writer_fault(writer));
 	} else if (error == CU_ERR_NOMEM) {
-		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};
-		status = prog_output_failed(&out_of_memory);
+		status = out_of_memory();
 	} else if (error != 0) {
 		status = PROG_FAILED;
 	}
