@@ -1,5 +1,6 @@
 #include "lib/record/stream.h"
 
+#include "lib/base/grow.h"
 #include "lib/base/hash.h"
 #include "lib/record/format.h"
 #include "lib/record/record.h"
@@ -26,6 +27,12 @@ enum state {
 	AT_FAULT,
 };
 
+/* The texts of a header's metadata, or of a record that adds to it. */
+struct texts {
+	struct texts *next;
+	char text[];
+};
+
 struct cu_reader {
 	int fd;
 	char *name;
@@ -44,8 +51,9 @@ struct cu_reader {
 	uint64_t block_at;            /* where the block begins */
 	ZSTD_DCtx *zstd;
 	/* The header. */
-	struct cu_buf metadata;
+	struct texts *texts;
 	struct cu_stream_file *files;
+	size_t files_cap, metadata_len;
 	struct cu_stream_header header;
 	const char *kind_name[KINDS_CAP];
 };
@@ -72,6 +80,15 @@ int cu_reader_open(struct cu_reader **reader, int fd, const char *name)
 	return 0;
 }
 
+static void forget_texts(struct cu_reader *reader)
+{
+	while (reader->texts != NULL) {
+		struct texts *next = reader->texts->next;
+		free(reader->texts);
+		reader->texts = next;
+	}
+}
+
 void cu_reader_close(struct cu_reader *reader)
 {
 	if (reader == NULL) {
@@ -80,7 +97,7 @@ void cu_reader_close(struct cu_reader *reader)
 	ZSTD_freeDCtx(reader->zstd);
 	cu_buf_release(&reader->input);
 	cu_buf_release(&reader->raw);
-	cu_buf_release(&reader->metadata);
+	forget_texts(reader);
 	free(reader->files);
 	free(reader->name);
 	free(reader);
@@ -146,68 +163,69 @@ static int damaged_header(struct cu_reader *reader, const char *what)
 	                    (unsigned long long)reader->n_bytes, what);
 }
 
-/* Keeps what the metadata says. Texts are terminated in place: each is followed by the next entry's tag, copied first. */
-static bool parse_metadata(struct cu_reader *reader)
+/* Keeps what an entry says, with its text at text, where there is room for it and a zero. */
+static bool take_entry(struct cu_reader *reader, uint64_t tag, struct cu_cursor entry, char *text)
 {
-	struct cu_cursor cur = cu_cursor_make(reader->metadata.data, reader->metadata.len);
-	size_t n_files = 0;
-	char *texts = NULL;
-
-	for (int pass = 0; pass < 2; pass++) {
-		cur = cu_cursor_make(reader->metadata.data, reader->metadata.len);
-		size_t file = 0;
-		while (cu_cursor_left(&cur) > 0) {
-			uint64_t tag = cu_cursor_varint(&cur);
-			uint64_t len = cu_cursor_varint(&cur);
-			const uint8_t *data = len <= cu_cursor_left(&cur) ? cu_cursor_bytes(&cur, (size_t)len) : NULL;
-			if (data == NULL) {
-				return false;
-			}
-			if (pass == 0) {
-				n_files += tag == CU_META_FILE;
-				continue;
-			}
-			struct cu_cursor entry = cu_cursor_make(data, (size_t)len);
-			uint64_t numbers[2] = {0, 0};
-			unsigned n_numbers = tag == CU_META_FILE ? 2 : tag == CU_META_KIND ? 1 : 0;
-			for (unsigned i = 0; i < n_numbers; i++) {
-				numbers[i] = cu_cursor_varint(&entry);
-			}
-			if (entry.failed || numbers[0] > UINT16_MAX || numbers[1] > UINT32_MAX) {
-				return false;
-			}
-			/* The text keeps its order behind the entries, each with a terminating zero. */
-			size_t text_len = cu_cursor_left(&entry);
-			memcpy(texts, entry.pos, text_len);
-			texts[text_len] = '\0';
-			if (tag == CU_META_TOOL) {
-				reader->header.tool = texts;
-			} else if (tag == CU_META_FILE) {
-				reader->files[file++] = (struct cu_stream_file){.path = texts,
-				                                                .linktype = (uint16_t)numbers[0],
-				                                                .snaplen = (uint32_t)numbers[1]};
-			} else if (tag == CU_META_KIND && numbers[0] < KINDS_CAP) {
-				reader->kind_name[numbers[0]] = texts;
-			}
-			texts += text_len + 1;
+	uint64_t numbers[2] = {0, 0};
+	unsigned n_numbers = tag == CU_META_FILE ? 2 : tag == CU_META_KIND ? 1 : 0;
+	for (unsigned i = 0; i < n_numbers; i++) {
+		numbers[i] = cu_cursor_varint(&entry);
+	}
+	if (entry.failed || numbers[0] > UINT16_MAX || numbers[1] > UINT32_MAX) {
+		return false;
+	}
+	size_t len = cu_cursor_left(&entry);
+	memcpy(text, entry.pos, len);
+	text[len] = '\0';
+	struct cu_stream_header *header = &reader->header;
+	if (tag == CU_META_TOOL) {
+		header->tool = text;
+	} else if (tag == CU_META_KIND && numbers[0] < KINDS_CAP) {
+		reader->kind_name[numbers[0]] = text;
+	} else if (tag == CU_META_FILE) {
+		if (header->n_files == CU_FILE_CAP) {
+			return false;
 		}
-		if (pass == 0) {
-			if (n_files > CU_FILE_CAP) {
-				return false;
-			}
-			/* One block holds the entries and the texts: an entry has at least two bytes before its text. */
-			free(reader->files);
-			reader->files = malloc(n_files * sizeof(reader->files[0]) + reader->metadata.len + 1);
-			if (reader->files == NULL) {
-				out_of_memory(reader);
-				return false;
-			}
-			texts = (char *)(reader->files + n_files);
+		if (!cu_grow((void **)&reader->files, &reader->files_cap, header->n_files, sizeof(reader->files[0]))) {
+			out_of_memory(reader);
+			return false;
+		}
+		reader->files[header->n_files++] = (struct cu_stream_file){
+			.path = text, .linktype = (uint16_t)numbers[0], .snaplen = (uint32_t)numbers[1]};
+		header->files = reader->files;
+	}
+	return true;
+}
+
+/* Keeps what metadata says, a header's or further files; what was said before stays as it is. */
+static bool take_metadata(struct cu_reader *reader, const uint8_t *data, size_t len, bool is_header)
+{
+	/* An entry has two bytes or more before its text, and the text a zero behind it. */
+	struct texts *texts = malloc(sizeof(*texts) + len);
+	if (texts == NULL) {
+		out_of_memory(reader);
+		return false;
+	}
+	size_t n_files = reader->header.n_files, used = 0;
+	struct cu_cursor cur = cu_cursor_make(data, len);
+	bool good = true;
+	while (good && cu_cursor_left(&cur) > 0) {
+		uint64_t tag = cu_cursor_varint(&cur);
+		uint64_t entry_len = cu_cursor_varint(&cur);
+		const uint8_t *entry = entry_len <= len ? cu_cursor_bytes(&cur, (size_t)entry_len) : NULL;
+		good = entry != NULL;
+		if (good && (is_header || tag == CU_META_FILE)) {
+			good = take_entry(reader, tag, cu_cursor_make(entry, (size_t)entry_len), texts->text + used);
+			used += (size_t)entry_len + 1;
 		}
 	}
-	reader->header.files = reader->files;
-	reader->header.n_files = n_files;
-	return true;
+	if (is_header || reader->header.n_files > n_files) {
+		texts->next = reader->texts;
+		reader->texts = texts;
+	} else {
+		free(texts); /* nothing points there */
+	}
+	return good;
 }
 
 static int read_header(struct cu_reader *reader)
@@ -262,18 +280,15 @@ static int read_header(struct cu_reader *reader)
 	if (cu_crc32c(p, len) != checksum) {
 		return damaged_header(reader, "its checksum does not match");
 	}
-	cu_buf_clear(&reader->metadata);
-	cu_buf_add(&reader->metadata, p, len);
-	use(reader, len);
-	if (reader->metadata.failed) {
-		return out_of_memory(reader);
-	}
-	reader->header = (struct cu_stream_header){.tool = ""};
+	forget_texts(reader);
+	reader->header = (struct cu_stream_header){.tool = "", .files = reader->files};
 	memset(reader->kind_name, 0, sizeof(reader->kind_name));
-	if (!parse_metadata(reader)) {
+	reader->metadata_len = len;
+	if (!take_metadata(reader, p, len, true)) {
 		return reader->fault.code != CU_OK ? reader->fault.code
 		                                   : damaged_header(reader, "its metadata is damaged");
 	}
+	use(reader, len);
 	reader->n_blocks = reader->n_records = 0;
 	reader->state = AT_BLOCK;
 	return CU_STREAM_HEADER;
@@ -370,14 +385,10 @@ static int refuse_kind(struct cu_reader *reader, unsigned kind)
 /* The header's metadata grows by what the record holds. */
 static int add_sources(struct cu_reader *reader, const struct cu_record *record)
 {
-	if (reader->metadata.len + record->len <= CU_METADATA_CAP) {
-		cu_buf_add(&reader->metadata, record->data, record->len);
-		if (reader->metadata.failed) {
-			return out_of_memory(reader);
-		}
-		if (parse_metadata(reader)) {
-			return CU_STREAM_RECORD;
-		}
+	bool fits = record->len <= CU_METADATA_CAP - reader->metadata_len;
+	reader->metadata_len += fits ? record->len : 0;
+	if (fits && take_metadata(reader, record->data, record->len, false)) {
+		return CU_STREAM_RECORD;
 	}
 	return reader->fault.code != CU_OK ? reader->fault.code : cu_reader_reject(reader, "names no files");
 }

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	enum { HEAD = 3, KINDS = 66 };
+	enum { HEAD = 3, KINDS = 67 };
 	int fd = memfd_create("records", MFD_CLOEXEC);
 	const struct cu_writer_config config = {.no_compress = true};
 	const struct cu_stream_header header = {0};

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,6 +177,82 @@ static void test_stream_header_says_files(void **state)
 	close(fd);
 }
 
+/* Damaged sources leave what was known before, which the report may still show. */
+static void test_stream_sources_add_files(void **state)
+{
+	(void)state;
+	/* "c", of link type 1; the same, cut; of link type 70000; tag 1, which a header only has; nothing */
+	static const uint8_t good[] = {2, 3, 1, 0, 'c'}, cut[] = {2, 3, 1, 0}, odd[] = {2, 5, 0xf0, 0xa2, 4, 0, 'd'};
+	static const uint8_t tool[] = {1, 1, 'x'};
+	static const struct {
+		const uint8_t *data;
+		size_t len;
+		bool refused;
+	} cases[] = {{cut, sizeof(cut), true}, {odd, sizeof(odd), true}, {tool, sizeof(tool), false}, {NULL, 0, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct cu_stream_file file = {.path = "a.pcap"};
+		const struct cu_stream_header head = {.tool = "test", .files = &file, .n_files = 1};
+		const struct cu_writer_config config = {.no_compress = true};
+		struct cu_writer *writer;
+		struct cu_reader *reader;
+		struct cu_record record;
+		int fd = make_file("", 0);
+		assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
+		assert_int_equal(cu_writer_header(writer, &head), 0);
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_SOURCES, good, sizeof(good)), 0);
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_SOURCES, cases[i].data, cases[i].len), 0);
+		assert_int_equal(cu_writer_finish(writer), 0);
+		cu_writer_close(writer);
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		assert_int_equal(cu_reader_open(&reader, fd, "in"), 0);
+		assert_int_equal(cu_reader_next(reader, &record), CU_STREAM_HEADER);
+		assert_int_equal(cu_reader_next(reader, &record), CU_STREAM_RECORD);
+		assert_int_equal(cu_reader_next(reader, &record) < 0, cases[i].refused);
+		const struct cu_stream_header *header = cu_reader_header(reader);
+		assert_string_equal(header->tool, "test");
+		assert_int_equal(header->n_files, 2);
+		assert_string_equal(header->files[0].path, "a.pcap");
+		assert_string_equal(header->files[1].path, "c");
+		cu_reader_close(reader);
+		close(fd);
+	}
+}
+
+/* What is known is not gone through again for each: half a million of them behind as long a header. */
+static void test_stream_many_sources_take_no_time(void **state)
+{
+	(void)state;
+	enum { N_FILES = 4000, N = 500000, MOST_S = 4 };
+	static char path[1000];
+	static struct cu_stream_file files[N_FILES];
+	memset(path, 'x', sizeof(path) - 1);
+	for (size_t i = 0; i < N_FILES; i++) {
+		files[i].path = path;
+	}
+	const struct cu_stream_header head = {.files = files, .n_files = N_FILES};
+	const struct cu_writer_config config = {.no_compress = true};
+	struct cu_writer *writer;
+	struct cu_reader *reader;
+	struct cu_record record;
+	int fd = make_file("", 0);
+	assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
+	assert_int_equal(cu_writer_header(writer, &head), 0);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_SOURCES, NULL, 0), 0);
+	}
+	assert_int_equal(cu_writer_finish(writer), 0);
+	cu_writer_close(writer);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(cu_reader_open(&reader, fd, "in"), 0);
+	clock_t start = clock();
+	while (cu_reader_next(reader, &record) > 0 && (clock() - start) / CLOCKS_PER_SEC < MOST_S) {
+	}
+	assert_int_equal(cu_reader_fault(reader)->code, CU_OK);
+	assert_true((clock() - start) / CLOCKS_PER_SEC < MOST_S);
+	cu_reader_close(reader);
+	close(fd);
+}
+
 static void test_stream_every_prefix_gives_what_is_whole(void **state)
 {
 	(void)state;
@@ -316,6 +393,8 @@ int main(void)
 		cmocka_unit_test(test_stream_of_many_blocks),
 		cmocka_unit_test(test_stream_full_disk_is_told),
 		cmocka_unit_test(test_stream_header_says_files),
+		cmocka_unit_test(test_stream_sources_add_files),
+		cmocka_unit_test(test_stream_many_sources_take_no_time),
 		cmocka_unit_test(test_stream_every_prefix_gives_what_is_whole),
 		cmocka_unit_test(test_stream_every_flipped_byte_is_found),
 		cmocka_unit_test(test_stream_concatenation_is_the_union),
