@@ -48,7 +48,6 @@ struct cu_pcapng {
 	size_t n_interfaces, interfaces_cap;
 	uint64_t n_blocks;
 	uint64_t pending_skip;        /* rest of a block too large for the buffer */
-	uint64_t n_drops_before;      /* of former sections */
 	int64_t last_time_ns;         /* for blocks without a time of their own */
 	uint32_t last_interface;      /* of the packet delivered last, in its section */
 	uint32_t n_interfaces_before; /* of former sections */

@@ -156,21 +156,20 @@ static uint64_t interface_drops(const struct cu_pcapng_interface *interface)
 	return interface->n_drops > interface->n_drops_seen ? interface->n_drops : interface->n_drops_seen;
 }
 
-static void count_drops(struct cu_input *input)
+/* What an interface counts itself, and what its packets say. */
+static void set_drops(struct cu_input *input, uint32_t id, uint64_t n_drops, uint64_t n_drops_seen)
 {
-	const struct cu_pcapng *ng = &input->format.pcapng;
-	uint64_t n = ng->n_drops_before;
-	for (size_t i = 0; i < ng->n_interfaces; i++) {
-		n += interface_drops(&ng->interfaces[i]);
-	}
-	input->stats.n_drops = n;
+	struct cu_pcapng_interface *interface = &input->format.pcapng.interfaces[id];
+	uint64_t n_before = interface_drops(interface);
+	interface->n_drops = n_drops;
+	interface->n_drops_seen = n_drops_seen;
+	input->stats.n_drops += interface_drops(interface) - n_before;
 }
 
 /* 0, or an error that makes the rest of the input unreadable. */
 static int section(struct cu_input *input, const struct block *block)
 {
 	struct cu_pcapng *ng = &input->format.pcapng;
-	ng->n_drops_before = input->stats.n_drops;
 	ng->n_interfaces_before += (uint32_t)ng->n_interfaces;
 	ng->n_interfaces = 0;
 	ng->is_shard = false;
@@ -265,14 +264,13 @@ static void statistics(struct cu_input *input, const struct block *block)
 			note_end(input, time_of(&ng->interfaces[id], units));
 		}
 	}
-	ng->interfaces[id].n_drops = n;
-	count_drops(input);
+	set_drops(input, id, n, ng->interfaces[id].n_drops_seen);
 }
 
 static void packet_drops(struct cu_input *input, uint32_t id, uint64_t n)
 {
-	input->format.pcapng.interfaces[id].n_drops_seen += n;
-	count_drops(input);
+	const struct cu_pcapng_interface *interface = &input->format.pcapng.interfaces[id];
+	set_drops(input, id, interface->n_drops, interface->n_drops_seen + n);
 }
 
 static void deliver(struct cu_input *input, uint32_t id, int64_t time_ns, struct cu_packet *packet)
