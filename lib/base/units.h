@@ -15,6 +15,23 @@
 #define CU_NS_PER_S INT64_C(1000000000)
 
 /*
+ * A packet's time is from 0 to this, in 2106: as much as the seconds of a pcap
+ * file can say. What is calculated from it is no further from 0. So a difference
+ * of two fits, and twice of it, whatever a capture or a flow file says.
+ */
+#define CU_TIME_MAX_NS (INT64_C(4300000000) * CU_NS_PER_S)
+
+/* The sum of two, or the nearest that fits: of any number of such. */
+static inline int64_t cu_add_ns(int64_t a, int64_t b)
+{
+	int64_t sum;
+	if (__builtin_add_overflow(a, b, &sum)) {
+		sum = a < 0 ? INT64_MIN : INT64_MAX;
+	}
+	return sum;
+}
+
+/*
  * Parse the whole of text; false when it is no such thing or out of range.
  * duration: a decimal number and one of ns us ms s m h d ("1.5s", "200ms");
  * a bare number is refused, but 0 is 0.

@@ -1,6 +1,7 @@
 #include "lib/capture/input.h"
 
 #include "lib/base/bytes.h"
+#include "lib/base/units.h"
 #include "lib/capture/dump.h"
 
 #include <inttypes.h>
@@ -103,23 +104,26 @@ static void set_resolution(struct cu_pcapng_interface *interface, uint8_t resolu
 	}
 }
 
-/* Nanoseconds of units on this interface's clock; times beyond 2262 become its last moment. */
+/* Nanoseconds of units on this interface's clock; times before 1970 and beyond CU_TIME_MAX_NS become the nearest. */
 static int64_t time_of(const struct cu_pcapng_interface *interface, uint64_t units)
 {
 	uint64_t ns;
 	if (__builtin_expect(interface->multiplier != 0, 1)) {
 		if (__builtin_mul_overflow(units, interface->multiplier, &ns)) {
-			ns = INT64_MAX;
+			ns = CU_TIME_MAX_NS;
 		}
 	} else if (interface->shift != 0) {
 		unsigned __int128 wide = (unsigned __int128)units * 1000000000U >> interface->shift;
-		ns = wide > INT64_MAX ? INT64_MAX : (uint64_t)wide;
+		ns = wide > CU_TIME_MAX_NS ? CU_TIME_MAX_NS : (uint64_t)wide;
 	} else {
 		ns = units / interface->divisor;
 	}
-	int64_t t = ns > INT64_MAX ? INT64_MAX : (int64_t)ns;
-	if (__builtin_add_overflow(t, interface->offset_ns, &t)) {
-		t = INT64_MAX;
+	int64_t t = ns > CU_TIME_MAX_NS ? CU_TIME_MAX_NS : (int64_t)ns;
+	if (__builtin_expect(interface->offset_ns != 0, 0)) {
+		if (__builtin_add_overflow(t, interface->offset_ns, &t) || t > CU_TIME_MAX_NS) {
+			t = CU_TIME_MAX_NS;
+		}
+		t = t > 0 ? t : 0;
 	}
 	return t;
 }

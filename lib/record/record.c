@@ -1,6 +1,7 @@
 #include "lib/record/record.h"
 
 #include "lib/base/error.h"
+#include "lib/base/units.h"
 
 #include <string.h>
 
@@ -13,11 +14,14 @@
  *
  *	U8         uint8_t, with its largest value
  *	U16 U32 U64
- *	I64        int64_t, zigzag
- *	TIME       int64_t, since 1970: eight bytes
+ *	NS         int64_t nanoseconds between times, zigzag
+ *	TIME       int64_t, since 1970, or a little before: eight bytes
+ *	SEEN       the same, of a packet, and so not before
  *	FIXED16 FIXED32
  *	           without pattern as a rule: two and four bytes
  *	SINCE      64 bits, zigzag above an earlier field
+ *	NS_SINCE SEEN_SINCE
+ *	           the same, and in the range of NS or SEEN
  *	FLAGS_     bools, a bit each from the lowest
  *	ADDR
  *	TEXT       or other bytes
@@ -48,8 +52,8 @@
 	OP(U8, 7, role, CU_ROLE_LEARNED)        \
 	OP(U8, 8, end, CU_END_REUSED)           \
 	OP(FLAGS2, 9, continued, followed)      \
-	OP(TIME, 10, start_ns)                  \
-	OP(SINCE, 11, end_ns, start_ns)         \
+	OP(SEEN, 10, start_ns)                  \
+	OP(SEEN_SINCE, 11, end_ns, start_ns)    \
 	OP(U64, 12, first_frame)                \
 	OP(SINCE, 13, last_frame, first_frame)  \
 	OP(U16, 14, first_file)                 \
@@ -78,9 +82,9 @@
 
 #define RTT_SLICE_FIELDS(OP) \
 	OP(U64, 1, n)        \
-	OP(I64, 2, min_ns)   \
-	OP(I64, 3, mean_ns)  \
-	OP(I64, 4, max_ns)
+	OP(NS, 2, min_ns)    \
+	OP(NS, 3, mean_ns)   \
+	OP(NS, 4, max_ns)
 
 #define ANALYSIS_SIDE_FIELDS(OP)                           \
 	OP(U64, 1, n_data_segments)                        \
@@ -100,14 +104,14 @@
 	OP(U64, 15, n_unseen_bytes)                        \
 	OP(U64, 16, n_duplicates)                          \
 	OP(U64, 17, n_rtt_samples)                         \
-	OP(I64, 18, rtt_min_ns)                            \
-	OP(SINCE, 19, rtt_median_ns, rtt_min_ns)           \
-	OP(SINCE, 20, rtt_max_ns, rtt_median_ns)           \
-	OP(I64, 21, rtt_mean_ns)                           \
-	OP(I64, 22, rtt_p90_ns)                            \
-	OP(I64, 23, rtt_p99_ns)                            \
+	OP(NS, 18, rtt_min_ns)                             \
+	OP(NS_SINCE, 19, rtt_median_ns, rtt_min_ns)        \
+	OP(NS_SINCE, 20, rtt_max_ns, rtt_median_ns)        \
+	OP(NS, 21, rtt_mean_ns)                            \
+	OP(NS, 22, rtt_p90_ns)                             \
+	OP(NS, 23, rtt_p99_ns)                             \
 	OP(U64, 24, n_rtt_by_timestamp)                    \
-	OP(I64, 25, rtt_slice_ns)                          \
+	OP(NS, 25, rtt_slice_ns)                           \
 	OP(PARTS, 26, rtt_slice, CU_RTT_SLICES, rtt_slice) \
 	OP(PART, 27, window, window_use)                   \
 	OP(PART, 28, loss, loss_runs)                      \
@@ -122,10 +126,10 @@
 	OP(U8, 4, close, CU_CLOSE_HALF_OPEN)         \
 	OP(U8, 5, closed_by, CU_N_PARTIES - 1)       \
 	OP(U64, 6, close_frame)                      \
-	OP(I64, 7, rtt_ns)                           \
-	OP(I64, 8, client_rtt_ns)                    \
-	OP(I64, 9, server_rtt_ns)                    \
-	OP(SINCE, 10, handshake_rtt_ns, rtt_ns)      \
+	OP(NS, 7, rtt_ns)                            \
+	OP(NS, 8, client_rtt_ns)                     \
+	OP(NS, 9, server_rtt_ns)                     \
+	OP(NS_SINCE, 10, handshake_rtt_ns, rtt_ns)   \
 	OP(U32, 11, mss)                             \
 	OP(U8, 12, loss_side, CU_LOSS_CAPTURE)       \
 	OP(FLAGS2, 13, window_scaled, rtt_uncertain) \
@@ -135,7 +139,7 @@
 	OP(U8, 17, reset_hops, 255)                  \
 	OP(U8, 18, usual_hops, 255)                  \
 	OP(U64, 19, reset_frame)                     \
-	OP(I64, 20, reset_quiet_ns)                  \
+	OP(NS, 20, reset_quiet_ns)                   \
 	OP(U16, 21, close_file)                      \
 	OP(U16, 22, reset_file)
 
@@ -147,7 +151,7 @@
 	OP(U64, 5, n_bytes)                    \
 	OP(U64, 6, n_segments)                 \
 	OP(TIME, 7, start_ns)                  \
-	OP(I64, 8, filled_ns)                  \
+	OP(NS, 8, filled_ns)                   \
 	OP(U64, 9, frame)                      \
 	OP(SINCE, 10, fill_frame, frame)       \
 	OP(U64, 11, n_dup_acks)                \
@@ -158,7 +162,7 @@
 	OP(SINCE, 16, sack_right, rel_seq)     \
 	OP(U64, 17, n_fills)                   \
 	OP(SINCE, 18, first_fill_frame, frame) \
-	OP(I64, 19, first_fill_ns)             \
+	OP(NS, 19, first_fill_ns)              \
 	OP(U16, 20, file)                      \
 	OP(U16, 21, fill_file)                 \
 	OP(U16, 22, first_dup_file)            \
@@ -175,7 +179,7 @@
 	OP(U16, 6, last_file)
 
 #define LEDGER_ENTRY_FIELDS(OP)               \
-	OP(I64, 1, ns)                        \
+	OP(NS, 1, ns)                         \
 	OP(FRAME, 2, first_frame)             \
 	OP(SINCE, 3, last_frame, first_frame) \
 	OP(U16, 4, first_file)                \
@@ -186,7 +190,7 @@
 	OP(U8, 2, dir, 1)                \
 	OP(U16, 3, count)                \
 	OP(FRAME, 4, frame)              \
-	OP(I64, 5, time_ns)              \
+	OP(NS, 5, time_ns)               \
 	OP(U16, 6, file)
 
 #define TRANSACTION_FIELDS(OP)                                                    \
@@ -196,14 +200,14 @@
 	OP(U8, 4, outcome, CU_OUTCOME_OPEN)                                       \
 	OP(U16, 5, file)                                                          \
 	OP(TIME, 6, start_ns)                                                     \
-	OP(I64, 7, total_ns)                                                      \
+	OP(NS, 7, total_ns)                                                       \
 	OP(PART, 8, request, message)                                             \
 	OP(PART_AT, 9, response, message, request.first_frame)                    \
 	OP(SINCE, 10, acked_frame, request.first_frame)                           \
-	OP(I64, 11, ack_delay_ns)                                                 \
-	OP(SINCE, 12, first_byte_ns, total_ns)                                    \
-	OP(I64, 13, client_distance_ns)                                           \
-	OP(I64, 14, server_distance_ns)                                           \
+	OP(NS, 11, ack_delay_ns)                                                  \
+	OP(NS_SINCE, 12, first_byte_ns, total_ns)                                 \
+	OP(NS, 13, client_distance_ns)                                            \
+	OP(NS, 14, server_distance_ns)                                            \
 	OP(U8, 15, loss_side, CU_LOSS_CAPTURE)                                    \
 	OP(U8, 16, certainty, 100)                                                \
 	OP(PARTS_AT, 17, ledger, CU_N_CAUSES, ledger_entry, request.first_frame)  \
@@ -218,7 +222,7 @@
 	OP(U64, 1, stream)                        \
 	OP(U64, 2, number)                        \
 	OP(FLAGS1, 3, slow)                       \
-	OP(I64, 4, slow_over_ns)                  \
+	OP(NS, 4, slow_over_ns)                   \
 	OP(U8, 5, blame, CU_N_PARTIES - 1)        \
 	OP(U8, 6, cause, CU_N_CAUSES - 1)         \
 	OP(U8, 7, confidence, CU_CONFIDENCE_HIGH) \
@@ -246,7 +250,7 @@
 	OP(U64, 7, first_frame)                   \
 	OP(U64, 8, last_frame)                    \
 	OP(TIME, 9, start_ns)                     \
-	OP(SINCE, 10, end_ns, start_ns)           \
+	OP(NS_SINCE, 10, end_ns, start_ns)        \
 	OP(TEXT, 11, rule)                        \
 	OP(TEXT, 12, why)                         \
 	OP(TEXT, 13, advice)                      \
@@ -254,26 +258,26 @@
 	OP(U16, 15, first_file)                   \
 	OP(U16, 16, last_file)
 
-#define TOTALS_FIELDS(OP)                \
-	OP(U64, 1, n_packets)            \
-	OP(U64, 2, n_filtered)           \
-	OP(U64, 3, n_tcp)                \
-	OP(U64, 4, n_other)              \
-	OP(U64, 5, n_short)              \
-	OP(U64, 6, n_malformed)          \
-	OP(U64, 7, n_fragments)          \
-	OP(U64, 8, n_unknown_link)       \
-	OP(U64, 9, n_icmp_errors)        \
-	OP(U64, 10, n_connections)       \
-	OP(U64, 11, n_damaged)           \
-	OP(U64, 12, n_skipped_bytes)     \
-	OP(U64, 13, n_drops)             \
-	OP(U64, 14, n_evicted)           \
-	OP(U64, 15, n_truncated)         \
-	OP(TIME, 16, first_ns)           \
-	OP(SINCE, 17, last_ns, first_ns) \
-	OP(U64, 18, n_steps_back)        \
-	OP(U64, 19, n_jumps)             \
+#define TOTALS_FIELDS(OP)                     \
+	OP(U64, 1, n_packets)                 \
+	OP(U64, 2, n_filtered)                \
+	OP(U64, 3, n_tcp)                     \
+	OP(U64, 4, n_other)                   \
+	OP(U64, 5, n_short)                   \
+	OP(U64, 6, n_malformed)               \
+	OP(U64, 7, n_fragments)               \
+	OP(U64, 8, n_unknown_link)            \
+	OP(U64, 9, n_icmp_errors)             \
+	OP(U64, 10, n_connections)            \
+	OP(U64, 11, n_damaged)                \
+	OP(U64, 12, n_skipped_bytes)          \
+	OP(U64, 13, n_drops)                  \
+	OP(U64, 14, n_evicted)                \
+	OP(U64, 15, n_truncated)              \
+	OP(SEEN, 16, first_ns)                \
+	OP(SEEN_SINCE, 17, last_ns, first_ns) \
+	OP(U64, 18, n_steps_back)             \
+	OP(U64, 19, n_jumps)                  \
 	OP(U64, 20, n_parted)
 
 /* ---- Encoding ---- */
@@ -363,11 +367,14 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define PUT_U16(nr, member) put_number(out, nr, from->member);
 #define PUT_U32(nr, member) put_number(out, nr, from->member);
 #define PUT_U64(nr, member) put_number(out, nr, from->member);
-#define PUT_I64(nr, member) put_number(out, nr, cu_zigzag(from->member));
+#define PUT_NS(nr, member) put_number(out, nr, cu_zigzag(from->member));
 #define PUT_FIXED16(nr, member) put_fixed(out, nr, from->member, 2);
 #define PUT_FIXED32(nr, member) put_fixed(out, nr, from->member, 4);
 #define PUT_TIME(nr, member) put_fixed(out, nr, (uint64_t)from->member, 8);
+#define PUT_SEEN(nr, member) PUT_TIME(nr, member)
 #define PUT_SINCE(nr, member, base) put_since(out, nr, (uint64_t)from->member, (uint64_t)from->base);
+#define PUT_NS_SINCE(nr, member, base) PUT_SINCE(nr, member, base)
+#define PUT_SEEN_SINCE(nr, member, base) PUT_SINCE(nr, member, base)
 #define PUT_FLAGS1(nr, a) put_number(out, nr, from->a);
 #define PUT_FLAGS2(nr, a, b) put_number(out, nr, (unsigned)from->a | (unsigned)from->b << 1);
 #define PUT_FLAGS4(nr, a, b, c, d) \
@@ -420,11 +427,14 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define HAS_U16(member) HAS_NUMBER(member)
 #define HAS_U32(member) HAS_NUMBER(member)
 #define HAS_U64(member) HAS_NUMBER(member)
-#define HAS_I64(member) HAS_NUMBER(member)
+#define HAS_NS(member) HAS_NUMBER(member)
 #define HAS_FIXED16(member) HAS_NUMBER(member)
 #define HAS_FIXED32(member) HAS_NUMBER(member)
 #define HAS_TIME(member) HAS_NUMBER(member)
+#define HAS_SEEN(member) HAS_NUMBER(member)
 #define HAS_SINCE(member, base) HAS_NUMBER(member)
+#define HAS_NS_SINCE(member, base) HAS_NUMBER(member)
+#define HAS_SEEN_SINCE(member, base) HAS_NUMBER(member)
 #define HAS_FRAME(member) HAS_NUMBER(member)
 #define HAS_ADDR(member) HAS_NUMBER(member.family)
 #define HAS_FLAGS4(a, b, c, d) (HAS_NUMBER(a) | HAS_NUMBER(b) | HAS_NUMBER(c) | HAS_NUMBER(d))
@@ -445,6 +455,18 @@ static inline uint64_t get_fixed(struct cu_cursor *cur, size_t n_bytes)
 {
 	const uint8_t *p = cu_cursor_bytes(cur, n_bytes);
 	return p == NULL ? 0 : n_bytes == 2 ? cu_get_le16(p) : n_bytes == 4 ? cu_get_le32(p) : cu_get_le64(p);
+}
+
+static inline int64_t get_seen(struct cu_cursor *cur, uint64_t ns)
+{
+	cur->failed |= ns > CU_TIME_MAX_NS;
+	return (int64_t)ns;
+}
+
+static inline int64_t get_ns(struct cu_cursor *cur, uint64_t ns)
+{
+	cur->failed |= ns + CU_TIME_MAX_NS > 2 * (uint64_t)CU_TIME_MAX_NS;
+	return (int64_t)ns;
 }
 
 static void get_addr(struct cu_cursor *cur, struct cu_addr *addr)
@@ -499,12 +521,15 @@ enum { LAST_OF_PART = 64, LAST_OF_RECORD };
 #define GET_U16(member) to->member = (uint16_t)get_number(&cur, UINT16_MAX);
 #define GET_U32(member) to->member = (uint32_t)get_number(&cur, UINT32_MAX);
 #define GET_U64(member) to->member = cu_cursor_varint(&cur);
-#define GET_I64(member) to->member = cu_cursor_zigzag(&cur);
+#define GET_NS(member) to->member = get_ns(&cur, (uint64_t)cu_cursor_zigzag(&cur));
 #define GET_FIXED16(member) to->member = (uint16_t)get_fixed(&cur, 2);
 #define GET_FIXED32(member) to->member = (uint32_t)get_fixed(&cur, 4);
-#define GET_TIME(member) to->member = (int64_t)get_fixed(&cur, 8);
+#define GET_TIME(member) to->member = get_ns(&cur, get_fixed(&cur, 8));
+#define GET_SEEN(member) to->member = get_seen(&cur, get_fixed(&cur, 8));
 /* The member is signed or not: from uint64_t either is the same bits. */
 #define GET_SINCE(member, base) to->member = 0 + (uint64_t)to->base + (uint64_t)cu_cursor_zigzag(&cur);
+#define GET_NS_SINCE(member, base) to->member = get_ns(&cur, (uint64_t)to->base + (uint64_t)cu_cursor_zigzag(&cur));
+#define GET_SEEN_SINCE(member, base) to->member = get_seen(&cur, (uint64_t)to->base + (uint64_t)cu_cursor_zigzag(&cur));
 #define GET_FLAGS1(a) to->a = (cu_cursor_varint(&cur) & 1) != 0;
 #define GET_FLAGS2(a, b)                         \
 	uint64_t flags = cu_cursor_varint(&cur); \
@@ -657,7 +682,7 @@ bool cu_stretch_next(struct cu_cursor *stretches, struct cu_stretch *stretch)
 		return false;
 	}
 	stretch->cause = (uint8_t)get_number(stretches, CU_N_CAUSES - 1);
-	stretch->ns = (int64_t)get_number(stretches, INT64_MAX);
+	stretch->ns = (int64_t)get_number(stretches, CU_TIME_MAX_NS);
 	stretch->other_ns = (int64_t)get_number(stretches, (uint64_t)stretch->ns);
 	return !stretches->failed;
 }
@@ -697,7 +722,7 @@ int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk)
 	struct cu_cursor cur = cu_cursor_make(data, len);
 	chunk->stream = cu_cursor_varint(&cur);
 	chunk->n_segments = cu_cursor_varint(&cur);
-	chunk->start.time_ns = cu_timeline_get_time(&cur);
+	chunk->start.time_ns = get_seen(&cur, (uint64_t)cu_timeline_get_time(&cur));
 	chunk->start.frame = cu_cursor_varint(&cur);
 	chunk->start.file = (uint16_t)get_number(&cur, UINT16_MAX);
 	for (int dir = 0; dir < 2; dir++) {

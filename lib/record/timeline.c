@@ -1,6 +1,7 @@
 #include "lib/record/timeline.h"
 
 #include "lib/base/error.h"
+#include "lib/base/units.h"
 
 #include <string.h>
 
@@ -359,7 +360,7 @@ static inline void get_usual(struct bytes *in, unsigned head, struct cu_timeline
 	segment->len = len;
 	segment->ack = dir->ack = ack;
 	if (head & HAS_WINDOW) {
-		dir->window = (uint16_t)(dir->window + get_signed(in));
+		dir->window = (uint16_t)(dir->window + (uint64_t)get_signed(in));
 	}
 	segment->window = dir->window;
 	segment->has_timestamps = (head & HAS_TIMESTAMPS) != 0;
@@ -413,6 +414,7 @@ static inline void get_segment(struct bytes *in, struct cu_timeline_state *restr
 	segment->hint.kind = CU_HINT_NONE;
 	segment->hint.text_len = 0;
 	state->time_ns = (int64_t)((uint64_t)state->time_ns + (uint64_t)time_of(get(in), &in->failed));
+	in->failed |= (uint64_t)state->time_ns > CU_TIME_MAX_NS;
 	segment->time_ns = state->time_ns;
 	if (more & MORE_FILE) {
 		state->file = (uint16_t)get_below(in, UINT16_MAX);

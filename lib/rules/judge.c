@@ -112,7 +112,8 @@ void cu_derive(struct cu_rules *rules, const struct cu_facts *facts)
 	derived->http = is_http(transaction->name);
 	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
 		if (cause != CU_NETWORK_RTT) {
-			derived->party_ns[cu_cause_party(cause)] += transaction->ledger[cause].ns;
+			int64_t *party_ns = &derived->party_ns[cu_cause_party(cause)];
+			*party_ns = cu_add_ns(*party_ns, transaction->ledger[cause].ns);
 		}
 	}
 	int64_t transfer_ns = transaction->total_ns - transaction->first_byte_ns;
@@ -152,7 +153,7 @@ static uint8_t largest_cause(const struct cu_transaction *transaction, unsigned 
 
 static uint8_t confidence_of(unsigned certainty, int64_t share, int64_t next)
 {
-	if (certainty >= CERTAIN && share >= CLEAR_LEAD * next) {
+	if (certainty >= CERTAIN && share / CLEAR_LEAD >= next) {
 		return CU_CONFIDENCE_HIGH;
 	}
 	bool close = (double)next * 100 > (double)share * CLOSE_PERCENT;
@@ -164,7 +165,7 @@ static bool rtt_explains(const struct cu_transaction *transaction, int64_t exces
 {
 	int64_t rtt = transaction->ledger[CU_NETWORK_RTT].ns;
 	return excess <= 0 || (rtt > slow_over_ns && rtt > excess) ||
-	       (double)rtt * 100 >= (double)(rtt + excess) * RTT_PERCENT;
+	       (double)rtt * 100 >= ((double)rtt + (double)excess) * RTT_PERCENT;
 }
 
 static void judge_by_shares(const struct cu_transaction *transaction, struct cu_derived *derived)
@@ -175,7 +176,7 @@ static void judge_by_shares(const struct cu_transaction *transaction, struct cu_
 	int64_t share = 0, next = 0, excess = 0;
 	for (size_t i = 0; i < sizeof(parties); i++) {
 		int64_t ns = derived->party_ns[parties[i]];
-		excess += ns;
+		excess = cu_add_ns(excess, ns);
 		if (ns > share) {
 			next = share;
 			share = ns;

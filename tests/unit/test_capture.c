@@ -1,4 +1,5 @@
 /* lib/capture: the formats, what they say of time, and damage. */
+#include "lib/base/units.h"
 #include "lib/capture/capture.h"
 
 #include "lib/base/bytes.h"
@@ -780,9 +781,13 @@ static void test_capture_converts_every_resolution(void **state)
 		{-1, 1000, UINT64_C(1700000000000000), INT64_C(1700001000000000000)},
 		{-1, -1000, UINT64_C(1700000000000000), INT64_C(1699999000000000000)},
 		{-1, INT64_MAX, 1, 1000}, /* an offset that cannot be is none */
-		{0, 0, UINT64_MAX, INT64_MAX},
-		{9, 0, UINT64_MAX, INT64_MAX},
-		{0x81, 0, UINT64_MAX, INT64_MAX},
+		{0, 0, UINT64_MAX, CU_TIME_MAX_NS},
+		{9, 0, UINT64_MAX, CU_TIME_MAX_NS},
+		{9, 0, CU_TIME_MAX_NS, CU_TIME_MAX_NS},
+		{9, 1, CU_TIME_MAX_NS, CU_TIME_MAX_NS},
+		{9, -1, CU_NS_PER_S + 7, 7},
+		{9, -2, CU_NS_PER_S, 0},
+		{0x81, 0, UINT64_MAX, CU_TIME_MAX_NS},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct writer w = {.is_big_endian = i % 2 == 1};

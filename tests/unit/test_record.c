@@ -1,5 +1,6 @@
 /* Records and timelines: random values survive the round trip, damage never reads out of bounds. */
 #include "lib/base/error.h"
+#include "lib/base/units.h"
 #include "lib/record/record.h"
 
 #include <setjmp.h>
@@ -30,7 +31,13 @@ static uint64_t any(void)
 
 static int64_t any_time(void)
 {
-	return (int64_t)(any() >> 2) * (next_random() % 2 ? 1 : -1);
+	return (int64_t)(any() % (uint64_t)CU_TIME_MAX_NS) * (next_random() % 2 ? 1 : -1);
+}
+
+/* A packet's. */
+static int64_t any_seen(void)
+{
+	return (int64_t)(any() % (uint64_t)CU_TIME_MAX_NS);
 }
 
 static struct cu_addr any_addr(void)
@@ -103,7 +110,7 @@ static void test_stretches_round_trip(void **state)
 	uint8_t buf[CU_STRETCH_CAP * CU_STRETCH_ENCODED_CAP];
 	size_t len = 0;
 	for (size_t i = 0; i < CU_STRETCH_CAP; i++) {
-		int64_t ns = any_time() & INT64_MAX;
+		int64_t ns = any_seen();
 		in[i] = (struct cu_stretch){(uint8_t)(next_random() % CU_N_CAUSES), ns, ns >> next_random() % 64};
 		len += cu_stretch_encode(&in[i], buf + len);
 	}
@@ -174,8 +181,8 @@ static void test_connection_round_trip(void **state)
 		                           .end = (uint8_t)(next_random() % 6),
 		                           .continued = next_random() % 2,
 		                           .followed = next_random() % 2,
-		                           .start_ns = any_time(),
-		                           .end_ns = any_time(),
+		                           .start_ns = any_seen(),
+		                           .end_ns = any_seen(),
 		                           .first_frame = any(),
 		                           .last_frame = any(),
 		                           .n_ids = (uint8_t)(next_random() % (CU_VLAN_CAP + 1))};
@@ -220,16 +227,16 @@ static void fill_analysis_side(struct cu_analysis_side *side, uint64_t (*number)
 	side->n_data_segments = number();
 	side->n_gap_bytes = number();
 	side->n_rtt_by_timestamp = number();
-	side->rtt_min_ns = (int64_t)number();
-	side->rtt_mean_ns = (int64_t)number();
-	side->rtt_p90_ns = (int64_t)number();
-	side->rtt_p99_ns = (int64_t)number();
-	side->rtt_slice_ns = (int64_t)number();
+	side->rtt_min_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS);
+	side->rtt_mean_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS);
+	side->rtt_p90_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS);
+	side->rtt_p99_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS);
+	side->rtt_slice_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS);
 	for (int i = 0; i < CU_RTT_SLICES; i++) {
 		side->rtt_slice[i] = (struct cu_rtt_slice){.n = number(),
-		                                           .min_ns = (int64_t)number(),
-		                                           .mean_ns = (int64_t)number(),
-		                                           .max_ns = (int64_t)number()};
+		                                           .min_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS),
+		                                           .mean_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS),
+		                                           .max_ns = (int64_t)(number() % (uint64_t)CU_TIME_MAX_NS)};
 	}
 	side->window.min_bytes = number();
 	side->window.mean_bytes = number();
@@ -425,6 +432,75 @@ static void test_decode_refuses_what_is_out_of_range(void **state)
 	assert_int_equal(cu_transaction_decode(cause, sizeof(cause), &transaction), CU_ERR_FORMAT);
 }
 
+/* What differs from another time by more than 64 bits can hold was written by nobody. */
+static void test_decode_refuses_times_out_of_range(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t start_ns, end_ns;
+		bool of_connection, of_transaction;
+	} cases[] = {
+		{0, CU_TIME_MAX_NS, true, true},
+		{CU_TIME_MAX_NS, 0, true, true},
+		{-1, 0, false, true},
+		{0, -1, false, true},
+		{-CU_TIME_MAX_NS, CU_TIME_MAX_NS, false, true},
+		{CU_TIME_MAX_NS + 1, 0, false, false},
+		{0, CU_TIME_MAX_NS + 1, false, false},
+		{-CU_TIME_MAX_NS - 1, 0, false, false},
+		{0, -CU_TIME_MAX_NS - 1, false, false},
+		{INT64_MIN, INT64_MAX, false, false},
+		{INT64_MAX, INT64_MIN, false, false},
+	};
+	struct cu_buf buf = {0};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cu_connection connection = {.start_ns = cases[i].start_ns, .end_ns = cases[i].end_ns};
+		struct cu_transaction transaction = {.start_ns = cases[i].start_ns, .total_ns = cases[i].end_ns};
+		struct cu_totals totals = {.first_ns = cases[i].start_ns, .last_ns = cases[i].end_ns};
+		cu_buf_clear(&buf);
+		cu_connection_encode(&connection, &buf);
+		assert_int_equal(cu_connection_decode(buf.data, buf.len, &connection) == 0, cases[i].of_connection);
+		cu_buf_clear(&buf);
+		cu_totals_encode(&totals, &buf);
+		assert_int_equal(cu_totals_decode(buf.data, buf.len, &totals) == 0, cases[i].of_connection);
+		cu_buf_clear(&buf);
+		cu_transaction_encode(&transaction, &buf);
+		assert_int_equal(cu_transaction_decode(buf.data, buf.len, &transaction) == 0, cases[i].of_transaction);
+	}
+	cu_buf_release(&buf);
+}
+
+/* Steps that lead out of the range, and a window that changes by more than one can. */
+static void test_timeline_refuses_times_out_of_range(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t start_ns, step_ns;
+		bool refused;
+	} cases[] = {{0, 1, false}, {0, CU_TIME_MAX_NS, false}, {0, -1, true}, {1, CU_TIME_MAX_NS, true}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t bytes[2 * CU_SEGMENT_ENCODED_CAP];
+		struct cu_timeline_state to = {0}, from = {0};
+		struct cu_segment segment = {.time_ns = cases[i].start_ns, .window = 7};
+		size_t len = cu_timeline_encode(&to, &segment, bytes);
+		segment.time_ns += cases[i].step_ns;
+		len += cu_timeline_encode(&to, &segment, bytes + len);
+		struct cu_cursor cur = cu_cursor_make(bytes, len);
+		from.start = to.start;
+		assert_int_equal(cu_timeline_decode(&from, &cur, &segment), 1);
+		assert_int_equal(cu_timeline_decode(&from, &cur, &segment) < 0, cases[i].refused);
+	}
+	/* HAS_WINDOW twice, the second by as much as a varint can say: the window is what is left of it. */
+	static const uint8_t window[] = {0x20, 0,    0,    2,    0x20, 0,    0,    0xfe, 0xff,
+	                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1};
+	struct cu_cursor cur = cu_cursor_make(window, sizeof(window));
+	struct cu_timeline_state from = {0};
+	struct cu_segment segment;
+	assert_int_equal(cu_timeline_decode(&from, &cur, &segment), 1);
+	assert_int_equal(cu_timeline_decode(&from, &cur, &segment), 1);
+	assert_int_equal(segment.window, 0);
+}
+
 static struct cu_segment any_segment(const struct cu_segment *last)
 {
 	struct cu_segment s = *last;
@@ -514,6 +590,8 @@ int main(void)
 		cmocka_unit_test(test_decode_of_garbage_never_fails_but_by_saying_so),
 		cmocka_unit_test(test_decode_skips_fields_of_later_versions),
 		cmocka_unit_test(test_decode_refuses_what_is_out_of_range),
+		cmocka_unit_test(test_decode_refuses_times_out_of_range),
+		cmocka_unit_test(test_timeline_refuses_times_out_of_range),
 		cmocka_unit_test(test_timeline_round_trip),
 	};
 	return cmocka_run_group_tests_name("record", tests, NULL, NULL);
