@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Makes the first inputs of the fuzz targets, in tests/corpus/, from samples/ and the rules: seed.py build/release"""
+import importlib.machinery
+import importlib.util
 import pathlib
 import re
 import struct
@@ -55,6 +57,17 @@ def frames(capture):
         at += 16 + captured
 
 
+def encapsulated():
+    """(name, link type, frame) of a segment in each link layer and tunnel that flowify's page names."""
+    loader = importlib.machinery.SourceFileLoader("check_reads", str(TOP / "tests" / "cli" / "bin" / "check-reads"))
+    reads = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(reads)
+    for row, variants in reads.LAYERS.items():
+        for number, (link, layers) in enumerate(variants):
+            name = re.sub("[^a-z0-9]+", "-", row.lower())
+            yield f"{name}.{number}", link, reads.frame(layers, reads.TALK[3], "0064")
+
+
 def compressed(capture):
     """(name, input) of fuzz_compressed, see its plan: zstd in one frame, in many, damaged, cut; the other formats; from pipes."""
     for name, flags, frame, at, damage in (("one", 2, 0, 0, 0), ("many", 5, 700, 0, 0), ("damaged", 2, 300, 500, 1), ("cut", 11, 300, 500, 1)):
@@ -105,6 +118,8 @@ def main():
         for suffix, stream in ((".flows", flows), (".judged", judged)):
             put("flowrec", name + suffix, stream)
             put("records", name + suffix, records(stream))
+    for name, link, data in encapsulated():
+        put("packet", name, struct.pack("<HH", link, 0) + data)
     # Two streams of one connection, as of rotated captures; and a client that is refused by silence, again and again.
     reference = (TOP / "samples" / "reference.pcap").read_bytes()
     at = 24 + sum(16 + len(data) for _, data, _ in list(frames(reference))[:6])
