@@ -1,5 +1,7 @@
 #include "lib/capture/filter.h"
 
+#include "lib/base/grow.h"
+
 #include <pcap/pcap.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,8 @@ struct program {
 struct cu_filter {
 	const char *expression;
 	struct program *programs;
-	size_t n_programs;
+	size_t n_programs, programs_cap;
+	uint32_t number[UINT16_MAX + 1]; /* of a link type's program, from 1; 0: none yet */
 };
 
 /*
@@ -61,12 +64,8 @@ void cu_filter_free(struct cu_filter *filter)
 
 static struct program *find(const struct cu_filter *filter, uint16_t linktype)
 {
-	for (size_t i = 0; i < filter->n_programs; i++) {
-		if (filter->programs[i].linktype == linktype) {
-			return &filter->programs[i];
-		}
-	}
-	return NULL;
+	uint32_t number = filter->number[linktype];
+	return number != 0 ? &filter->programs[number - 1] : NULL;
 }
 
 static int compile(const char *expression, struct program *program, struct cu_fault *fault)
@@ -95,12 +94,11 @@ int cu_filter_prepare(struct cu_filter *filter, uint16_t linktype, struct cu_fau
 	if (find(filter, linktype)) {
 		return 0;
 	}
-	struct program *programs = realloc(filter->programs, (filter->n_programs + 1) * sizeof(*programs));
-	if (!programs) {
+	if (!cu_grow((void **)&filter->programs, &filter->programs_cap, filter->n_programs, sizeof(struct program))) {
 		return cu_fault_set(fault, CU_ERR_NOMEM, "filter: no memory");
 	}
-	filter->programs = programs;
-	struct program *program = &programs[filter->n_programs++];
+	struct program *program = &filter->programs[filter->n_programs++];
+	filter->number[linktype] = (uint32_t)filter->n_programs;
 	memset(program, 0, sizeof(*program));
 	program->linktype = linktype;
 	return compile(filter->expression, program, fault);

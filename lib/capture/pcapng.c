@@ -217,9 +217,9 @@ static int add_interface(struct cu_input *input, const struct block *block)
 			set_resolution(interface, option.value[0]);
 		} else if (option.code == OPT_IF_TSOFFSET && option.len == 8) {
 			int64_t s = (int64_t)get64(ng, option.value);
-			if (__builtin_mul_overflow(s, INT64_C(1000000000), &interface->offset_ns)) {
-				interface->offset_ns = 0; /* no clock is that far off */
-			}
+			const int64_t most_s = CU_TIME_MAX_NS / CU_NS_PER_S;
+			/* No clock is further off. */
+			interface->offset_ns = s >= -most_s && s <= most_s ? s * CU_NS_PER_S : 0;
 		} else if (option.code == OPT_IF_NAME) {
 			size_t len = strnlen((const char *)option.value, option.len);
 			len = len < sizeof(interface->name) ? len : sizeof(interface->name) - 1;

@@ -2,6 +2,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/grow.h"
+#include "lib/base/hash.h"
 #include "lib/base/units.h"
 #include "lib/capture/dump.h"
 
@@ -19,6 +20,7 @@
 enum {
 	SHARDS_CAP = 1 << 24,
 	INTERFACES_CAP = 1 << 16, /* of one shard */
+	FEW = 4,                  /* interfaces that are found without a table */
 	ZSTD_LEVEL = 3,           /* zstd's own default */
 	RESOLUTION_MICRO = 6,
 };
@@ -41,6 +43,7 @@ struct shard {
 	struct cu_buf buf;
 	struct local_interface *interfaces;
 	size_t n_interfaces, interfaces_cap;
+	uint32_t *table;  /* of more than a few interfaces: open addressing, number from 1, at most half full */
 	uint64_t n_bytes; /* put so far */
 	int64_t last_ns;
 	bool is_micro; /* a pcap in microseconds */
@@ -48,6 +51,7 @@ struct shard {
 
 struct cu_shards {
 	struct cu_shards_config config;
+	struct cu_hash_seed seed;
 	struct shard **all; /* NULL: finished */
 	size_t n, all_cap;
 	struct shard *unfinished;
@@ -70,6 +74,7 @@ int cu_shards_open(struct cu_shards **shards, const struct cu_shards_config *con
 		return CU_ERR_NOMEM;
 	}
 	s->config = *config;
+	s->seed = cu_hash_seed_random();
 	s->zstd = config->compress ? ZSTD_createCCtx() : NULL;
 	s->n_drops_said = calloc(UINT16_MAX + 1, sizeof(*s->n_drops_said));
 	mode_t mask = umask(0);
@@ -273,6 +278,7 @@ static void free_shard(struct shard *shard)
 	if (shard != NULL) {
 		cu_buf_release(&shard->buf);
 		free(shard->interfaces);
+		free(shard->table);
 		free(shard->temporary);
 		free(shard);
 	}
@@ -343,26 +349,80 @@ int cu_shards_add(struct cu_shards *s, int64_t time_ns, const char *key, uint32_
 
 /* ------------------------------------------------------------------- write */
 
+static bool is_interface(const struct local_interface *local, uint32_t number, uint16_t file)
+{
+	return local->interface.number == number && local->file == file;
+}
+
+/* Where in the table an interface is, or would be. */
+static uint32_t *find_in_table(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t file)
+{
+	size_t mask = shard->interfaces_cap * 2 - 1;
+	uint64_t key = (uint64_t)file << 32 | number;
+	size_t i = (size_t)cu_hash_mix(cu_hash_mix(key ^ s->seed.k[0], s->seed.k[1]), s->seed.k[0] | 1) & mask;
+	while (shard->table[i] != 0 && !is_interface(&shard->interfaces[shard->table[i] - 1], number, file)) {
+		i = (i + 1) & mask;
+	}
+	return &shard->table[i];
+}
+
+/* An interface's number in the shard, or that of the next. */
+static size_t find_interface(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t file)
+{
+	if (shard->table != NULL) {
+		uint32_t at = *find_in_table(s, shard, number, file);
+		return at != 0 ? at - 1 : shard->n_interfaces;
+	}
+	size_t i = 0;
+	while (i < shard->n_interfaces && !is_interface(&shard->interfaces[i], number, file)) {
+		i++;
+	}
+	return i;
+}
+
+/* Makes room for another interface; false when there is no memory, or there are too many. */
+static bool grow_interfaces(struct cu_shards *s, struct shard *shard)
+{
+	if (shard->n_interfaces < shard->interfaces_cap) {
+		return true;
+	}
+	/* most shards have one */
+	size_t cap = shard->interfaces_cap != 0 ? shard->interfaces_cap * 4 : 1;
+	if (cap > INTERFACES_CAP) {
+		return false;
+	}
+	struct local_interface *bigger = reallocarray(shard->interfaces, cap, sizeof(*bigger));
+	if (bigger == NULL) {
+		return false;
+	}
+	shard->interfaces = bigger;
+	if (cap > FEW) {
+		uint32_t *table = calloc(cap * 2, sizeof(*table));
+		if (table == NULL) {
+			return false;
+		}
+		free(shard->table);
+		shard->table = table;
+	}
+	shard->interfaces_cap = cap;
+	for (size_t i = 0; i < shard->n_interfaces && shard->table != NULL; i++) {
+		const struct local_interface *local = &bigger[i];
+		*find_in_table(s, shard, local->interface.number, local->file) = (uint32_t)i + 1;
+	}
+	return true;
+}
+
 /* The shard's number for the packet's interface, which may begin with it; < 0 no memory. */
 static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture,
                         const struct cu_packet *packet, const struct cu_origin *origin)
 {
 	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture, packet);
-	for (size_t i = 0; i < shard->n_interfaces; i++) {
-		if (shard->interfaces[i].interface.number == number && shard->interfaces[i].file == packet->file) {
-			return (int64_t)i;
-		}
+	size_t at = find_interface(s, shard, number, packet->file);
+	if (at < shard->n_interfaces) {
+		return (int64_t)at;
 	}
-	if (shard->n_interfaces == shard->interfaces_cap) {
-		/* most shards have one */
-		size_t cap = shard->interfaces_cap != 0 ? shard->interfaces_cap * 4 : 1;
-		struct local_interface *bigger =
-			cap <= INTERFACES_CAP ? reallocarray(shard->interfaces, cap, sizeof(*bigger)) : NULL;
-		if (bigger == NULL) {
-			return CU_ERR_NOMEM;
-		}
-		shard->interfaces = bigger;
-		shard->interfaces_cap = cap;
+	if (!grow_interfaces(s, shard)) {
+		return CU_ERR_NOMEM;
 	}
 	struct local_interface *local = &shard->interfaces[shard->n_interfaces];
 	if (origin != NULL) {
@@ -379,6 +439,9 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 		(void)snprintf(comment, sizeof(comment), "file %u: %s", packet->file,
 		               cu_capture_stats(capture, packet->file)->path);
 		cu_dump_interface(&shard->buf, &local->interface, comment);
+	}
+	if (shard->table != NULL) {
+		*find_in_table(s, shard, number, packet->file) = (uint32_t)at + 1;
 	}
 	return (int64_t)shard->n_interfaces++;
 }
