@@ -484,9 +484,9 @@ static void get_addr(struct cu_cursor *cur, struct cu_addr *addr)
 static inline struct cu_text get_text(struct cu_cursor *cur)
 {
 	uint64_t len = cu_cursor_varint(cur);
-	if (len > cu_cursor_left(cur) || len > UINT32_MAX) {
-		cur->failed = true;
-		len = 0;
+	cur->failed |= len > cu_cursor_left(cur) || len > UINT32_MAX;
+	if (cur->failed) { /* here or before: none, which may be encoded all the same */
+		return (struct cu_text){0};
 	}
 	return (struct cu_text){.data = (const char *)cu_cursor_bytes(cur, (size_t)len), .len = (uint32_t)len};
 }

@@ -430,6 +430,12 @@ static void test_decode_refuses_what_is_out_of_range(void **state)
 	assert_int_equal(cu_gap_decode(trailing, sizeof(trailing), &gap), CU_ERR_FORMAT);
 	assert_int_equal(cu_gap_decode(trailing, sizeof(trailing) - 1, &gap), 0);
 	assert_int_equal(cu_transaction_decode(cause, sizeof(cause), &transaction), CU_ERR_FORMAT);
+	/* A kind that is none, and a name: what is left of it can be encoded. */
+	static const uint8_t name[] = {0x84, 0x80, 0x08, 200, 1, 3, 'a', 'b', 'c'};
+	struct cu_buf buf = {0};
+	assert_int_equal(cu_transaction_decode(name, sizeof(name), &transaction), CU_ERR_FORMAT);
+	cu_transaction_encode(&transaction, &buf);
+	cu_buf_release(&buf);
 }
 
 /* What differs from another time by more than 64 bits can hold was written by nobody. */
