@@ -167,7 +167,8 @@ void prog_output_open(enum prog_output kind);
 
 /*
  * A file without a name, for what does not fit memory: in TMPDIR, or else in
- * /var/tmp, which is on a disk where /tmp may not be. -1 when none can be made.
+ * /var/tmp, which is on a disk where /tmp may not be, or else beside the output
+ * of -o. -1 when none can be made.
  */
 int prog_spare_file(void);
 
@@ -183,6 +184,9 @@ void prog_confine(unsigned keep);
  * CU_ERR_CLOSED is silent. Returns PROG_FAILED.
  */
 int prog_output_failed(const struct cu_fault *fault);
+
+/* The output is not whole for a reason that was said: that of -o is not kept. Returns PROG_FAILED. */
+int prog_output_abandon(void);
 
 /* Writes all of data to standard output, past stdio. 0 or CU_ERR_IO / CU_ERR_CLOSED; prog_finish says why. */
 int prog_output_write(const void *data, size_t len);

@@ -136,11 +136,9 @@ void prog_output_open(enum prog_output kind)
 	}
 }
 
-int prog_spare_file(void)
+static int spare_file_in(const char *folder)
 {
-	const char *folder = getenv("TMPDIR");
 	char path[PATH_MAX];
-	folder = folder && folder[0] ? folder : "/var/tmp";
 	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
 	if (fd < 0 && snprintf(path, sizeof(path), "%s/culprit.XXXXXX", folder) < (int)sizeof(path)) {
 		/* A file system, or a kernel, without O_TMPFILE. */
@@ -148,6 +146,21 @@ int prog_spare_file(void)
 		if (fd >= 0) {
 			unlink(path);
 		}
+	}
+	return fd;
+}
+
+int prog_spare_file(void)
+{
+	const char *wished = getenv("TMPDIR");
+	int fd = wished && wished[0] ? spare_file_in(wished) : -1;
+	fd = fd >= 0 ? fd : spare_file_in("/var/tmp");
+	if (fd < 0 && temporary[0]) {
+		char beside[PATH_MAX];
+		const char *slash = strrchr(temporary, '/');
+		snprintf(beside, sizeof(beside), "%.*s", slash ? (int)(slash + 1 - temporary) : 1,
+		         slash ? temporary : ".");
+		fd = spare_file_in(beside);
 	}
 	return fd;
 }
@@ -179,6 +192,12 @@ int prog_output_failed(const struct cu_fault *fault)
 		prog_error("%s: %s", output_name(), fault->text[0] ? fault->text : cu_error_text(fault->code));
 		failed = true;
 	}
+	return PROG_FAILED;
+}
+
+int prog_output_abandon(void)
+{
+	failed = true;
 	return PROG_FAILED;
 }
 

@@ -680,6 +680,7 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	if (first == CU_ERR_IO && analyzer.store.sys_errno != 0) {
 		counts->spare_errno = analyzer.store.sys_errno;
 	}
+	counts->needs_spare_file = first == CU_ERR_NOMEM && analyzer.store.is_full;
 	release(&analyzer);
 	return first;
 }

@@ -22,14 +22,15 @@ struct cu_analyze_config {
 	uint64_t memory_bytes;
 	unsigned
 		n_jobs; /* threads that judge, at most CU_CREW_CAP; 0: as many as there are processors. The output is the same */
-	/* Open for reading and writing; it stays the caller's. Without one, what waits has no bound. */
+	/* Open for reading and writing; it stays the caller's. Without one, what waits beyond its half is CU_ERR_NOMEM. */
 	bool has_spare_file;
 	int spare_fd;
 };
 
 struct cu_analyze_counts {
-	uint64_t n_in_parts; /* connections */
-	int spare_errno;     /* why the spare file failed, and with it the whole: CU_ERR_IO; 0 it did not */
+	uint64_t n_in_parts;   /* connections */
+	int spare_errno;       /* why the spare file failed, and with it the whole: CU_ERR_IO; 0 it did not */
+	bool needs_spare_file; /* and there was none: CU_ERR_NOMEM */
 };
 
 /*

@@ -136,6 +136,10 @@ static int write_lot(struct cu_store *store, struct cu_store_entry *entry, const
 static int put_away(struct cu_store *store, struct cu_store_entry *entry)
 {
 	enum { LOT = 1 << 20 };
+	if (store->fd < 0) {
+		store->is_full = true;
+		return CU_ERR_NOMEM;
+	}
 	struct cu_cursor cur = cu_cursor_make(entry->chunks.data, entry->chunks.len);
 	const uint8_t *begin = cur.pos;
 	int err = 0;
@@ -203,7 +207,7 @@ int cu_store_add(struct cu_store *store, uint64_t stream, const uint8_t *data, s
 		return CU_ERR_NOMEM;
 	}
 	store->n_bytes += entry->chunks.len - before;
-	return store->n_bytes > store->room_at && store->fd >= 0 ? make_room(store) : 0;
+	return store->n_bytes > store->room_at ? make_room(store) : 0;
 }
 
 bool cu_store_has(const struct cu_store *store, uint64_t stream)

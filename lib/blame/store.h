@@ -3,7 +3,8 @@
  *
  * They are in memory up to a bound; beyond it they go to a file, the longest
  * first, in lots: behind each stands where the connection's lot before ends.
- * What was removed is not taken out of the file.
+ * What was removed is not taken out of the file. Without a file, what had to go
+ * there is refused.
  */
 #ifndef CU_BLAME_STORE_H
 #define CU_BLAME_STORE_H
@@ -33,6 +34,7 @@ struct cu_store {
 	int fd;           /* borrowed */
 	uint64_t file_end;
 	int sys_errno; /* of what failed with CU_ERR_IO */
+	bool is_full;  /* something had to go to the file, and there is none: CU_ERR_NOMEM */
 	bool is_reading;
 	uint64_t reading; /* the stream, which does not go to the file meanwhile */
 };
@@ -51,7 +53,7 @@ struct cu_store_reader {
 
 /*
  * An empty store, that keeps bytes_cap bytes in memory and the rest in the
- * file that fd is, open for reading and writing; -1: all is in memory. The
+ * file that fd is, open for reading and writing; -1: there is none. The
  * descriptor is the caller's.
  */
 void cu_store_init(struct cu_store *store, uint64_t bytes_cap, int fd);

@@ -69,7 +69,7 @@ static void test_store_gives_what_it_was_given(void **state)
 	for (int with_file = 0; with_file < 2; with_file++) {
 		int fd = with_file ? memfd_create("store", MFD_CLOEXEC) : -1;
 		struct cu_store store;
-		cu_store_init(&store, BYTES_CAP, fd);
+		cu_store_init(&store, with_file ? BYTES_CAP : 100 * BYTES_CAP, fd);
 		fill(&store);
 		/* The short ones, 512 bytes each at most, may stay. */
 		assert_true(with_file ? store.n_bytes <= 2 * BYTES_CAP + STREAMS * 512
@@ -122,6 +122,24 @@ static void test_store_read_while_another_grows(void **state)
 	close(fd);
 }
 
+static void test_store_has_a_bound_without_a_file(void **state)
+{
+	(void)state;
+	enum { BYTES_CAP = 16384 };
+	struct cu_store store;
+	uint8_t data[CHUNK_CAP];
+	int err = 0;
+	cu_store_init(&store, BYTES_CAP, -1);
+	for (unsigned round = 0; round < ROUNDS && err == 0; round++) {
+		assert_false(store.is_full);
+		err = cu_store_add(&store, round % 4, data, chunk_of(1, round, data));
+	}
+	assert_int_equal(err, CU_ERR_NOMEM);
+	assert_true(store.is_full);
+	assert_true(store.n_bytes > BYTES_CAP && store.n_bytes < BYTES_CAP + 2 * CHUNK_CAP);
+	cu_store_release(&store);
+}
+
 static void test_store_says_that_its_file_failed(void **state)
 {
 	(void)state;
@@ -145,6 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_store_gives_what_it_was_given),
 		cmocka_unit_test(test_store_read_while_another_grows),
+		cmocka_unit_test(test_store_has_a_bound_without_a_file),
 		cmocka_unit_test(test_store_says_that_its_file_failed),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
