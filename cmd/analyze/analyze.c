@@ -62,8 +62,9 @@ int main(int argc, char **argv)
 		prog_error("the file for segments that wait: %s", strerror(counts.spare_errno));
 		status = prog_output_abandon();
 	} else if (counts.needs_spare_file) {
-		prog_error("the segments that wait take more than half of --max-memory, and no file can be made for them: "
-		           "set TMPDIR to a folder with room, or raise --max-memory");
+		prog_error(
+			"the segments that wait take more than half of --max-memory, and no file can be made for them: "
+			"set TMPDIR to a folder with room, or raise --max-memory");
 		status = prog_output_abandon();
 	} else if (error == CU_ERR_NOMEM) {
 		const struct cu_fault out_of_memory = {.code = CU_ERR_NOMEM};

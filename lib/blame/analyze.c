@@ -17,6 +17,8 @@
  * twice that and more, and half again while the arrays grow.
  */
 #define MEMORY_BYTES (UINT64_C(1) << 30)
+/* Of what waits, in memory by default: a file takes the rest in hardly more time. */
+#define WAITING_BYTES (UINT64_C(24) << 20)
 enum { SEGMENT_BYTES = 512 };
 
 /* What a connection that is judged in parts needs, and nothing else. */
@@ -652,7 +654,8 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	uint64_t memory_bytes = config->memory_bytes > 0 ? config->memory_bytes : MEMORY_BYTES;
 	*counts = (struct cu_analyze_counts){0};
 	analyzer.segments_cap = (size_t)(memory_bytes / 2 / SEGMENT_BYTES);
-	cu_store_init(&analyzer.store, memory_bytes / 2, config->has_spare_file ? config->spare_fd : -1);
+	uint64_t waiting_bytes = config->memory_bytes > 0 || !config->has_spare_file ? memory_bytes / 2 : WAITING_BYTES;
+	cu_store_init(&analyzer.store, waiting_bytes, config->has_spare_file ? config->spare_fd : -1);
 	cu_join_init(&analyzer.join);
 	const struct cu_docket_config docket = {
 		.writer = writer,

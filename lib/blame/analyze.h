@@ -14,14 +14,15 @@ struct cu_analyze_config {
 	bool no_segments; /* leave timelines and marks out of the output: half the bytes for who needs verdicts only */
 	/*
 	 * Bound on segments, in bytes; 1 GiB by default. Half is for those of the
-	 * connection that is judged, 512 bytes each: a longer one is judged in
+	 * connections that are judged, 512 bytes each: a longer one is judged in
 	 * parts, cut before a transaction, or within one that takes more than half
 	 * of a part. Half is for those that wait for the end of their connections,
-	 * as flowify encodes them: what is more goes to the spare file.
+	 * as flowify encodes them, by default 24 MiB when there is a spare file: what
+	 * is more goes there.
 	 */
 	uint64_t memory_bytes;
-	unsigned
-		n_jobs; /* threads that judge, at most CU_CREW_CAP; 0: as many as there are processors. The output is the same */
+	/* Threads that judge, at most CU_CREW_CAP; 0: as many as there are processors. The output is the same. */
+	unsigned n_jobs;
 	/* Open for reading and writing; it stays the caller's. Without one, what waits beyond its half is CU_ERR_NOMEM. */
 	bool has_spare_file;
 	int spare_fd;
