@@ -3,43 +3,8 @@
 #include "lib/base/hash.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
-
-int cu_blocks_init(struct cu_blocks *blocks, int fd, bool compress)
-{
-	*blocks = (struct cu_blocks){.fd = fd};
-	pthread_mutex_init(&blocks->lock, NULL);
-	pthread_cond_init(&blocks->changed, NULL);
-	if (!compress) {
-		return 0;
-	}
-	blocks->ctx = ZSTD_createCCtx();
-	if (blocks->ctx == NULL) {
-		return CU_ERR_NOMEM;
-	}
-	ZSTD_CCtx_setParameter(blocks->ctx, ZSTD_c_compressionLevel, 1);
-	return 0;
-}
-
-void cu_blocks_release(struct cu_blocks *blocks)
-{
-	if (blocks->has_thread) {
-		pthread_mutex_lock(&blocks->lock);
-		blocks->is_stopping = true;
-		pthread_cond_signal(&blocks->changed);
-		pthread_mutex_unlock(&blocks->lock);
-		pthread_join(blocks->thread, NULL);
-	}
-	pthread_cond_destroy(&blocks->changed);
-	pthread_mutex_destroy(&blocks->lock);
-	ZSTD_freeCCtx(blocks->ctx);
-	cu_buf_release(&blocks->stored);
-	cu_buf_release(&blocks->raw);
-}
-
-/* ---- Writing, by whoever is at it ---- */
 
 static int write_all(struct cu_blocks *blocks, const uint8_t *data, size_t len)
 {
@@ -92,78 +57,60 @@ static int write_framed(struct cu_blocks *blocks, enum cu_block_type type, uint3
 	return err != 0 ? err : write_all(blocks, stored, stored_len);
 }
 
-/* ---- The thread ---- */
-
-static void *write_each(void *arg)
+static void write_slot(void *arg, unsigned at)
 {
 	struct cu_blocks *blocks = arg;
-	pthread_mutex_lock(&blocks->lock);
-	for (;;) {
-		while (!blocks->is_at_work && !blocks->is_stopping) {
-			pthread_cond_wait(&blocks->changed, &blocks->lock);
-		}
-		if (!blocks->is_at_work) {
-			break;
-		}
-		pthread_mutex_unlock(&blocks->lock);
-		if (blocks->fault.code == CU_OK) {
-			write_framed(blocks, CU_BLOCK_RECORDS, blocks->n_records, blocks->raw.data, blocks->raw.len);
-		}
-		pthread_mutex_lock(&blocks->lock);
-		blocks->is_at_work = false;
-		pthread_cond_signal(&blocks->changed);
+	struct cu_blocks_slot *slot = &blocks->slot[at];
+	if (blocks->fault.code == CU_OK) {
+		write_framed(blocks, CU_BLOCK_RECORDS, slot->n_records, slot->raw.data, slot->raw.len);
+		atomic_store_explicit(&blocks->err, blocks->fault.code, memory_order_relaxed);
 	}
-	pthread_mutex_unlock(&blocks->lock);
-	return NULL;
+	cu_buf_clear(&slot->raw);
 }
 
-/* Signals are the other thread's. */
-static void start_thread(struct cu_blocks *blocks)
+int cu_blocks_init(struct cu_blocks *blocks, int fd, bool compress)
 {
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	blocks->has_thread = pthread_create(&blocks->thread, NULL, write_each, blocks) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	blocks->has_no_thread = !blocks->has_thread;
+	const struct cu_crew_duty duty = {.put = write_slot, .arg = blocks};
+	*blocks = (struct cu_blocks){.fd = fd};
+	cu_crew_init(&blocks->crew, &duty, 1, CU_BLOCKS_SLOTS);
+	if (!compress) {
+		return 0;
+	}
+	blocks->ctx = ZSTD_createCCtx();
+	if (blocks->ctx == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	ZSTD_CCtx_setParameter(blocks->ctx, ZSTD_c_compressionLevel, 1);
+	return 0;
+}
+
+void cu_blocks_release(struct cu_blocks *blocks)
+{
+	cu_crew_release(&blocks->crew);
+	ZSTD_freeCCtx(blocks->ctx);
+	cu_buf_release(&blocks->stored);
+	for (unsigned i = 0; i < CU_BLOCKS_SLOTS; i++) {
+		cu_buf_release(&blocks->slot[i].raw);
+	}
 }
 
 int cu_blocks_wait(struct cu_blocks *blocks)
 {
-	if (blocks->has_thread) {
-		pthread_mutex_lock(&blocks->lock);
-		while (blocks->is_at_work) {
-			pthread_cond_wait(&blocks->changed, &blocks->lock);
-		}
-		pthread_mutex_unlock(&blocks->lock);
-	}
+	cu_crew_drain(&blocks->crew);
 	return blocks->fault.code;
 }
 
 int cu_blocks_put(struct cu_blocks *blocks, struct cu_buf *raw, uint32_t n_records)
 {
-	int err = cu_blocks_wait(blocks);
-	if (err != 0) {
-		return err;
-	}
-	if (blocks->ctx != NULL && blocks->n_put++ > 0 && !blocks->has_thread && !blocks->has_no_thread) {
-		start_thread(blocks);
-	}
-	if (!blocks->has_thread) {
-		err = write_framed(blocks, CU_BLOCK_RECORDS, n_records, raw->data, raw->len);
-		cu_buf_clear(raw);
-		return err;
-	}
-	pthread_mutex_lock(&blocks->lock);
-	struct cu_buf empty = blocks->raw;
-	cu_buf_clear(&empty);
-	blocks->raw = *raw;
+	struct cu_blocks_slot *slot = &blocks->slot[cu_crew_next(&blocks->crew)];
+	struct cu_buf empty = slot->raw;
+	slot->raw = *raw;
+	slot->n_records = n_records;
 	*raw = empty;
-	blocks->n_records = n_records;
-	blocks->is_at_work = true;
-	pthread_cond_signal(&blocks->changed);
-	pthread_mutex_unlock(&blocks->lock);
-	return 0;
+	/* The first goes out at once, and so do those that take no time. */
+	bool for_thread = blocks->ctx != NULL && blocks->n_put++ > 0;
+	cu_crew_fill(&blocks->crew, for_thread);
+	return for_thread ? atomic_load_explicit(&blocks->err, memory_order_relaxed) : cu_blocks_wait(blocks);
 }
 
 int cu_blocks_write(struct cu_blocks *blocks, const uint8_t *data, size_t len)

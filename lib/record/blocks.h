@@ -6,31 +6,32 @@
 #define CU_RECORD_BLOCKS_H
 
 #include "lib/base/bytes.h"
+#include "lib/base/crew.h"
 #include "lib/base/error.h"
 #include "lib/record/format.h"
 
-#include <pthread.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <zstd.h>
 
-struct cu_blocks {
-	int fd;         /* not owned */
-	ZSTD_CCtx *ctx; /* NULL: blocks go out as they are */
-	struct cu_buf stored;
-	struct cu_fault fault; /* the thread's while it is at work, as is all above */
-	uint64_t n_bytes;      /* written */
-	uint64_t n_put;
+enum { CU_BLOCKS_SLOTS = 2 };
 
-	pthread_t thread;
-	bool has_thread, has_no_thread; /* the second: tried once, in vain */
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	/* Between the two, under the lock. */
-	bool is_at_work;
-	bool is_stopping;
-	struct cu_buf raw; /* the thread's while it is at work, else empty storage */
+struct cu_blocks_slot {
+	struct cu_buf raw;
 	uint32_t n_records;
+};
+
+struct cu_blocks {
+	ZSTD_CCtx *ctx; /* NULL: blocks go out as they are */
+	uint64_t n_put;
+	struct cu_crew crew;
+	struct cu_blocks_slot slot[CU_BLOCKS_SLOTS];
+	atomic_int err; /* that of fault, for who does not wait */
+	/* The crew's while it is at work. */
+	int fd; /* not owned */
+	struct cu_buf stored;
+	struct cu_fault fault;
+	uint64_t n_bytes; /* written */
 };
 
 /* 0 or CU_ERR_NOMEM; release after either. */
