@@ -99,8 +99,7 @@ int cu_filter_prepare(struct cu_filter *filter, uint16_t linktype, struct cu_fau
 	}
 	struct program *program = &filter->programs[filter->n_programs++];
 	filter->number[linktype] = (uint32_t)filter->n_programs;
-	memset(program, 0, sizeof(*program));
-	program->linktype = linktype;
+	*program = (struct program){.linktype = linktype};
 	return compile(filter->expression, program, fault);
 }
 
