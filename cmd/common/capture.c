@@ -7,14 +7,17 @@
 #include <string.h>
 #include <sys/resource.h>
 
-size_t prog_capture_files(void)
+/* Standard streams, an output, a spare file, and what it takes to start a decompressor. */
+enum { FILES_BESIDE = 12 };
+
+size_t prog_files_allowed(void)
 {
 	struct rlimit limit;
-	bool few = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < CU_CAPTURE_FILES;
-	return few ? (size_t)limit.rlim_cur / 4 : CU_CAPTURE_FILES;
+	bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+	return is_known && limit.rlim_cur > FILES_BESIDE ? (size_t)limit.rlim_cur - FILES_BESIDE : 1;
 }
 
-void prog_capture_progress(void *arg, const struct cu_capture *capture)
+static void show_progress(void *arg, const struct cu_capture *capture)
 {
 	(void)arg;
 	uint64_t read_bytes = 0, size_bytes = 0, n_packets = 0;
@@ -27,6 +30,23 @@ void prog_capture_progress(void *arg, const struct cu_capture *capture)
 		sized = sized && stats->size_bytes > 0;
 	}
 	prog_progress(read_bytes, sized ? size_bytes : 0, n_packets, "packets");
+}
+
+struct cu_capture_config prog_capture_config(const struct prog_operands *captures, const char *filter)
+{
+	struct cu_capture_config config = {
+		.paths = (const char *const *)captures->paths,
+		.n_paths = captures->n,
+		.filter = filter,
+		.progress = show_progress,
+	};
+	size_t half = (prog_files_allowed() + 1) / 2;
+	config.files_cap = half < CU_CAPTURE_FILES ? half : CU_CAPTURE_FILES;
+	if (captures->n > config.files_cap / CU_CAPTURE_FILES_EACH) {
+		config.spare_fd = prog_spare_file();
+		config.has_spare_file = config.spare_fd >= 0;
+	}
+	return config;
 }
 
 static void warn_of_steps(const char *name, const struct cu_time_steps *steps, const char *where)

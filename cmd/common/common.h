@@ -211,8 +211,14 @@ int prog_worse(int a, int b);
  */
 void prog_progress(uint64_t done_bytes, uint64_t total_bytes, uint64_t n_items, const char *items);
 
-/* Descriptors for captures whose turn has not come: CU_CAPTURE_FILES, or a quarter of all where few are allowed. */
-size_t prog_capture_files(void);
+/* Descriptors that a program may still open, beside those of its standard streams and a few for a moment; at least 1. */
+size_t prog_files_allowed(void);
+
+/*
+ * How to open the captures named as operands, with progress, a spare file
+ * where they may need one, and half of prog_files_allowed; filter may be NULL.
+ */
+struct cu_capture_config prog_capture_config(const struct prog_operands *captures, const char *filter);
 
 /* A cu_progress_fn that shows how much of the captures is read. */
 void prog_capture_progress(void *arg, const struct cu_capture *capture);

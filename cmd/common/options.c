@@ -23,7 +23,6 @@ enum {
 	LONG_ONLY = 256,     /* getopt_long's value of row i is LONG_ONLY + i */
 	HELP_COLUMN = 28,    /* where the help texts stand in --help */
 	HELP_WIDTH = 80,     /* columns of --help */
-	FILES_PER_INPUT = 3, /* descriptors, when a decompressor reads it */
 	SPARE_FILES = 32,    /* descriptors a program needs beside its inputs */
 };
 
@@ -379,7 +378,7 @@ static void hold_standard_files(void)
 static void raise_file_limit(size_t n_inputs)
 {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FILES_PER_INPUT * n_inputs + SPARE_FILES) {
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < CU_CAPTURE_FILES_EACH * n_inputs + SPARE_FILES) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}

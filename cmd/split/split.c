@@ -18,7 +18,7 @@ enum {
 	PER_NOTHING,
 	N_MAX = 65536,
 	OPEN_CAP = 512,   /* files; more gain nothing */
-	SPARE_FILES = 64, /* for the captures, of which 32 are open at a time, and the standard streams */
+	ENOUGH_FILES = 2 * OPEN_CAP + 64, /* half of them for the captures */
 	MANY = 64,        /* shards that have small buffers */
 	BUFFER_BYTES = 256 * 1024,
 	SMALL_BUFFER_BYTES = 32 * 1024,
@@ -143,21 +143,20 @@ static void check_pattern(void)
 	}
 }
 
-static size_t files_allowed(void)
+static void raise_file_limit(void)
 {
 	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-		return 1;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < ENOUGH_FILES) {
+		limit.rlim_cur = limit.rlim_max < ENOUGH_FILES ? limit.rlim_max : ENOUGH_FILES;
+		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	if (limit.rlim_cur < OPEN_CAP + SPARE_FILES) {
-		struct rlimit more = {.rlim_cur = OPEN_CAP + SPARE_FILES, .rlim_max = limit.rlim_max};
-		more.rlim_cur = more.rlim_cur < more.rlim_max ? more.rlim_cur : more.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &more) == 0) {
-			limit = more;
-		}
-	}
-	size_t allowed = limit.rlim_cur < OPEN_CAP + SPARE_FILES ? (size_t)limit.rlim_cur : OPEN_CAP + SPARE_FILES;
-	return allowed > 2 * SPARE_FILES ? allowed - SPARE_FILES : allowed / 2;
+}
+
+/* Half of what is allowed: the captures have the other. */
+static size_t shards_open_cap(void)
+{
+	size_t half = (prog_files_allowed() + 1) / 2;
+	return half < OPEN_CAP ? half : OPEN_CAP;
 }
 
 static unsigned digits(void)
@@ -177,7 +176,7 @@ static int open_shards(void)
 		.pattern = pattern,
 		.version = prog_version(),
 		.n_digits = digits(),
-		.open_cap = files_allowed(),
+		.open_cap = shards_open_cap(),
 		.buffer_bytes = few ? BUFFER_BYTES : SMALL_BUFFER_BYTES,
 		.is_pcap = format == 1,
 		.compress = use_zstd,
@@ -233,11 +232,8 @@ int main(int argc, char **argv)
 	choose_way();
 	check_pattern();
 	prog_refuse_terminal(&captures);
-	struct cu_capture_config inputs = {.paths = (const char *const *)captures.paths,
-	                                   .n_paths = captures.n,
-	                                   .files_cap = prog_capture_files(),
-	                                   .filter = filter,
-	                                   .progress = prog_capture_progress};
+	raise_file_limit();
+	struct cu_capture_config inputs = prog_capture_config(&captures, filter);
 	struct cu_capture *capture;
 	struct cu_fault fault = {0};
 	if (cu_capture_open(&capture, &inputs, &fault) != 0) {

@@ -19,8 +19,6 @@ struct slot {
 	struct cu_packet head;
 	enum slot_state state;
 	bool is_head_checked; /* against the filter */
-	bool has_time;        /* last_ns is that of its last packet */
-	int64_t last_ns;
 	int prepared_linktype; /* of the filter; -1 none */
 };
 
@@ -29,6 +27,7 @@ struct cu_capture {
 	size_t n_slots;
 	size_t n_files; /* descriptors that open inputs hold */
 	size_t files_cap;
+	struct cu_spare spare;
 	struct cu_filter *filter;
 	/* slots that have not ended, the one with the earliest head first */
 	size_t *heap;
@@ -130,13 +129,18 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 	struct slot *slot = &capture->slots[file];
 	slot->prepared_linktype = -1;
 	slot->is_head_checked = false;
-	slot->state = SLOT_ENDED;
 	int rc = cu_input_open(&slot->input, path, (uint16_t)file, fault);
 	if (rc < 0) {
+		slot->state = SLOT_ENDED;
 		return rc;
 	}
+	bool is_resumed = slot->state == SLOT_WAITING;
+	struct cu_source *source = &slot->input.source;
+	if (is_resumed && capture->n_files + cu_source_n_files(source) > capture->files_cap) {
+		cu_source_yield(source, &capture->spare);
+	}
 	slot->state = SLOT_OPEN;
-	capture->n_files += cu_source_n_files(&slot->input.source);
+	capture->n_files += cu_source_n_files(source);
 	rc = slot->input.next(&slot->input, &slot->head);
 	if (rc < 0) {
 		cu_fault_set(fault, rc, "%s: no memory", slot->input.name);
@@ -187,6 +191,8 @@ static int check_filter(struct cu_capture *capture, struct slot *slot, struct cu
 static int open_all(struct cu_capture *capture, const struct cu_capture_config *config, struct cu_fault *fault)
 {
 	size_t n_refused = 0;
+	size_t waiting_cap =
+		capture->files_cap / 2 < CU_CAPTURE_WAITING ? capture->files_cap / 2 : CU_CAPTURE_WAITING;
 	for (size_t i = 0; i < config->n_paths; i++) {
 		struct slot *slot = &capture->slots[i];
 		struct cu_fault refusal = {0};
@@ -208,7 +214,7 @@ static int open_all(struct cu_capture *capture, const struct cu_capture_config *
 		if (slot->state == SLOT_ENDED) {
 			continue;
 		}
-		if (i > 0 && capture->n_files > capture->files_cap && slot->input.source.is_regular &&
+		if (i > 0 && capture->n_files > waiting_cap && slot->input.source.is_regular &&
 		    slot->input.source.owns_fd) {
 			suspend_slot(capture, slot);
 		}
@@ -233,6 +239,7 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 		c->heap = calloc(n, sizeof(*c->heap));
 		c->filter = config->filter ? cu_filter_new(config->filter) : NULL;
 		c->files_cap = config->files_cap > 0 ? config->files_cap : CU_CAPTURE_FILES;
+		c->spare.fd = config->has_spare_file ? config->spare_fd : -1;
 		c->progress = config->progress;
 		c->progress_arg = config->progress_arg;
 	}
@@ -391,7 +398,9 @@ const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t
 bool cu_capture_is_settled(const struct cu_capture *capture)
 {
 	for (size_t i = 0; i < capture->n_slots; i++) {
-		if (capture->slots[i].state == SLOT_WAITING) {
+		const struct slot *slot = &capture->slots[i];
+		bool is_visited = slot->state == SLOT_OPEN && slot->input.source.is_visited;
+		if (slot->state == SLOT_WAITING || is_visited) {
 			return false;
 		}
 	}

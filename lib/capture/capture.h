@@ -38,8 +38,19 @@ typedef void cu_progress_fn(void *arg, const struct cu_capture *capture);
 
 enum { CU_PROGRESS_PACKETS = 65536 };
 
-/* Of regular files those beyond are closed again until the merge comes to their first packet. */
-enum { CU_CAPTURE_FILES = 32 };
+/*
+ * Descriptors that inputs hold, by default. Regular files whose turn has not
+ * come hold CU_CAPTURE_WAITING, or half of what is allowed where that is less,
+ * and those beyond are closed again until the merge comes to their first
+ * packet. When it comes to more at a time than may hold one, the later ones
+ * hold none: each read opens the file anew, or, of one that a program
+ * decompresses, reads its copy in the spare file.
+ */
+enum {
+	CU_CAPTURE_FILES = 512,
+	CU_CAPTURE_WAITING = 32,
+	CU_CAPTURE_FILES_EACH = 3, /* at most, when a program decompresses it */
+};
 
 /*
  * Steps in time between a packet and the one before it in its file that are
@@ -52,7 +63,9 @@ enum { CU_CAPTURE_FILES = 32 };
 struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
-	size_t files_cap;         /* descriptors held for inputs whose turn has not come; 0: CU_CAPTURE_FILES */
+	size_t files_cap;         /* 0: CU_CAPTURE_FILES */
+	bool has_spare_file;      /* spare_fd is an empty file of the caller's, who closes it after the capture */
+	int spare_fd;
 	const char *filter;       /* libpcap filter expression, or NULL for all packets */
 	cu_progress_fn *progress; /* or NULL; it gets progress_arg */
 	void *progress_arg;
@@ -140,8 +153,8 @@ const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t
 
 /*
  * Whether reading on opens no file and starts no program: not while captures
- * wait to be opened again, and not with a filter, whose names
- * may have to be looked up again for another link type.
+ * wait to be opened again or are opened for each read, and not with a filter,
+ * whose names may have to be looked up again for another link type.
  */
 bool cu_capture_is_settled(const struct cu_capture *capture);
 

@@ -23,4 +23,10 @@ struct cu_decoder *cu_zstd_new(struct cu_source *src, const uint8_t *head, size_
 /* The system's decompressor as a child process; NULL and the source's fault on an error. */
 struct cu_decoder *cu_child_new(struct cu_source *src, const uint8_t *head, size_t head_len);
 
+/*
+ * What the source's decoder still gives, put into the spare file and read
+ * there. A fault in giving is one behind what was given. NULL without memory: nothing was read then.
+ */
+struct cu_decoder *cu_spill_new(struct cu_source *src, struct cu_spare *spare);
+
 #endif

@@ -45,12 +45,43 @@ static enum cu_compression recognise(const uint8_t *head, size_t len)
 	return CU_COMPRESSION_NONE;
 }
 
-ssize_t cu_source_read_fd(struct cu_source *src, uint8_t *data, size_t room)
+/* Opens a file again that was closed between reads; -1 with errno. */
+static int open_visited(const struct cu_source *src)
+{
+	int fd = open(src->path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0) {
+		return -1;
+	}
+	if (fstat(fd, &st) == 0 && st.st_dev == src->device && st.st_ino == src->inode) {
+		return fd;
+	}
+	close(fd);
+	errno = ESTALE; /* another file has its name now */
+	return -1;
+}
+
+ssize_t cu_source_read_stored(const struct cu_source *src, uint8_t *data, size_t room, uint64_t at)
 {
 	ssize_t n;
+	int fd = src->is_visited ? open_visited(src) : src->fd;
+	if (fd < 0) {
+		return -1;
+	}
 	do {
-		n = read(src->fd, data, room);
+		n = src->is_visited ? pread(fd, data, room, (off_t)at) : read(fd, data, room);
 	} while (n < 0 && errno == EINTR);
+	if (src->is_visited) {
+		int error = errno;
+		close(fd);
+		errno = error;
+	}
+	return n;
+}
+
+ssize_t cu_source_read_fd(struct cu_source *src, uint8_t *data, size_t room)
+{
+	ssize_t n = cu_source_read_stored(src, data, room, src->read_bytes);
 	if (n < 0) {
 		cu_fault_set_errno(&src->fault, errno, "%s: cannot be read", src->name);
 		return -1;
@@ -77,6 +108,8 @@ static int open_fd(struct cu_source *src, const char *path)
 	if (S_ISREG(st.st_mode)) {
 		src->is_regular = true;
 		src->size_bytes = (uint64_t)st.st_size;
+		src->device = st.st_dev;
+		src->inode = st.st_ino;
 	} else if (S_ISFIFO(st.st_mode)) {
 		(void)fcntl(src->fd, F_SETPIPE_SZ, CU_PIPE_BYTES); /* only speed depends on it */
 	}
@@ -103,6 +136,7 @@ static int start_decoder(struct cu_source *src)
 int cu_source_open(struct cu_source *src, const char *path, const char *name)
 {
 	memset(src, 0, sizeof(*src));
+	src->path = path;
 	src->name = name;
 	int rc = open_fd(src, path);
 	if (rc < 0) {
@@ -142,12 +176,32 @@ void cu_source_release(struct cu_source *src)
 	src->is_at_end = true;
 }
 
+void cu_source_yield(struct cu_source *src, struct cu_spare *spare)
+{
+	if (!src->is_seekable || !src->owns_fd) {
+		return;
+	}
+	if (src->decoder && src->compression != CU_COMPRESSION_ZSTD) {
+		struct cu_decoder *copy = spare->fd >= 0 ? cu_spill_new(src, spare) : NULL;
+		if (!copy) {
+			return;
+		}
+		src->decoder->free(src->decoder);
+		src->decoder = copy;
+	}
+	close(src->fd);
+	src->fd = -1;
+	src->owns_fd = false;
+	src->is_visited = true;
+}
+
 static void read_more(struct cu_source *src)
 {
 	uint8_t *end = src->buf + (src->end - src->buf);
 	size_t room = (size_t)(src->buf + CU_SOURCE_ROOM + CU_READ_BLOCK - end);
-	if (room > CU_READ_BLOCK) {
-		room = CU_READ_BLOCK;
+	size_t block = src->is_visited ? CU_VISIT_BLOCK : CU_READ_BLOCK;
+	if (room > block) {
+		room = block;
 	}
 	ssize_t n = src->decoder ? src->decoder->read(src->decoder, end, room) : cu_source_read_fd(src, end, room);
 	if (n <= 0) {

@@ -21,6 +21,8 @@ enum {
 	/* The most that can be asked for at once: three of the largest packets with their headers. */
 	CU_SOURCE_ROOM = 4 * 1024 * 1024,
 	CU_PIPE_BYTES = 1024 * 1024, /* capacity asked for pipes: the default of 64 KiB makes both ends run in step */
+	/* Of a file that holds no descriptor: there are many of those, and a buffer is resident as far as it was filled. */
+	CU_VISIT_BLOCK = 64 * 1024,
 };
 
 enum cu_compression {
@@ -45,12 +47,16 @@ struct cu_source {
 	bool is_regular;
 	bool is_seekable;
 	bool owns_fd;
+	bool is_visited; /* fd is closed: the file is opened for each read, see cu_source_yield */
 	int fd;
+	dev_t device; /* of the file, and its number there: it must be the same at each visit */
+	ino_t inode;
 	off_t start;         /* where a seekable input began */
 	uint64_t size_bytes; /* of a regular file */
 	uint64_t read_bytes; /* stored bytes read so far */
 	enum cu_compression compression;
 	struct cu_decoder *decoder; /* NULL: stored bytes are the stream's */
+	const char *path;           /* borrowed */
 	const char *name;           /* for faults; borrowed */
 	struct cu_fault fault;
 };
@@ -85,8 +91,25 @@ static inline size_t cu_source_left(const struct cu_source *src)
 	return (size_t)(src->end - src->pos);
 }
 
-/* Descriptors it holds; the same from its opening to its release. */
+/* Descriptors it holds; the same from its opening to its release, unless it yields them. */
 size_t cu_source_n_files(const struct cu_source *src);
+
+/*
+ * A file of its own, without a name, for what does not fit elsewhere: those
+ * who put something there append it.
+ */
+struct cu_spare {
+	int fd; /* -1: there is none */
+	uint64_t len;
+};
+
+/*
+ * Goes on without descriptors, of which others have more need. A regular file
+ * is opened for each read and closed again; what a child process decompresses
+ * is put into spare to its end, and read there. Other inputs, and with no
+ * spare file those of child processes, keep what they have.
+ */
+void cu_source_yield(struct cu_source *src, struct cu_spare *spare);
 
 /* Stored bytes read so far, for progress. */
 uint64_t cu_source_read_bytes(const struct cu_source *src);
@@ -94,7 +117,14 @@ uint64_t cu_source_read_bytes(const struct cu_source *src);
 /* "gzip"; "" for none. */
 const char *cu_compression_name(enum cu_compression compression);
 
-/* read() that goes on after signals; counts into read_bytes and sets the fault. */
+/*
+ * The stored bytes from place at on, at most room of them: how many, 0 at the
+ * end, -1 with errno. An input that is no file is read where it stands. Goes on
+ * after signals and changes nothing in src.
+ */
+ssize_t cu_source_read_stored(const struct cu_source *src, uint8_t *data, size_t room, uint64_t at);
+
+/* The next of them; counts into read_bytes and sets the fault. */
 ssize_t cu_source_read_fd(struct cu_source *src, uint8_t *data, size_t room);
 
 #endif

@@ -77,21 +77,14 @@ static bool wait_for_input(struct zstd *z)
 	return true; /* or an error, which read() tells */
 }
 
-static ssize_t read_stored(struct zstd *z)
-{
-	ssize_t n;
-	do {
-		n = read(z->src->fd, z->stored, CU_READ_BLOCK);
-	} while (n < 0 && errno == EINTR);
-	return n;
-}
-
 static bool refill(struct zstd *z)
 {
 	if (z->is_stored_at_end) {
 		return false;
 	}
-	ssize_t n = !z->in_thread || wait_for_input(z) ? read_stored(z) : 0;
+	uint64_t at = atomic_load_explicit(&z->read_bytes, memory_order_relaxed);
+	bool may_wait = z->in_thread && !z->src->is_regular;
+	ssize_t n = !may_wait || wait_for_input(z) ? cu_source_read_stored(z->src, z->stored, CU_READ_BLOCK, at) : 0;
 	if (n < 0) {
 		cu_fault_set_errno(&z->fault, errno, "%s: cannot be read", z->src->name);
 	}
@@ -222,7 +215,8 @@ static ssize_t read_slot(struct zstd *z, uint8_t *data, size_t room)
 static ssize_t zstd_read(struct cu_decoder *decoder, uint8_t *data, size_t room)
 {
 	struct zstd *z = (struct zstd *)decoder;
-	if (!z->has_thread && !z->has_no_thread && z->n_decoded >= THREAD_AFTER_BYTES) {
+	/* of the many that are visited, each one's ring would be memory, not speed */
+	if (!z->has_thread && !z->has_no_thread && !z->src->is_visited && z->n_decoded >= THREAD_AFTER_BYTES) {
 		z->has_no_thread = !start_thread(z);
 	}
 	if (z->has_thread) {

@@ -569,6 +569,43 @@ static void test_capture_merges_many_files_with_few_open(void **state)
 	assert_int_equal(seen.n_filtered, N_FILES * (N_PACKETS - 1));
 }
 
+static void test_capture_merges_what_overlaps_with_few_open(void **state)
+{
+	(void)state;
+	enum { N_FILES = 20, N_PACKETS = 10000, FILES_CAP = 6 }; /* each longer than one read */
+	static char names[N_FILES][8];
+	const char *paths[N_FILES];
+	for (unsigned i = 0; i < N_FILES; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "f%u", i);
+		paths[i] = names[i];
+		store_capture(names[i], N_PACKETS, i % 3, 30);
+	}
+	struct cu_capture_config config = {.paths = paths, .n_paths = N_FILES, .files_cap = FILES_CAP};
+	struct cu_capture *capture;
+	struct cu_fault fault = {0};
+	struct cu_packet packet;
+	size_t n_fds = count_fds();
+	size_t n = 0;
+	int64_t last_ns = 0;
+	assert_int_equal(cu_capture_open(&capture, &config, &fault), 0);
+	while (cu_capture_next(capture, &packet) == 1) {
+		assert_true(packet.time_ns >= last_ns);
+		last_ns = packet.time_ns;
+		if (n++ % 1000 == 0) {
+			assert_true(count_fds() <= n_fds + FILES_CAP);
+		}
+		if (n == 1000) { /* another file takes the name of the last, which is not read to its end */
+			assert_false(cu_capture_is_settled(capture));
+			assert_int_equal(rename(names[0], names[N_FILES - 1]), 0);
+		}
+	}
+	assert_true(n >= (N_FILES - 1) * N_PACKETS && n < N_FILES * N_PACKETS);
+	assert_string_equal(cu_capture_fault(capture, 0)->text, "f19: cannot be read: Stale file handle");
+	assert_null(cu_capture_fault(capture, 1));
+	cu_capture_close(capture);
+	assert_int_equal(count_fds(), n_fds);
+}
+
 static void test_capture_goes_on_when_one_of_several_is_cut(void **state)
 {
 	(void)state;
@@ -664,6 +701,7 @@ int main(void)
 		TEST(test_capture_reads_standard_input),
 		TEST(test_capture_merges_by_time),
 		TEST(test_capture_merges_many_files_with_few_open),
+		TEST(test_capture_merges_what_overlaps_with_few_open),
 		TEST(test_capture_goes_on_when_one_of_several_is_cut),
 		TEST(test_capture_filters_and_still_counts_frames),
 		TEST(test_capture_compiles_the_filter_for_each_link_type),
