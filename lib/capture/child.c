@@ -12,16 +12,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STDERR_CAP = 160 };
+enum {
+	STDERR_CAP = 160,
+	/* Of a damaged file igzip keeps back its last buffer, or all of a small one, which gzip has read as soon. */
+	IGZIP_AFTER_BYTES = 1024 * 1024,
+};
+
+static const char igzip[] = "igzip";
 
 /* The programs to try for a compression, best first: with -dc all of them write the stream to standard output. */
 static const struct command {
 	enum cu_compression compression;
 	const char *program;
 } commands[] = {
-	{CU_COMPRESSION_GZIP, "igzip"}, /* ISA-L: four times as fast */
-	{CU_COMPRESSION_GZIP, "gzip"},  {CU_COMPRESSION_XZ, "xz"},
-	{CU_COMPRESSION_LZ4, "lz4"},    {CU_COMPRESSION_BZIP2, "bzip2"},
+	{CU_COMPRESSION_GZIP, igzip}, /* ISA-L: four times as fast */
+	{CU_COMPRESSION_GZIP, "gzip"}, {CU_COMPRESSION_XZ, "xz"},
+	{CU_COMPRESSION_LZ4, "lz4"},   {CU_COMPRESSION_BZIP2, "bzip2"},
 };
 
 struct child {
@@ -44,6 +50,19 @@ static void close_fd(int *fd)
 	}
 }
 
+/* Takes the names that a program has for its standard input out of what it says: the input has another. */
+static void drop_names(char *line)
+{
+	static const char *const names[] = {"(stdin): ", "stdin: ", " (null)"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *at = strstr(line, names[i]);
+		if (at) {
+			const char *rest = at + strlen(names[i]);
+			memmove(at, rest, strlen(rest) + 1);
+		}
+	}
+}
+
 /*
  * Waits for the child, whose standard output has ended, and makes a fault of
  * its failure. What it wrote to standard error says it best.
@@ -62,8 +81,8 @@ static void reap(struct child *c)
 	}
 	close_fd(&c->stderr_fd);
 	text[len] = '\0';
-	const char *line = text + strspn(text, "\n");
-	len = strcspn(line, "\n");
+	char *line = text + strspn(text, "\n");
+	line[strcspn(line, "\n")] = '\0';
 
 	int status = 0;
 	pid_t pid;
@@ -82,10 +101,15 @@ static void reap(struct child *c)
 	/* gzip and xz; bzip2; igzip; lz4 */
 	bool is_cut = strcasestr(line, "unexpected end") || strcasestr(line, "ends unexpectedly") ||
 	              strcasestr(line, "not contain a complete") || strcasestr(line, "unfinished");
-	enum cu_error code = is_cut ? CU_ERR_TRUNCATED : CU_ERR_FORMAT;
+	if (is_cut) {
+		cu_fault_set(&c->src->fault, CU_ERR_TRUNCATED, "%s: %s: ends in the middle of what is compressed",
+		             c->src->name, cu_compression_name(c->src->compression));
+		return;
+	}
 	bool has_prefix = strncmp(line, c->program, strlen(c->program)) == 0;
-	cu_fault_set(&c->src->fault, code, "%s: %s%s%.*s (exit status %d)", c->src->name, has_prefix ? "" : c->program,
-	             has_prefix ? "" : ": ", len > 0 ? (int)len : (int)strlen("failed"), len > 0 ? line : "failed",
+	drop_names(line);
+	cu_fault_set(&c->src->fault, CU_ERR_FORMAT, "%s: %s%s%s (exit status %d)", c->src->name,
+	             has_prefix ? "" : c->program, has_prefix ? "" : ": ", line[0] ? line : "failed",
 	             WEXITSTATUS(status));
 }
 
@@ -236,8 +260,10 @@ static int spawn(struct child *c, int in_fd, int out_fd, int err_fd)
 static int spawn_first(struct child *c, int in_fd, int out_fd, int err_fd)
 {
 	int rc = ENOENT;
+	bool is_small = c->src->is_regular && c->src->size_bytes < IGZIP_AFTER_BYTES;
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc != 0; i++) {
-		if (commands[i].compression == c->src->compression) {
+		bool is_apt = !is_small || commands[i].program != igzip;
+		if (is_apt && commands[i].compression == c->src->compression) {
 			c->program = commands[i].program;
 			rc = spawn(c, in_fd, out_fd, err_fd);
 		}

@@ -95,8 +95,14 @@ static int recognise(struct cu_input *input, struct cu_fault *fault)
 		input->is_pcapng = true;
 		return cu_pcapng_open(input, fault);
 	}
-	return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (begins with %02x %02x %02x %02x)", input->name,
-	                    p[0], p[1], p[2], p[3]);
+	cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (begins with %02x %02x %02x %02x)", input->name, p[0],
+	             p[1], p[2], p[3]);
+	if (src->decoder) {
+		/* bzip2 gives a whole block before it knows that it is damaged: that would be why */
+		cu_source_skip(src, CU_SOURCE_ROOM);
+		*fault = src->fault.code ? src->fault : *fault;
+	}
+	return fault->code;
 }
 
 int cu_input_open(struct cu_input *input, const char *path, uint16_t file, struct cu_fault *fault)
