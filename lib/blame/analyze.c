@@ -483,7 +483,10 @@ static int take_totals(struct analyzer *analyzer, struct cu_reader *reader, cons
 	}
 	cu_totals_add(&analyzer->totals, &totals);
 	analyzer->has_totals = true;
-	return totals.last_ns != 0 ? reject_timeline(finish_silent(analyzer, false, totals.last_ns), reader) : 0;
+	if (!cu_totals_have_times(&totals)) {
+		return 0;
+	}
+	return reject_timeline(finish_silent(analyzer, false, totals.last_ns), reader);
 }
 
 /* What an earlier analysis said of a connection whose timeline it left out: the same with the union's numbers. */

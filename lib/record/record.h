@@ -453,8 +453,15 @@ struct cu_totals {
 	uint64_t n_icmp_errors, n_connections, n_damaged, n_skipped_bytes, n_drops, n_evicted, n_truncated;
 	uint64_t n_parted;              /* connections whose directions differ in VLAN or tunnel: two here */
 	uint64_t n_steps_back, n_jumps; /* in a capture's time: see cu_time_steps */
-	int64_t first_ns, last_ns;      /* when the capture began and ended: its packets, or what it says of its end */
+	/* When the capture began and ended: its packets, or what it says of its end. Without packets, 0. */
+	int64_t first_ns, last_ns;
 };
+
+/* Whether the times are some: a capture may begin at 0. */
+static inline bool cu_totals_have_times(const struct cu_totals *totals)
+{
+	return totals->n_packets > totals->n_filtered;
+}
 
 /*
  * Encode appends the record's payload to buf; decode reads one of len bytes at

@@ -2,6 +2,11 @@
 
 void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals)
 {
+	bool has_none = !cu_totals_have_times(sum);
+	if (cu_totals_have_times(totals)) {
+		sum->first_ns = has_none || totals->first_ns < sum->first_ns ? totals->first_ns : sum->first_ns;
+		sum->last_ns = has_none || totals->last_ns > sum->last_ns ? totals->last_ns : sum->last_ns;
+	}
 	sum->n_packets += totals->n_packets;
 	sum->n_filtered += totals->n_filtered;
 	sum->n_tcp += totals->n_tcp;
@@ -20,10 +25,4 @@ void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals)
 	sum->n_truncated += totals->n_truncated;
 	sum->n_steps_back += totals->n_steps_back;
 	sum->n_jumps += totals->n_jumps;
-	if (totals->first_ns != 0 && (sum->first_ns == 0 || totals->first_ns < sum->first_ns)) {
-		sum->first_ns = totals->first_ns;
-	}
-	if (totals->last_ns > sum->last_ns) {
-		sum->last_ns = totals->last_ns;
-	}
 }

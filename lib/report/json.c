@@ -579,12 +579,12 @@ static int json_finding(void *state, const struct cu_report_finding *item)
 	return 0;
 }
 
-static void put_time_or_null(struct cu_buf *out, int64_t time_ns)
+static void put_time_or_null(struct cu_buf *out, bool has_time, int64_t time_ns)
 {
-	if (time_ns == 0) {
-		CU_PUT(out, "null");
-	} else {
+	if (has_time) {
 		cu_json_time(out, time_ns);
+	} else {
+		CU_PUT(out, "null");
 	}
 }
 
@@ -605,9 +605,9 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_JSON_U64(out, "},\"findings\":", counts->n_findings);
 	CU_JSON_U64(out, ",\"files\":", counts->n_files);
 	CU_PUT(out, ",\"first\":");
-	put_time_or_null(out, totals->first_ns);
+	put_time_or_null(out, cu_totals_have_times(totals), totals->first_ns);
 	CU_PUT(out, ",\"last\":");
-	put_time_or_null(out, totals->last_ns);
+	put_time_or_null(out, cu_totals_have_times(totals), totals->last_ns);
 	CU_PUT(out, ",\"complete\":");
 	cu_put_bool(out, !counts->incomplete && counts->n_bad_records == 0);
 	CU_JSON_U64(out, ",\"damaged\":", totals->n_damaged);

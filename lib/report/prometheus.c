@@ -160,11 +160,9 @@ static void put_one(struct cu_buf *out, const char *name, const char *help, uint
 /* A family of one time, when there is one. */
 static void put_one_time(struct cu_buf *out, const char *name, const char *help, int64_t time_ns)
 {
-	if (time_ns != 0) {
-		put_family(out, name, "gauge", help);
-		cu_puts(out, name);
-		put_time(out, time_ns);
-	}
+	put_family(out, name, "gauge", help);
+	cu_puts(out, name);
+	put_time(out, time_ns);
 }
 
 /*
@@ -339,8 +337,12 @@ static void put_capture(struct cu_buf *out, const struct cu_report_counts *count
 	put_one(out, "culprit_capture_complete", "Whether all input could be read to its end.",
 	        !counts->incomplete && counts->n_bad_records == 0);
 	put_one(out, "culprit_capture_files", "Captures that the report is of.", counts->n_files);
-	put_one_time(out, "culprit_capture_first_timestamp_seconds", "Time of the first packet.", totals->first_ns);
-	put_one_time(out, "culprit_capture_last_timestamp_seconds", "Time of the last packet.", totals->last_ns);
+	if (cu_totals_have_times(totals)) {
+		put_one_time(out, "culprit_capture_first_timestamp_seconds", "Time of the first packet.",
+		             totals->first_ns);
+		put_one_time(out, "culprit_capture_last_timestamp_seconds", "Time of the last packet.",
+		             totals->last_ns);
+	}
 	put_one(out, "culprit_capture_packets", "Packets read.", totals->n_packets);
 	put_one(out, "culprit_capture_tcp_packets", "Packets of TCP among them.", totals->n_tcp);
 	put_one(out, "culprit_capture_dropped_packets", "Packets that whoever captured says were dropped.",

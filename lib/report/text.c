@@ -487,7 +487,7 @@ static void summary_capture(struct text *text, const struct cu_report_counts *co
 		cu_term_count(&page->line, totals->n_filtered);
 		cu_page_say(page, " passed over by the filter");
 	}
-	if (totals->first_ns != 0) {
+	if (cu_totals_have_times(totals)) {
 		cu_page_say(page, ", ");
 		cu_term_duration(&page->line, totals->last_ns - totals->first_ns);
 		cu_page_say(page, " from ");
