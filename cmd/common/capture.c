@@ -22,7 +22,7 @@ static void show_progress(void *arg, const struct cu_capture *capture)
 	(void)arg;
 	uint64_t read_bytes = 0, size_bytes = 0, n_packets = 0;
 	bool sized = true;
-	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
+	for (size_t i = 0; i < cu_capture_n_inputs(capture); i++) {
 		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
 		read_bytes += stats->read_bytes;
 		size_bytes += stats->size_bytes;
@@ -82,11 +82,11 @@ int prog_capture_report(const struct cu_capture *capture)
 		prog_error_fault(fault);
 		status = PROG_FAILED;
 	}
-	size_t n_files = cu_capture_n_files(capture);
-	for (size_t i = 0; i < n_files; i++) {
+	size_t n_inputs = cu_capture_n_inputs(capture);
+	for (size_t i = 0; i < n_inputs; i++) {
 		const struct cu_capture_stats *stats = cu_capture_stats(capture, i);
 		const char *name = prog_input_name(stats->path);
-		if (stats->n_packets == 0 && stats->format[0] && n_files > 1) {
+		if (stats->n_packets == 0 && stats->format[0] && n_inputs > 1) {
 			prog_warn("%s: has no packets", name);
 		} else if (stats->n_packets == 0 && stats->format[0]) {
 			prog_warn_alone("%s: has no packets", name);

@@ -19,11 +19,11 @@
 #endif
 
 enum {
-	OPTION_CAP = 64,     /* rows of a program's table with the common ones */
-	LONG_ONLY = 256,     /* getopt_long's value of row i is LONG_ONLY + i */
-	HELP_COLUMN = 28,    /* where the help texts stand in --help */
-	HELP_WIDTH = 80,     /* columns of --help */
-	SPARE_FILES = 32,    /* descriptors a program needs beside its inputs */
+	OPTION_CAP = 64,  /* rows of a program's table with the common ones */
+	LONG_ONLY = 256,  /* getopt_long's value of row i is LONG_ONLY + i */
+	HELP_COLUMN = 28, /* where the help texts stand in --help */
+	HELP_WIDTH = 80,  /* columns of --help */
+	SPARE_FILES = 32, /* descriptors a program needs beside its inputs */
 };
 
 const struct prog_spec *prog_spec;

@@ -17,9 +17,9 @@ enum {
 	PER_SERVER,
 	PER_NOTHING,
 	N_MAX = 65536,
-	OPEN_CAP = 512,   /* files; more gain nothing */
+	OPEN_CAP = 512,                   /* files; more gain nothing */
 	ENOUGH_FILES = 2 * OPEN_CAP + 64, /* half of them for the captures */
-	MANY = 64,        /* shards that have small buffers */
+	MANY = 64,                        /* shards that have small buffers */
 	BUFFER_BYTES = 256 * 1024,
 	SMALL_BUFFER_BYTES = 32 * 1024,
 	DIGITS = 5, /* of a number whose last is not known */

@@ -519,6 +519,16 @@ static int take_kept(struct analyzer *analyzer, struct cu_reader *reader, const 
 	return err != 0 ? cu_reader_reject(reader, "cannot be decoded") : put(analyzer, record->kind);
 }
 
+/* The stream names more files, which its reader has added to its header's. */
+static int take_sources(struct analyzer *analyzer, const struct cu_reader *reader)
+{
+	struct cu_join *join = &analyzer->join;
+	const struct cu_stream_header *header = cu_reader_header(reader);
+	size_t n_new = header->n_files - join->n_files_here;
+	cu_join_add_files(join, n_new);
+	return cu_writer_sources(analyzer->writer, header->files + header->n_files - n_new, n_new);
+}
+
 static int take_record(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
 {
 	if (record->kind == CU_RECORD_CHUNK) {
@@ -541,6 +551,9 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 	}
 	if (record->kind == CU_RECORD_TOTALS) {
 		return take_totals(analyzer, reader, record);
+	}
+	if (record->kind == CU_RECORD_SOURCES) {
+		return take_sources(analyzer, reader);
 	}
 	/* What an earlier analysis said is said anew, by whom it was said. */
 	bool mine = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP ||

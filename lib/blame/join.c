@@ -199,6 +199,11 @@ void cu_join_begin(struct cu_join *join, size_t n_files)
 	join->n_streams++;
 }
 
+void cu_join_add_files(struct cu_join *join, size_t n_files)
+{
+	join->n_files_here += n_files;
+}
+
 /* How many of the continued have a lower number. */
 static size_t rank(const struct cu_join *join, uint64_t local)
 {

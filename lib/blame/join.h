@@ -67,6 +67,8 @@ void cu_join_release(struct cu_join *join);
  * and did not, which is damage, is to be drained and held again before.
  */
 void cu_join_begin(struct cu_join *join, size_t n_files);
+/* It names more. */
+void cu_join_add_files(struct cu_join *join, size_t n_files);
 
 /* The union's number of a connection of this stream, and where its chunks are stored. */
 uint64_t cu_join_number(const struct cu_join *join, uint64_t local);

@@ -18,13 +18,14 @@ struct slot {
 	struct cu_input input;
 	struct cu_packet head;
 	enum slot_state state;
-	bool is_head_checked; /* against the filter */
+	bool is_head_checked;  /* against the filter */
 	int prepared_linktype; /* of the filter; -1 none */
 };
 
 struct cu_capture {
 	struct slot *slots;
 	size_t n_slots;
+	struct cu_files files;
 	size_t n_files; /* descriptors that open inputs hold */
 	size_t files_cap;
 	struct cu_spare spare;
@@ -129,7 +130,7 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 	struct slot *slot = &capture->slots[file];
 	slot->prepared_linktype = -1;
 	slot->is_head_checked = false;
-	int rc = cu_input_open(&slot->input, path, (uint16_t)file, fault);
+	int rc = cu_input_open(&slot->input, path, (uint16_t)file, &capture->files, fault);
 	if (rc < 0) {
 		slot->state = SLOT_ENDED;
 		return rc;
@@ -191,8 +192,7 @@ static int check_filter(struct cu_capture *capture, struct slot *slot, struct cu
 static int open_all(struct cu_capture *capture, const struct cu_capture_config *config, struct cu_fault *fault)
 {
 	size_t n_refused = 0;
-	size_t waiting_cap =
-		capture->files_cap / 2 < CU_CAPTURE_WAITING ? capture->files_cap / 2 : CU_CAPTURE_WAITING;
+	size_t waiting_cap = capture->files_cap / 2 < CU_CAPTURE_WAITING ? capture->files_cap / 2 : CU_CAPTURE_WAITING;
 	for (size_t i = 0; i < config->n_paths; i++) {
 		struct slot *slot = &capture->slots[i];
 		struct cu_fault refusal = {0};
@@ -201,7 +201,11 @@ static int open_all(struct cu_capture *capture, const struct cu_capture_config *
 		if (rc < 0 && rc != CU_ERR_NOMEM && ++n_refused < config->n_paths) {
 			/* One bad file among last night's does not cost the others. */
 			cu_input_refuse(&slot->input, &refusal);
-			continue;
+			if (cu_input_be_file(&slot->input) == 0) {
+				continue;
+			}
+			rc = cu_fault_set(&refusal, CU_ERR_NOMEM, "%s: no memory", slot->input.name);
+			n_refused = 1;
 		}
 		if (rc < 0) {
 			*fault = n_refused > 1 ? *cu_capture_fault(capture, 0) : refusal;
@@ -355,21 +359,24 @@ int cu_capture_next_batch(struct cu_capture *capture, struct cu_packet *packets,
 
 uint64_t cu_capture_packet_id(const struct cu_capture *capture, const struct cu_packet *packet)
 {
-	uint64_t id = capture->slots[packet->file].input.packet_id;
-	return id != 0 ? id : (uint64_t)packet->file << CU_PACKET_ID_FILE_SHIFT | packet->frame;
+	return cu_packet_id(&capture->files.all[packet->file], packet);
 }
 
-uint32_t cu_capture_interface_number(const struct cu_capture *capture, const struct cu_packet *packet)
+uint16_t cu_capture_input(const struct cu_capture *capture)
 {
-	const struct cu_input *input = &capture->slots[packet->file].input;
+	return capture->n_slots == 1 ? 0 : (uint16_t)capture->heap[0];
+}
+
+uint32_t cu_capture_interface_number(const struct cu_capture *capture)
+{
+	const struct cu_input *input = &capture->slots[cu_capture_input(capture)].input;
 	const struct cu_pcapng *ng = &input->format.pcapng;
 	return input->is_pcapng ? ng->n_interfaces_before + ng->last_interface : 0;
 }
 
-void cu_capture_interface(const struct cu_capture *capture, const struct cu_packet *packet,
-                          struct cu_interface *interface)
+void cu_capture_interface(const struct cu_capture *capture, struct cu_interface *interface)
 {
-	const struct cu_input *input = &capture->slots[packet->file].input;
+	const struct cu_input *input = &capture->slots[cu_capture_input(capture)].input;
 	if (input->is_pcapng) {
 		cu_pcapng_interface(input, interface);
 	} else {
@@ -377,10 +384,10 @@ void cu_capture_interface(const struct cu_capture *capture, const struct cu_pack
 	}
 }
 
-void cu_capture_origin(const struct cu_capture *capture, const struct cu_packet *packet, struct cu_origin *origin)
+void cu_capture_origin(const struct cu_capture *capture, struct cu_origin *origin)
 {
-	origin->packet_id = cu_capture_packet_id(capture, packet);
-	cu_capture_interface(capture, packet, &origin->interface);
+	origin->input = cu_capture_input(capture);
+	cu_capture_interface(capture, &origin->interface);
 }
 
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n)
@@ -409,12 +416,22 @@ bool cu_capture_is_settled(const struct cu_capture *capture)
 
 size_t cu_capture_n_files(const struct cu_capture *capture)
 {
+	return capture->files.n;
+}
+
+const struct cu_capture_file *cu_capture_file(const struct cu_capture *capture, size_t file)
+{
+	return &capture->files.all[file];
+}
+
+size_t cu_capture_n_inputs(const struct cu_capture *capture)
+{
 	return capture->n_slots;
 }
 
-const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t file)
+const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t number)
 {
-	struct cu_input *input = &capture->slots[file].input;
+	struct cu_input *input = &capture->slots[number].input;
 	if (input->source.buf) {
 		input->stats.read_bytes = cu_source_read_bytes(&input->source);
 	}
@@ -429,6 +446,7 @@ void cu_capture_close(struct cu_capture *capture)
 	for (size_t i = 0; i < capture->n_slots; i++) {
 		cu_input_release(&capture->slots[i].input);
 	}
+	cu_files_release(&capture->files);
 	cu_filter_free(capture->filter);
 	free(capture->heap);
 	free(capture->slots);

@@ -28,7 +28,7 @@ struct cu_packet {
 	uint32_t caplen;     /* bytes captured */
 	uint32_t len;        /* bytes on the wire, at least caplen */
 	uint16_t linktype;   /* LINKTYPE_ number of tcpdump.org */
-	uint16_t file;       /* index of its input, in the order given */
+	uint16_t file;       /* in which frame counts: see cu_capture_file */
 };
 
 struct cu_capture;
@@ -63,8 +63,8 @@ enum {
 struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
-	size_t files_cap;         /* 0: CU_CAPTURE_FILES */
-	bool has_spare_file;      /* spare_fd is an empty file of the caller's, who closes it after the capture */
+	size_t files_cap;    /* 0: CU_CAPTURE_FILES */
+	bool has_spare_file; /* spare_fd is an empty file of the caller's, who closes it after the capture */
 	int spare_fd;
 	const char *filter;       /* libpcap filter expression, or NULL for all packets */
 	cu_progress_fn *progress; /* or NULL; it gets progress_arg */
@@ -76,6 +76,20 @@ struct cu_capture_config {
  * number of its file among those that were split together.
  */
 enum { CU_PACKET_ID_FILE_SHIFT = 48, CU_INTERFACE_NAME_CAP = 64 };
+
+/*
+ * A file that frames are numbered in: an input, or the capture that a shard's
+ * packets were split from.
+ */
+struct cu_capture_file {
+	char *path;
+	uint16_t number;   /* in packet ids: of an input its place among them, of others what it was, if that is free */
+	uint16_t given;    /* that, free or not */
+	uint16_t linktype; /* of its first interface; has_linktype: that is known */
+	bool has_linktype;
+	bool is_input;
+	uint32_t snaplen; /* largest of its interfaces; 0 unknown */
+};
 
 /* What a capture says of the interface that a packet came from; a pcap file is one interface. */
 struct cu_interface {
@@ -131,22 +145,21 @@ int cu_capture_next(struct cu_capture *capture, struct cu_packet *packet);
  */
 int cu_capture_next_batch(struct cu_capture *capture, struct cu_packet *packets, int n);
 
-/*
- * Of the packet delivered last: its id, and its interface. A packet of a shard
- * (see dump.h) has the id that it had there: of the capture that was split.
- */
+/* Where a packet was first: its frame number and the number of its file, as in shards (see dump.h). */
 uint64_t cu_capture_packet_id(const struct cu_capture *capture, const struct cu_packet *packet);
-uint32_t cu_capture_interface_number(const struct cu_capture *capture, const struct cu_packet *packet);
-void cu_capture_interface(const struct cu_capture *capture, const struct cu_packet *packet,
-                          struct cu_interface *interface);
+
+/* Of the packet delivered last: its input, in the order given, and its interface there. */
+uint16_t cu_capture_input(const struct cu_capture *capture);
+uint32_t cu_capture_interface_number(const struct cu_capture *capture);
+void cu_capture_interface(const struct cu_capture *capture, struct cu_interface *interface);
 
 /* Both at once, for a packet that is kept; its interface's name is in there. */
 struct cu_origin {
-	uint64_t packet_id;
+	uint16_t input;
 	struct cu_interface interface;
 };
 
-void cu_capture_origin(const struct cu_capture *capture, const struct cu_packet *packet, struct cu_origin *origin);
+void cu_capture_origin(const struct cu_capture *capture, struct cu_origin *origin);
 
 /* The n-th fault met in any input (each names its input and place), or NULL past the last. */
 const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t n);
@@ -158,8 +171,12 @@ const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t
  */
 bool cu_capture_is_settled(const struct cu_capture *capture);
 
+size_t cu_capture_n_inputs(const struct cu_capture *capture);
+const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t input);
+
+/* The files of the packets delivered so far, and of all inputs that are no shards; none goes. Borrowed until the next packet. */
 size_t cu_capture_n_files(const struct cu_capture *capture);
-const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t file);
+const struct cu_capture_file *cu_capture_file(const struct cu_capture *capture, size_t file);
 
 void cu_capture_close(struct cu_capture *capture);
 

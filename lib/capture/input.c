@@ -105,10 +105,26 @@ static int recognise(struct cu_input *input, struct cu_fault *fault)
 	return fault->code;
 }
 
-int cu_input_open(struct cu_input *input, const char *path, uint16_t file, struct cu_fault *fault)
+int cu_input_be_file(struct cu_input *input)
+{
+	if (input->has_file) {
+		return 0;
+	}
+	int file = cu_files_add(input->files, input->stats.path, input->number, true);
+	if (file < 0) {
+		return file;
+	}
+	input->file = (uint16_t)file;
+	input->has_file = true;
+	return 0;
+}
+
+int cu_input_open(struct cu_input *input, const char *path, uint16_t number, struct cu_files *files,
+                  struct cu_fault *fault)
 {
 	memset(input, 0, sizeof(*input));
-	input->file = file;
+	input->number = number;
+	input->files = files;
 	input->name = strcmp(path, "-") == 0 ? "standard input" : path;
 	input->stats.path = path;
 	input->stats.format = "";

@@ -5,6 +5,7 @@
 #define CU_CAPTURE_INPUT_H
 
 #include "lib/capture/capture.h"
+#include "lib/capture/files.h"
 #include "lib/capture/source.h"
 
 enum {
@@ -39,6 +40,7 @@ struct cu_pcapng_interface {
 	int64_t offset_ns;     /* if_tsoffset */
 	uint64_t n_drops;      /* as the last statistics block said */
 	uint64_t n_drops_seen; /* sum of what packet blocks said */
+	uint16_t file;         /* of its packets */
 	char name[CU_INTERFACE_NAME_CAP];
 };
 
@@ -68,7 +70,10 @@ struct cu_input {
 	bool is_pcapng;
 	bool has_linktype;     /* stats.linktype is known */
 	bool has_source_fault; /* source.fault is in faults */
-	uint16_t file;
+	uint16_t number;       /* among the inputs */
+	uint16_t file;         /* the input itself; a shard is one only for packets of another origin */
+	bool has_file;
+	struct cu_files *files;
 	bool has_time;      /* last_ns is known */
 	int64_t last_ns;    /* of the packet delivered last */
 	uint64_t packet_id; /* of the packet delivered last, in a shard; else 0 */
@@ -79,10 +84,15 @@ struct cu_input {
 };
 
 /*
- * Opens path as the input with number file and reads its file header. 0, or
- * an error with its sentence in fault; nothing is left open then.
+ * Opens path as the input with this number and reads its file header; files
+ * is where it says of what files its packets are. 0, or an error with its
+ * sentence in fault; nothing is left open then.
  */
-int cu_input_open(struct cu_input *input, const char *path, uint16_t file, struct cu_fault *fault);
+int cu_input_open(struct cu_input *input, const char *path, uint16_t number, struct cu_files *files,
+                  struct cu_fault *fault);
+
+/* Adds the input itself to the files. 0, or an error of cu_files_add. */
+int cu_input_be_file(struct cu_input *input);
 
 /* Frees all; counts and faults stay readable until cu_input_release. */
 void cu_input_close(struct cu_input *input);

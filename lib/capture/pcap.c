@@ -105,6 +105,11 @@ int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
 	input->stats.snaplen = snaplen;
 	input->stats.linktype = (uint16_t)get32(pcap, p + 20); /* the upper half tells of frame check sequences */
 	input->has_linktype = true;
+	int rc = cu_input_be_file(input);
+	if (rc < 0) {
+		return cu_fault_set(fault, rc, "%s: too many captures", input->name);
+	}
+	cu_files_note(input->files, input->file, input->stats.linktype, snaplen);
 	src->pos += FILE_HEADER;
 	return 0;
 }

@@ -36,6 +36,7 @@ enum {
 
 enum {
 	OPT_END = 0,
+	OPT_COMMENT = 1,
 	OPT_SHB_USERAPPL = 4,
 	OPT_EPB_DROPCOUNT = 4,
 	OPT_EPB_PACKETID = 5,
@@ -187,7 +188,26 @@ static int section(struct cu_input *input, const struct block *block)
 		}
 	}
 	unsigned major = get16(ng, block->p + 12);
-	return major == 1 ? 0 : CU_ERR_UNSUPPORTED;
+	if (major != 1) {
+		return CU_ERR_UNSUPPORTED;
+	}
+	return !ng->is_shard && cu_input_be_file(input) < 0 ? CU_ERR_NOMEM : 0;
+}
+
+/* The file that an interface's packets are of, by its comment. */
+static int find_file(struct cu_input *input, const struct option *comment)
+{
+	char text[CU_FILE_COMMENT_CAP];
+	size_t len = comment->len < sizeof(text) ? comment->len : sizeof(text) - 1;
+	memcpy(text, comment->value, len);
+	text[len] = '\0';
+	uint16_t number;
+	const char *path = cu_file_comment_parse(text, &number);
+	if (path != NULL) {
+		return cu_files_add(input->files, path, number, false);
+	}
+	int rc = cu_input_be_file(input);
+	return rc < 0 ? rc : input->file;
 }
 
 static int add_interface(struct cu_input *input, const struct block *block)
@@ -212,8 +232,11 @@ static int add_interface(struct cu_input *input, const struct block *block)
 	set_resolution(interface, 6);
 	uint32_t offset = 16;
 	struct option option;
+	struct option comment = {0};
 	while (next_option(ng, block, &offset, &option)) {
-		if (option.code == OPT_IF_TSRESOL && option.len >= 1) {
+		if (option.code == OPT_COMMENT && ng->is_shard) {
+			comment = option;
+		} else if (option.code == OPT_IF_TSRESOL && option.len >= 1) {
 			set_resolution(interface, option.value[0]);
 		} else if (option.code == OPT_IF_TSOFFSET && option.len == 8) {
 			int64_t s = (int64_t)get64(ng, option.value);
@@ -226,6 +249,12 @@ static int add_interface(struct cu_input *input, const struct block *block)
 			memcpy(interface->name, option.value, len);
 		}
 	}
+	int file = find_file(input, &comment);
+	if (file < 0) {
+		return CU_ERR_NOMEM;
+	}
+	interface->file = (uint16_t)file;
+	cu_files_note(input->files, interface->file, interface->linktype, interface->snaplen);
 	if (!input->has_linktype) {
 		input->has_linktype = true;
 		input->stats.linktype = interface->linktype;
@@ -285,7 +314,7 @@ static void deliver(struct cu_input *input, uint32_t id, int64_t time_ns, struct
 	packet->time_ns = time_ns;
 	packet->frame = ++input->stats.n_packets;
 	packet->linktype = input->format.pcapng.interfaces[id].linktype;
-	packet->file = input->file;
+	packet->file = input->format.pcapng.interfaces[id].file;
 	cu_input_note_time(input, packet);
 	if (packet->len < packet->caplen) {
 		packet->len = packet->caplen;
@@ -311,8 +340,8 @@ static void take_packet_id(struct cu_input *input, uint64_t id, struct cu_packet
 {
 	uint64_t frame = id & ((UINT64_C(1) << CU_PACKET_ID_FILE_SHIFT) - 1);
 	if (frame != 0) {
-		input->packet_id = id;
 		packet->frame = frame;
+		input->packet_id = cu_packet_id(&input->files->all[packet->file], packet);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "lib/base/hash.h"
 #include "lib/base/units.h"
 #include "lib/capture/dump.h"
+#include "lib/capture/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ static const char temporary_suffix[] = ".XXXXXX";
 /* An interface as the shard numbers it. */
 struct local_interface {
 	struct cu_interface interface;
-	uint16_t file;
+	uint16_t input;
 };
 
 struct shard {
@@ -59,7 +60,7 @@ struct cu_shards {
 	size_t n_open;
 	uint64_t n_left_out;
 	int64_t last_ns;        /* of the packet put last */
-	uint64_t *n_drops_said; /* of each input file: in shards that are finished */
+	uint64_t *n_drops_said; /* of each input: in shards that are finished */
 	mode_t mode;
 	ZSTD_CCtx *zstd;
 	struct cu_buf compressed;
@@ -349,32 +350,32 @@ int cu_shards_add(struct cu_shards *s, int64_t time_ns, const char *key, uint32_
 
 /* ------------------------------------------------------------------- write */
 
-static bool is_interface(const struct local_interface *local, uint32_t number, uint16_t file)
+static bool is_interface(const struct local_interface *local, uint32_t number, uint16_t input)
 {
-	return local->interface.number == number && local->file == file;
+	return local->interface.number == number && local->input == input;
 }
 
 /* Where in the table an interface is, or would be. */
-static uint32_t *find_in_table(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t file)
+static uint32_t *find_in_table(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t input)
 {
 	size_t mask = shard->interfaces_cap * 2 - 1;
-	uint64_t key = (uint64_t)file << 32 | number;
+	uint64_t key = (uint64_t)input << 32 | number;
 	size_t i = (size_t)cu_hash_mix(cu_hash_mix(key ^ s->seed.k[0], s->seed.k[1]), s->seed.k[0] | 1) & mask;
-	while (shard->table[i] != 0 && !is_interface(&shard->interfaces[shard->table[i] - 1], number, file)) {
+	while (shard->table[i] != 0 && !is_interface(&shard->interfaces[shard->table[i] - 1], number, input)) {
 		i = (i + 1) & mask;
 	}
 	return &shard->table[i];
 }
 
 /* An interface's number in the shard, or that of the next. */
-static size_t find_interface(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t file)
+static size_t find_interface(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t input)
 {
 	if (shard->table != NULL) {
-		uint32_t at = *find_in_table(s, shard, number, file);
+		uint32_t at = *find_in_table(s, shard, number, input);
 		return at != 0 ? at - 1 : shard->n_interfaces;
 	}
 	size_t i = 0;
-	while (i < shard->n_interfaces && !is_interface(&shard->interfaces[i], number, file)) {
+	while (i < shard->n_interfaces && !is_interface(&shard->interfaces[i], number, input)) {
 		i++;
 	}
 	return i;
@@ -407,7 +408,7 @@ static bool grow_interfaces(struct cu_shards *s, struct shard *shard)
 	shard->interfaces_cap = cap;
 	for (size_t i = 0; i < shard->n_interfaces && shard->table != NULL; i++) {
 		const struct local_interface *local = &bigger[i];
-		*find_in_table(s, shard, local->interface.number, local->file) = (uint32_t)i + 1;
+		*find_in_table(s, shard, local->interface.number, local->input) = (uint32_t)i + 1;
 	}
 	return true;
 }
@@ -416,8 +417,9 @@ static bool grow_interfaces(struct cu_shards *s, struct shard *shard)
 static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture,
                         const struct cu_packet *packet, const struct cu_origin *origin)
 {
-	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture, packet);
-	size_t at = find_interface(s, shard, number, packet->file);
+	uint16_t input = origin != NULL ? origin->input : cu_capture_input(capture);
+	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture);
+	size_t at = find_interface(s, shard, number, input);
 	if (at < shard->n_interfaces) {
 		return (int64_t)at;
 	}
@@ -428,20 +430,19 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 	if (origin != NULL) {
 		local->interface = origin->interface;
 	} else {
-		cu_capture_interface(capture, packet, &local->interface);
+		cu_capture_interface(capture, &local->interface);
 	}
-	local->file = packet->file;
+	local->input = input;
 	if (s->config.is_pcap && shard->n_interfaces == 0) {
 		shard->is_micro = local->interface.resolution <= RESOLUTION_MICRO;
 		cu_dump_pcap_header(&shard->buf, packet->linktype, local->interface.snaplen, shard->is_micro);
 	} else if (!s->config.is_pcap) {
-		char comment[PATH_MAX + 32];
-		(void)snprintf(comment, sizeof(comment), "file %u: %s", packet->file,
-		               cu_capture_stats(capture, packet->file)->path);
+		char comment[CU_FILE_COMMENT_CAP];
+		cu_file_comment(comment, cu_capture_file(capture, packet->file));
 		cu_dump_interface(&shard->buf, &local->interface, comment);
 	}
 	if (shard->table != NULL) {
-		*find_in_table(s, shard, number, packet->file) = (uint32_t)at + 1;
+		*find_in_table(s, shard, number, input) = (uint32_t)at + 1;
 	}
 	return (int64_t)shard->n_interfaces++;
 }
@@ -461,8 +462,7 @@ int cu_shards_put(struct cu_shards *s, uint32_t number, const struct cu_capture 
 	}
 	const struct cu_interface *interface = &shard->interfaces[id].interface;
 	if (!s->config.is_pcap) {
-		uint64_t packet_id = origin != NULL ? origin->packet_id : cu_capture_packet_id(capture, packet);
-		cu_dump_packet(&shard->buf, (uint32_t)id, interface, packet, packet_id);
+		cu_dump_packet(&shard->buf, (uint32_t)id, interface, packet, cu_capture_packet_id(capture, packet));
 	} else if (packet->linktype == shard->interfaces[0].interface.linktype) {
 		cu_dump_pcap_packet(&shard->buf, packet, shard->is_micro);
 	} else {
@@ -490,8 +490,8 @@ static void add_statistics(struct cu_shards *s, struct shard *shard, const struc
 	int64_t end_said_ns = end_ns > shard->last_ns ? end_ns : 0;
 	for (size_t i = 0; i < shard->n_interfaces && !s->config.is_pcap; i++) {
 		const struct local_interface *local = &shard->interfaces[i];
-		uint64_t n = cu_capture_stats(capture, local->file)->n_drops;
-		uint64_t *said = &s->n_drops_said[local->file];
+		uint64_t n = cu_capture_stats(capture, local->input)->n_drops;
+		uint64_t *said = &s->n_drops_said[local->input];
 		uint64_t n_new = n > *said ? n - *said : 0;
 		if (n_new > 0 || end_said_ns != 0) {
 			cu_dump_statistics(&shard->buf, (uint32_t)i, &local->interface, shard->last_ns, end_said_ns,
@@ -570,7 +570,7 @@ int cu_shards_finish_all(struct cu_shards *s, const struct cu_capture *capture, 
 {
 	int rc = 0;
 	int64_t end_ns = s->last_ns;
-	for (size_t i = 0; i < cu_capture_n_files(capture); i++) {
+	for (size_t i = 0; i < cu_capture_n_inputs(capture); i++) {
 		int64_t said_ns = cu_capture_stats(capture, i)->end_ns;
 		end_ns = said_ns > end_ns ? said_ns : end_ns;
 	}

@@ -8,8 +8,8 @@ struct spill {
 	struct cu_decoder base;
 	struct cu_source *src;
 	int fd;
-	uint64_t at, end;     /* in the spare file: what is not read yet */
-	uint64_t n_stored;    /* bytes that the decoder had used */
+	uint64_t at, end;      /* in the spare file: what is not read yet */
+	uint64_t n_stored;     /* bytes that the decoder had used */
 	struct cu_fault fault; /* what ended it */
 };
 
@@ -25,7 +25,8 @@ static ssize_t spill_read(struct cu_decoder *decoder, uint8_t *data, size_t room
 		n = pread(s->fd, data, room < s->end - s->at ? room : (size_t)(s->end - s->at), (off_t)s->at);
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0) {
-		cu_fault_set_errno(&s->src->fault, n < 0 ? errno : EIO, "%s: unpacking it to a temporary file", s->src->name);
+		cu_fault_set_errno(&s->src->fault, n < 0 ? errno : EIO, "%s: unpacking it to a temporary file",
+		                   s->src->name);
 		return -1;
 	}
 	s->at += (uint64_t)n;

@@ -38,7 +38,7 @@ bool cu_early_add(struct cu_early *early, uint64_t datagram, const struct cu_cap
 	kept->datagram = datagram;
 	kept->packet = *packet;
 	kept->packet.data = kept->data.data;
-	cu_capture_origin(capture, packet, &kept->origin);
+	cu_capture_origin(capture, &kept->origin);
 	early->n++;
 	return true;
 }

@@ -21,6 +21,7 @@ struct flowify {
 	struct cu_writer *writer;
 	const struct cu_flowify_config *config;
 	struct cu_totals *totals;
+	size_t n_named; /* files, in the stream */
 	uint64_t n_delivered;
 	int64_t first_ns, last_ns; /* of all delivered, but for one that only it is so late */
 	int64_t ahead_ns;          /* of the packet delivered last, when it is one of those; else INT64_MIN */
@@ -168,11 +169,11 @@ static int fill_batch(struct flowify *f)
 	return 1;
 }
 
-/* Names the inputs. */
-static int write_header(struct flowify *f)
+/* Names the files that were not named yet: in the header, or behind it. */
+static __attribute__((noinline)) int name_files(struct flowify *f, bool in_header)
 {
-	size_t n = cu_capture_n_files(f->capture);
-	if (n > CU_FILE_CAP) {
+	size_t n = cu_capture_n_files(f->capture) - f->n_named;
+	if (f->n_named + n > CU_FILE_CAP) {
 		return CU_ERR_RANGE;
 	}
 	struct cu_stream_file *files = calloc(n + 1, sizeof(*files));
@@ -183,16 +184,17 @@ static int write_header(struct flowify *f)
 		return CU_ERR_NOMEM;
 	}
 	for (size_t i = 0; i < n; i++) {
-		const struct cu_capture_stats *stats = cu_capture_stats(f->capture, i);
-		(void)snprintf(numbers[i], sizeof(numbers[i]), "capture %zu", i + 1);
+		const struct cu_capture_file *file = cu_capture_file(f->capture, f->n_named + i);
+		(void)snprintf(numbers[i], sizeof(numbers[i]), "capture %zu", f->n_named + i + 1);
 		files[i] = (struct cu_stream_file){
-			.path = f->config->anonymizer != NULL ? numbers[i] : stats->path,
-			.snaplen = stats->snaplen,
-			.linktype = stats->linktype,
+			.path = f->config->anonymizer != NULL ? numbers[i] : file->path,
+			.snaplen = file->snaplen,
+			.linktype = file->linktype,
 		};
 	}
+	f->n_named += n;
 	struct cu_stream_header header = {.tool = TOOL_NAME, .files = files, .n_files = n};
-	int rc = cu_writer_header(f->writer, &header);
+	int rc = in_header ? cu_writer_header(f->writer, &header) : cu_writer_sources(f->writer, files, n);
 	free(files);
 	free(numbers);
 	return rc;
@@ -202,7 +204,7 @@ static void sum_totals(struct flowify *f)
 {
 	struct cu_totals *totals = f->totals;
 	int64_t end_ns = 0;
-	for (size_t i = 0; i < cu_capture_n_files(f->capture); i++) {
+	for (size_t i = 0; i < cu_capture_n_inputs(f->capture); i++) {
 		const struct cu_capture_stats *stats = cu_capture_stats(f->capture, i);
 		totals->n_filtered += stats->n_filtered;
 		totals->n_damaged += stats->n_damaged;
@@ -245,10 +247,16 @@ static int write_totals(struct flowify *f)
 
 static int run(struct flowify *f)
 {
-	/* The first packets come before the header: the inputs are known only then. */
+	/* The first packets come before the header: the files are known only then, but for those that shards still name. */
 	int more = fill_batch(f);
-	int rc = more < 0 ? more : write_header(f);
+	int rc = more < 0 ? more : name_files(f, true);
 	while (rc == 0) {
+		if (__builtin_expect(cu_capture_n_files(f->capture) > f->n_named, 0)) {
+			rc = name_files(f, false);
+			if (rc < 0) {
+				break;
+			}
+		}
 		rc = cu_track_put(&f->track, f->batch, f->n_batch);
 		if (rc < 0 || more == 0) {
 			break;

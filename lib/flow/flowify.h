@@ -42,7 +42,7 @@ struct cu_flowify_config {
  * Reads capture to its end and writes header, records, totals and trailer.
  * Faults of the capture stay there (cu_capture_fault); all that was whole is
  * written. 0, or the error of the writer (see its fault), or CU_ERR_NOMEM, or
- * CU_ERR_RANGE when there are more than CU_FILE_CAP inputs. totals is filled
+ * CU_ERR_RANGE when there are more than CU_FILE_CAP files. totals is filled
  * in either way.
  */
 int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struct cu_flowify_config *config,

@@ -16,8 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		uint8_t copy[64]; /* reads what is said to be there */
 		while (cu_capture_next(capture, &packet) > 0) {
 			assert(packet.caplen <= CU_PACKET_CAP && packet.len >= packet.caplen);
-			assert(packet.frame > 0 &&
-			       packet.file < n_captures); /* in a shard the frames are what it says */
+			assert(packet.frame > 0 && packet.file < cu_capture_n_files(capture));
 			for (uint32_t at = 0; at < packet.caplen; at += sizeof(copy)) {
 				uint32_t n = packet.caplen - at;
 				memcpy(copy, packet.data + at, n < sizeof(copy) ? n : sizeof(copy));

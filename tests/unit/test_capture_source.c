@@ -168,7 +168,7 @@ static int open_and_read(const char *const *paths, size_t n_paths, const char *f
 		seen->code = fault.code;
 		return rc;
 	}
-	assert_int_equal(cu_capture_n_files(capture), n_paths);
+	assert_int_equal(cu_capture_n_inputs(capture), n_paths);
 	struct cu_packet packet;
 	int64_t last_ns = 0;
 	while ((rc = cu_capture_next(capture, &packet)) == 1) {
