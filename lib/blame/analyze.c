@@ -386,6 +386,9 @@ static int complete(struct analyzer *analyzer, const uint8_t *record, size_t rec
 	struct cu_held *held = cu_join_take(&analyzer->join, connection, &over);
 	struct cu_connection ours = *connection;
 	cu_join_rename(&analyzer->join, &ours);
+	if (over != NULL && over->connection.end == CU_END_IDLE && !ours.side[CU_C2S].has_syn) {
+		ours.continued = true; /* as flowify says of what goes on after it was over */
+	}
 	int err = over != NULL ? finish_one(analyzer, over) : 0;
 	if (err != 0) {
 		free(held);
