@@ -18,14 +18,12 @@ enum {
 	IGZIP_AFTER_BYTES = 1024 * 1024,
 };
 
-static const char igzip[] = "igzip";
-
-/* The programs to try for a compression, best first: with -dc all of them write the stream to standard output. */
+/* The programs to try for a compression, the fastest first: with -dc all of them write the stream to standard output. */
 static const struct command {
 	enum cu_compression compression;
 	const char *program;
 } commands[] = {
-	{CU_COMPRESSION_GZIP, igzip}, /* ISA-L: four times as fast */
+	{CU_COMPRESSION_GZIP, "igzip"}, /* ISA-L: four times as fast */
 	{CU_COMPRESSION_GZIP, "gzip"}, {CU_COMPRESSION_XZ, "xz"},
 	{CU_COMPRESSION_LZ4, "lz4"},   {CU_COMPRESSION_BZIP2, "bzip2"},
 };
@@ -260,11 +258,12 @@ static int spawn(struct child *c, int in_fd, int out_fd, int err_fd)
 static int spawn_first(struct child *c, int in_fd, int out_fd, int err_fd)
 {
 	int rc = ENOENT;
+	const size_t n = sizeof(commands) / sizeof(commands[0]);
 	bool is_small = c->src->is_regular && c->src->size_bytes < IGZIP_AFTER_BYTES;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]) && rc != 0; i++) {
-		bool is_apt = !is_small || commands[i].program != igzip;
-		if (is_apt && commands[i].compression == c->src->compression) {
-			c->program = commands[i].program;
+	for (size_t i = 0; i < n && rc != 0; i++) {
+		const struct command *command = &commands[is_small ? n - 1 - i : i];
+		if (command->compression == c->src->compression) {
+			c->program = command->program;
 			rc = spawn(c, in_fd, out_fd, err_fd);
 		}
 	}
