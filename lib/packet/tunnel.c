@@ -26,6 +26,7 @@ enum {
 /* Protocol field of GRE, besides EtherTypes. */
 enum {
 	GRE_ERSPAN_3 = 0x22eb,
+	GRE_EOIP = 0x6400,     /* MikroTik's Ethernet over IP; Wireshark's packet-gre.c */
 	GRE_ETHERNET = 0x6558, /* transparent Ethernet bridging */
 	GRE_PPP = 0x880b,
 	GRE_WCCP = 0x883e,
@@ -119,8 +120,12 @@ enum layer cu_decode_gre(struct decode *d)
 			decode_add_id(d, ID_GRE, key ^ key >> 24);
 		}
 	}
+	if (protocol == GRE_EOIP && (flags & HAS_KEY) != 0) {
+		decode_add_id(d, ID_GRE, cu_get_le16(d->pos + key_at + 2)); /* behind the length */
+	}
 	decode_skip(d, header);
 	switch (protocol) {
+	case GRE_EOIP:
 	case GRE_ETHERNET:
 		return LAYER_ETHERNET;
 	case GRE_ERSPAN:
