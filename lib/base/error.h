@@ -26,7 +26,7 @@ enum cu_error {
 struct cu_fault {
 	enum cu_error code;
 	int sys_errno;  /* for CU_ERR_IO, else 0 */
-	char text[240]; /* "record 812 at byte 40960: length 3 is below the minimum of 24" */
+	char text[1024]; /* "record 812 at byte 40960: length 3 is below the minimum of 24" */
 };
 
 /* Generic words for a code: "input is truncated". Never NULL. */

@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUTS_CAP = UINT16_MAX };
+enum {
+	INPUTS_CAP = UINT16_MAX,
+	/* Of a longer name messages have the beginning and the end, so that there is room for what was wrong. */
+	NAME_CAP = 512,
+};
 
 enum slot_state {
 	SLOT_OPEN,    /* head is its next packet */
@@ -16,6 +20,7 @@ enum slot_state {
 
 struct slot {
 	struct cu_input input;
+	char *short_name; /* of an input whose name is too long for messages; else NULL */
 	struct cu_packet head;
 	enum slot_state state;
 	bool is_head_checked;  /* against the filter */
@@ -124,13 +129,37 @@ static int pull(struct cu_capture *capture, struct slot *slot, struct cu_packet 
 	return rc;
 }
 
+/* What messages call an input. */
+static const char *name_of(struct slot *slot, const char *path)
+{
+	static const char gap[] = "[...]";
+	const size_t part = (NAME_CAP - sizeof(gap)) / 2;
+	size_t len = strlen(path);
+	if (strcmp(path, "-") == 0) {
+		return "standard input";
+	}
+	if (len < NAME_CAP) {
+		return path;
+	}
+	if (slot->short_name == NULL) {
+		slot->short_name = malloc(NAME_CAP);
+		if (slot->short_name == NULL) {
+			return path;
+		}
+		memcpy(slot->short_name, path, part);
+		memcpy(slot->short_name + part, gap, sizeof(gap) - 1);
+		memcpy(slot->short_name + part + sizeof(gap) - 1, path + len - part, part + 1);
+	}
+	return slot->short_name;
+}
+
 /* Opens the input of a slot and reads its first packet, whether it passes or not. */
 static int open_slot(struct cu_capture *capture, size_t file, const char *path, struct cu_fault *fault)
 {
 	struct slot *slot = &capture->slots[file];
 	slot->prepared_linktype = -1;
 	slot->is_head_checked = false;
-	int rc = cu_input_open(&slot->input, path, (uint16_t)file, &capture->files, fault);
+	int rc = cu_input_open(&slot->input, path, name_of(slot, path), (uint16_t)file, &capture->files, fault);
 	if (rc < 0) {
 		slot->state = SLOT_ENDED;
 		return rc;
@@ -445,6 +474,7 @@ void cu_capture_close(struct cu_capture *capture)
 	}
 	for (size_t i = 0; i < capture->n_slots; i++) {
 		cu_input_release(&capture->slots[i].input);
+		free(capture->slots[i].short_name);
 	}
 	cu_files_release(&capture->files);
 	cu_filter_free(capture->filter);

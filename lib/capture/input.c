@@ -119,13 +119,13 @@ int cu_input_be_file(struct cu_input *input)
 	return 0;
 }
 
-int cu_input_open(struct cu_input *input, const char *path, uint16_t number, struct cu_files *files,
+int cu_input_open(struct cu_input *input, const char *path, const char *name, uint16_t number, struct cu_files *files,
                   struct cu_fault *fault)
 {
 	memset(input, 0, sizeof(*input));
 	input->number = number;
 	input->files = files;
-	input->name = strcmp(path, "-") == 0 ? "standard input" : path;
+	input->name = name;
 	input->stats.path = path;
 	input->stats.format = "";
 	int rc = cu_source_open(&input->source, path, input->name);

@@ -378,6 +378,32 @@ static void skip_record(struct cu_input *input, const struct record *rec)
 	input->stats.skipped_bytes += total;
 }
 
+/*
+ * Whether a file header stands where a record should: cat does so to captures.
+ * What follows is read as it says.
+ */
+static bool begins_anew(struct cu_input *input)
+{
+	struct cu_source *src = &input->source;
+	if (cu_source_fill(src, FILE_HEADER, 0) < FILE_HEADER || !cu_pcap_is_magic(src->pos)) {
+		return false;
+	}
+	struct cu_pcap before = input->format.pcap;
+	uint64_t offset = cu_source_offset(src);
+	struct cu_fault fault = {0};
+	input->format.pcap = (struct cu_pcap){0};
+	if (cu_pcap_open(input, &fault) < 0) {
+		input->format.pcap = before;
+		return false;
+	}
+	cu_input_fault(input, CU_ERR_FORMAT, "another capture begins at byte %" PRIu64 ", behind record %" PRIu64,
+	               offset, input->stats.n_packets);
+	input->format.pcap.jump_frame = input->stats.n_packets;
+	input->stats.n_damaged++;
+	input->stats.skipped_bytes += FILE_HEADER;
+	return true;
+}
+
 /* Everything but an ordinary record that is wholly in the buffer; noinline: that one saves none of its registers. */
 static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct cu_packet *packet)
 {
@@ -413,6 +439,9 @@ static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct 
 			} else if (!is_damage_before_end(input)) {
 				return truncated(input, left, total);
 			}
+		}
+		if (begins_anew(input)) {
+			continue;
 		}
 		uint64_t offset = cu_source_offset(src);
 		fault_record(input, offset, &rec);
