@@ -523,13 +523,9 @@ static int take_kept(struct analyzer *analyzer, struct cu_reader *reader, const 
 }
 
 /* The stream names more files, which its reader has added to its header's. */
-static int take_sources(struct analyzer *analyzer, const struct cu_reader *reader)
+static void note_sources(struct cu_join *join, const struct cu_reader *reader)
 {
-	struct cu_join *join = &analyzer->join;
-	const struct cu_stream_header *header = cu_reader_header(reader);
-	size_t n_new = header->n_files - join->n_files_here;
-	cu_join_add_files(join, n_new);
-	return cu_writer_sources(analyzer->writer, header->files + header->n_files - n_new, n_new);
+	cu_join_add_files(join, cu_reader_header(reader)->n_files - join->n_files_here);
 }
 
 static int take_record(struct analyzer *analyzer, struct cu_reader *reader, const struct cu_record *record)
@@ -556,7 +552,7 @@ static int take_record(struct analyzer *analyzer, struct cu_reader *reader, cons
 		return take_totals(analyzer, reader, record);
 	}
 	if (record->kind == CU_RECORD_SOURCES) {
-		return take_sources(analyzer, reader);
+		note_sources(&analyzer->join, reader);
 	}
 	/* What an earlier analysis said is said anew, by whom it was said. */
 	bool mine = record->kind == CU_RECORD_ANALYSIS || record->kind == CU_RECORD_GAP ||

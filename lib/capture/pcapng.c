@@ -232,7 +232,7 @@ static int add_interface(struct cu_input *input, const struct block *block)
 	set_resolution(interface, 6);
 	uint32_t offset = 16;
 	struct option option;
-	struct option comment = {0};
+	struct option comment = {.value = block->p};
 	while (next_option(ng, block, &offset, &option)) {
 		if (option.code == OPT_COMMENT && ng->is_shard) {
 			comment = option;
