@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { T0 = 1700000000, TEXT_LEN = 256 };
+enum { T0 = 1700000000, TEXT_LEN = 1024 };
 
 static char dir[] = "test_capture_source.XXXXXX";
 static char start_dir[4096];
