@@ -25,7 +25,7 @@ enum cu_error {
 /* The first fault of an object: it stays until the object is released. */
 struct cu_fault {
 	enum cu_error code;
-	int sys_errno;  /* for CU_ERR_IO, else 0 */
+	int sys_errno;   /* for CU_ERR_IO, else 0 */
 	char text[1024]; /* "record 812 at byte 40960: length 3 is below the minimum of 24" */
 };
 

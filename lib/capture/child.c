@@ -24,8 +24,8 @@ static const struct command {
 	const char *program;
 } commands[] = {
 	{CU_COMPRESSION_GZIP, "igzip"}, /* ISA-L: four times as fast */
-	{CU_COMPRESSION_GZIP, "gzip"}, {CU_COMPRESSION_XZ, "xz"},
-	{CU_COMPRESSION_LZ4, "lz4"},   {CU_COMPRESSION_BZIP2, "bzip2"},
+	{CU_COMPRESSION_GZIP, "gzip"},  {CU_COMPRESSION_XZ, "xz"},
+	{CU_COMPRESSION_LZ4, "lz4"},    {CU_COMPRESSION_BZIP2, "bzip2"},
 };
 
 struct child {
