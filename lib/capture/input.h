@@ -18,7 +18,7 @@ enum {
 struct cu_pcap {
 	bool is_big_endian;
 	uint8_t length_order;      /* enum in pcap.c: old versions swapped the two lengths */
-	uint32_t header_len;       /* of a record: 16, or 24 in Kuznetzov's variant */
+	uint32_t header_len;       /* of a record: 16, or 20, 24 or 28 in variants */
 	uint32_t subsec_ns;        /* nanoseconds of one unit of the fraction: 1 or 1000 */
 	uint32_t subsec_max;       /* the fraction is below it */
 	uint32_t usual_caplen_max; /* the snap length: more is odd */

@@ -4,16 +4,22 @@
 
 #include <inttypes.h>
 
-/* tcpdump.org "pcap-savefile"; libpcap sf-pcap.c for the variants. */
+/* tcpdump.org "pcap-savefile"; libpcap sf-pcap.c and Wireshark's wiretap/libpcap.c for the variants. */
 #define MAGIC_MICRO 0xa1b2c3d4U
 #define MAGIC_NANO 0xa1b23c4dU
 #define MAGIC_KUZNETZOV 0xa1b2cd34U
+#define MAGIC_IXIA_HARDWARE 0x1c0001acU
+#define MAGIC_IXIA_SOFTWARE 0x1c0001abU
 
 enum {
 	FILE_HEADER = 24,
+	FILE_HEADER_IXIA = 28, /* and the length of all records */
 	RECORD_HEADER = 16,
+	RECORD_HEADER_NOKIA = 20,
 	RECORD_HEADER_KUZNETZOV = 24, /* and interface index, protocol, packet type */
-	COOKED_EXTRA = 14,            /* what that variant may have added to its snap length */
+	RECORD_HEADER_SUSE = 28,
+	COOKED_EXTRA = 14, /* what that variant may have added to its snap length */
+	N_TRIED = 3,       /* records that tell which of several headers they have */
 	VERSION_MAJOR = 2,
 	VERSION_MINOR_MAX = 4,
 	VERSION_MAJOR_DGUX = 543,
@@ -40,12 +46,32 @@ enum {
 	IMPOSSIBLE = 128, /* all zero, or too large for anyone */
 };
 
+/* What a magic number stands for; of several record headers the usual one is first. */
+static const struct variant {
+	uint32_t magic;
+	uint32_t file_header;
+	uint32_t record_header[3];
+} variants[] = {
+	{MAGIC_MICRO, FILE_HEADER, {RECORD_HEADER, RECORD_HEADER_KUZNETZOV, RECORD_HEADER_NOKIA}}, /* and Red Hat 6.1 */
+	{MAGIC_NANO, FILE_HEADER, {RECORD_HEADER}},
+	{MAGIC_KUZNETZOV, FILE_HEADER, {RECORD_HEADER_KUZNETZOV, RECORD_HEADER_SUSE}}, /* SuSE 6.3 */
+	{MAGIC_IXIA_HARDWARE, FILE_HEADER_IXIA, {RECORD_HEADER}},
+	{MAGIC_IXIA_SOFTWARE, FILE_HEADER_IXIA, {RECORD_HEADER}},
+};
+
+static const struct variant *find_variant(uint32_t magic)
+{
+	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+		if (variants[i].magic == magic) {
+			return &variants[i];
+		}
+	}
+	return NULL;
+}
+
 bool cu_pcap_is_magic(const uint8_t *head)
 {
-	uint32_t le = cu_get_le32(head);
-	uint32_t be = cu_get_be32(head);
-	return le == MAGIC_MICRO || le == MAGIC_NANO || le == MAGIC_KUZNETZOV || be == MAGIC_MICRO ||
-	       be == MAGIC_NANO || be == MAGIC_KUZNETZOV;
+	return find_variant(cu_get_le32(head)) != NULL || find_variant(cu_get_be32(head)) != NULL;
 }
 
 static uint32_t get32(const struct cu_pcap *pcap, const uint8_t *p)
@@ -69,48 +95,6 @@ static int set_length_order(struct cu_pcap *pcap, unsigned major, unsigned minor
 		return CU_ERR_UNSUPPORTED;
 	}
 	pcap->length_order = minor < 3 ? LENGTHS_SWAPPED : minor == 3 ? LENGTHS_MAYBE_SWAPPED : LENGTHS_IN_ORDER;
-	return 0;
-}
-
-int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
-{
-	struct cu_source *src = &input->source;
-	struct cu_pcap *pcap = &input->format.pcap;
-	size_t len = cu_source_fill(src, FILE_HEADER, 0);
-	if (len < FILE_HEADER) {
-		return cu_fault_set(fault, CU_ERR_TRUNCATED,
-		                    "%s: ends in the middle of the file header: %zu of %d bytes", input->name, len,
-		                    FILE_HEADER);
-	}
-	const uint8_t *p = src->pos;
-	uint32_t magic = cu_get_le32(p);
-	if (magic != MAGIC_MICRO && magic != MAGIC_NANO && magic != MAGIC_KUZNETZOV) {
-		pcap->is_big_endian = true;
-		magic = cu_get_be32(p);
-	}
-	unsigned major = get16(pcap, p + 4);
-	unsigned minor = get16(pcap, p + 6);
-	if (set_length_order(pcap, major, minor) < 0) {
-		return cu_fault_set(fault, CU_ERR_UNSUPPORTED, "%s: pcap version %u.%u is not supported", input->name,
-		                    major, minor);
-	}
-	pcap->header_len = magic == MAGIC_KUZNETZOV ? RECORD_HEADER_KUZNETZOV : RECORD_HEADER;
-	pcap->subsec_ns = magic == MAGIC_NANO ? 1 : 1000;
-	pcap->subsec_max = magic == MAGIC_NANO ? 1000000000 : 1000000;
-	uint32_t snaplen = get32(pcap, p + 16);
-	pcap->caplen_max = snaplen < CU_PACKET_CAP ? CU_PACKET_CAP : snaplen < CU_PACKET_MAX ? snaplen : CU_PACKET_MAX;
-	pcap->usual_caplen_max = snaplen == 0 || snaplen > pcap->caplen_max - COOKED_EXTRA
-	                                 ? pcap->caplen_max
-	                                 : snaplen + (magic == MAGIC_KUZNETZOV ? COOKED_EXTRA : 0);
-	input->stats.snaplen = snaplen;
-	input->stats.linktype = (uint16_t)get32(pcap, p + 20); /* the upper half tells of frame check sequences */
-	input->has_linktype = true;
-	int rc = cu_input_be_file(input);
-	if (rc < 0) {
-		return cu_fault_set(fault, rc, "%s: too many captures", input->name);
-	}
-	cu_files_note(input->files, input->file, input->stats.linktype, snaplen);
-	src->pos += FILE_HEADER;
 	return 0;
 }
 
@@ -376,6 +360,103 @@ static void skip_record(struct cu_input *input, const struct record *rec)
 	input->stats.n_packets++;
 	input->stats.n_damaged++;
 	input->stats.skipped_bytes += total;
+}
+
+/*
+ * AIX has version 2.2, times in nanoseconds, and the system's numbers for link
+ * types (RFC 1573's ifType). True, and the link type, when it is that.
+ */
+static bool is_aix(uint32_t magic, unsigned major, unsigned minor, uint32_t network, uint16_t *linktype)
+{
+	static const uint16_t types[][2] = {{6, 1}, {9, 6}, {15, 10}, {24, 0}}; /* Ethernet, Token Ring, FDDI, loopback */
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (magic == MAGIC_MICRO && major == 2 && minor == 2 && network == types[i][0]) {
+			*linktype = types[i][1];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* How many of the first records are sound with headers this long, of those that are in the buffer; -1 when one is not. */
+static int count_sound(const struct cu_input *input, uint32_t header_len)
+{
+	struct cu_pcap as = input->format.pcap;
+	const uint8_t *p = input->source.pos;
+	int n = 0;
+	for (; n < N_TRIED && (size_t)(input->source.end - p) >= header_len; n++) {
+		struct record rec = get_record(&as, p);
+		if (oddness(&as, &rec) != 0) {
+			return -1;
+		}
+		as.has_last_sec = true;
+		as.last_sec = rec.sec;
+		if ((size_t)(input->source.end - p) - header_len < rec.caplen) {
+			break;
+		}
+		p += header_len + rec.caplen;
+	}
+	return n;
+}
+
+/* Some writers have other record headers than their magic number says. What is not in the buffer is not waited for. */
+static uint32_t choose_header(const struct cu_input *input, const struct variant *variant)
+{
+	if (count_sound(input, variant->record_header[0]) >= 0) {
+		return variant->record_header[0];
+	}
+	for (size_t i = 1; i < sizeof(variant->record_header) / sizeof(variant->record_header[0]); i++) {
+		if (variant->record_header[i] != 0 && count_sound(input, variant->record_header[i]) > 1) {
+			return variant->record_header[i];
+		}
+	}
+	return variant->record_header[0];
+}
+
+int cu_pcap_open(struct cu_input *input, struct cu_fault *fault)
+{
+	struct cu_source *src = &input->source;
+	struct cu_pcap *pcap = &input->format.pcap;
+	const struct variant *variant = find_variant(cu_get_le32(src->pos));
+	pcap->is_big_endian = variant == NULL;
+	variant = variant != NULL ? variant : find_variant(cu_get_be32(src->pos));
+	size_t len = cu_source_fill(src, variant->file_header, 0);
+	if (len < variant->file_header) {
+		return cu_fault_set(fault, CU_ERR_TRUNCATED,
+		                    "%s: ends in the middle of the file header: %zu of %u bytes", input->name, len,
+		                    variant->file_header);
+	}
+	const uint8_t *p = src->pos;
+	unsigned major = get16(pcap, p + 4);
+	unsigned minor = get16(pcap, p + 6);
+	if (set_length_order(pcap, major, minor) < 0) {
+		return cu_fault_set(fault, CU_ERR_UNSUPPORTED, "%s: pcap version %u.%u is not supported", input->name,
+		                    major, minor);
+	}
+	uint32_t network = get32(pcap, p + 20);
+	input->stats.linktype = (uint16_t)network; /* the upper half tells of frame check sequences */
+	bool is_nano = variant->magic == MAGIC_NANO;
+	if (is_aix(variant->magic, major, minor, network, &input->stats.linktype)) {
+		is_nano = true;
+		pcap->length_order = LENGTHS_MAYBE_SWAPPED;
+	}
+	pcap->subsec_ns = is_nano ? 1 : 1000;
+	pcap->subsec_max = is_nano ? 1000000000 : 1000000;
+	uint32_t snaplen = get32(pcap, p + 16);
+	pcap->caplen_max = snaplen < CU_PACKET_CAP ? CU_PACKET_CAP : snaplen < CU_PACKET_MAX ? snaplen : CU_PACKET_MAX;
+	pcap->usual_caplen_max = snaplen == 0 || snaplen > pcap->caplen_max - COOKED_EXTRA
+	                                 ? pcap->caplen_max
+	                                 : snaplen + (variant->magic == MAGIC_KUZNETZOV ? COOKED_EXTRA : 0);
+	input->stats.snaplen = snaplen;
+	input->has_linktype = true;
+	int rc = cu_input_be_file(input);
+	if (rc < 0) {
+		return cu_fault_set(fault, rc, "%s: too many captures", input->name);
+	}
+	cu_files_note(input->files, input->file, input->stats.linktype, snaplen);
+	src->pos += variant->file_header;
+	pcap->header_len = choose_header(input, variant);
+	return 0;
 }
 
 /*
