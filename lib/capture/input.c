@@ -68,6 +68,59 @@ bool cu_input_check_source(struct cu_input *input)
 	return true;
 }
 
+/* What people take for a capture that is read here, and what to do with it. */
+static const struct foreign {
+	const char *magic;
+	uint16_t len, at;
+	const char *what;
+} foreigners[] = {
+	{"snoop\0\0\0", 8, 0, "a snoop capture, which editcap -F pcapng converts"}, /* RFC 1761 */
+	{"GMBU", 4, 0, "a Network Monitor capture, which editcap -F pcapng converts"},
+	{"RTSS", 4, 0, "a Network Monitor capture, which editcap -F pcapng converts"},
+	{"XCP", 4, 0, "a Sniffer capture, which editcap -F pcapng converts"},
+	{"TRSNIFF data", 12, 0, "a Sniffer capture, which editcap -F pcapng converts"},
+	{"\x89"
+         "CFL",
+         4, 0, "flow records: culprit analyze reads them"},
+	{"PK\3\4", 4, 0, "a zip archive: unpack it first"},
+	{"7z\xbc\xaf", 4, 0, "a 7z archive: unpack it first"},
+	{"Rar!", 4, 0, "a rar archive: unpack it first"},
+	{"ustar", 5, 257, "a tar archive: unpack it first"},
+	{"\x1f\x8b\x08", 3, 0, "compressed twice"},
+	{"\x28\xb5\x2f\xfd", 4, 0, "compressed twice"},
+};
+
+static const struct foreign *find_foreign(struct cu_source *src)
+{
+	for (size_t i = 0; i < sizeof(foreigners) / sizeof(foreigners[0]); i++) {
+		const struct foreign *foreign = &foreigners[i];
+		size_t len = (size_t)foreign->at + foreign->len;
+		if (cu_source_left(src) >= len && memcmp(src->pos + foreign->at, foreign->magic, foreign->len) == 0) {
+			return foreign;
+		}
+	}
+	return NULL;
+}
+
+/* Says that an input is no capture, and what else it is. */
+static int refuse(struct cu_input *input, struct cu_fault *fault)
+{
+	struct cu_source *src = &input->source;
+	const uint8_t *p = src->pos;
+	const struct foreign *foreign = find_foreign(src);
+	if (foreign != NULL) {
+		return cu_fault_set(fault, CU_ERR_FORMAT, "%s: is %s", input->name, foreign->what);
+	}
+	cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (begins with %02x %02x %02x %02x)", input->name, p[0],
+	             p[1], p[2], p[3]);
+	if (src->decoder) {
+		/* bzip2 gives a whole block before it knows that it is damaged: that would be why */
+		cu_source_skip(src, CU_SOURCE_ROOM);
+		*fault = src->fault.code ? src->fault : *fault;
+	}
+	return fault->code;
+}
+
 static int recognise(struct cu_input *input, struct cu_fault *fault)
 {
 	struct cu_source *src = &input->source;
@@ -95,14 +148,7 @@ static int recognise(struct cu_input *input, struct cu_fault *fault)
 		input->is_pcapng = true;
 		return cu_pcapng_open(input, fault);
 	}
-	cu_fault_set(fault, CU_ERR_FORMAT, "%s: is not a capture (begins with %02x %02x %02x %02x)", input->name, p[0],
-	             p[1], p[2], p[3]);
-	if (src->decoder) {
-		/* bzip2 gives a whole block before it knows that it is damaged: that would be why */
-		cu_source_skip(src, CU_SOURCE_ROOM);
-		*fault = src->fault.code ? src->fault : *fault;
-	}
-	return fault->code;
+	return refuse(input, fault);
 }
 
 int cu_input_be_file(struct cu_input *input)

@@ -368,7 +368,8 @@ static void skip_record(struct cu_input *input, const struct record *rec)
  */
 static bool is_aix(uint32_t magic, unsigned major, unsigned minor, uint32_t network, uint16_t *linktype)
 {
-	static const uint16_t types[][2] = {{6, 1}, {9, 6}, {15, 10}, {24, 0}}; /* Ethernet, Token Ring, FDDI, loopback */
+	static const uint16_t types[][2] = {
+		{6, 1}, {9, 6}, {15, 10}, {24, 0}}; /* Ethernet, Token Ring, FDDI, loopback */
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		if (magic == MAGIC_MICRO && major == 2 && minor == 2 && network == types[i][0]) {
 			*linktype = types[i][1];
