@@ -81,7 +81,7 @@ static const struct foreign {
 	{"TRSNIFF data", 12, 0, "a Sniffer capture, which editcap -F pcapng converts"},
 	{"\x89"
          "CFL",
-         4, 0, "flow records: culprit analyze reads them"},
+         4, 0, "a stream of flow records: culprit analyze reads it"},
 	{"PK\3\4", 4, 0, "a zip archive: unpack it first"},
 	{"7z\xbc\xaf", 4, 0, "a 7z archive: unpack it first"},
 	{"Rar!", 4, 0, "a rar archive: unpack it first"},
