@@ -14,6 +14,7 @@
  *
  *	U8         uint8_t, with its largest value
  *	U16 U32 U64
+ *	STREAM     uint64_t, up to CU_STREAM_MAX
  *	NS         int64_t nanoseconds between times, zigzag
  *	TIME       int64_t, since 1970, or a little before: eight bytes
  *	SEEN       the same, of a packet, and so not before
@@ -43,7 +44,7 @@
 	OP(U8, 7, ttl, 255)
 
 #define CONNECTION_FIELDS(OP)                   \
-	OP(U64, 1, stream)                      \
+	OP(STREAM, 1, stream)                   \
 	OP(ADDR, 2, client)                     \
 	OP(ADDR, 3, server)                     \
 	OP(FIXED16, 4, client_port)             \
@@ -120,7 +121,7 @@
 	OP(U64, 31, largest_bytes)
 
 #define ANALYSIS_FIELDS(OP)                          \
-	OP(U64, 1, stream)                           \
+	OP(STREAM, 1, stream)                        \
 	OP(U8, 2, completeness, 63)                  \
 	OP(U8, 3, vantage, CU_VANTAGE_SERVER)        \
 	OP(U8, 4, close, CU_CLOSE_HALF_OPEN)         \
@@ -144,7 +145,7 @@
 	OP(U16, 22, reset_file)
 
 #define GAP_FIELDS(OP)                         \
-	OP(U64, 1, stream)                     \
+	OP(STREAM, 1, stream)                  \
 	OP(U8, 2, dir, 1)                      \
 	OP(U8, 3, side, CU_LOSS_CAPTURE)       \
 	OP(U64, 4, rel_seq)                    \
@@ -194,7 +195,7 @@
 	OP(U16, 6, file)
 
 #define TRANSACTION_FIELDS(OP)                                                    \
-	OP(U64, 1, stream)                                                        \
+	OP(STREAM, 1, stream)                                                     \
 	OP(U64, 2, number)                                                        \
 	OP(U8, 3, kind, CU_TXN_CLOSE)                                             \
 	OP(U8, 4, outcome, CU_OUTCOME_OPEN)                                       \
@@ -219,7 +220,7 @@
 	OP(TEXT, 23, stretches)
 
 #define VERDICT_FIELDS(OP)                        \
-	OP(U64, 1, stream)                        \
+	OP(STREAM, 1, stream)                     \
 	OP(U64, 2, number)                        \
 	OP(FLAGS1, 3, slow)                       \
 	OP(NS, 4, slow_over_ns)                   \
@@ -367,6 +368,7 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define PUT_U16(nr, member) put_number(out, nr, from->member);
 #define PUT_U32(nr, member) put_number(out, nr, from->member);
 #define PUT_U64(nr, member) put_number(out, nr, from->member);
+#define PUT_STREAM(nr, member) PUT_U64(nr, member)
 #define PUT_NS(nr, member) put_number(out, nr, cu_zigzag(from->member));
 #define PUT_FIXED16(nr, member) put_fixed(out, nr, from->member, 2);
 #define PUT_FIXED32(nr, member) put_fixed(out, nr, from->member, 4);
@@ -521,6 +523,7 @@ enum { LAST_OF_PART = 64, LAST_OF_RECORD };
 #define GET_U16(member) to->member = (uint16_t)get_number(&cur, UINT16_MAX);
 #define GET_U32(member) to->member = (uint32_t)get_number(&cur, UINT32_MAX);
 #define GET_U64(member) to->member = cu_cursor_varint(&cur);
+#define GET_STREAM(member) to->member = get_number(&cur, CU_STREAM_MAX);
 #define GET_NS(member) to->member = get_ns(&cur, (uint64_t)cu_cursor_zigzag(&cur));
 #define GET_FIXED16(member) to->member = (uint16_t)get_fixed(&cur, 2);
 #define GET_FIXED32(member) to->member = (uint32_t)get_fixed(&cur, 4);
@@ -720,7 +723,7 @@ static bool is_count_honest(const struct cu_chunk *chunk)
 int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk)
 {
 	struct cu_cursor cur = cu_cursor_make(data, len);
-	chunk->stream = cu_cursor_varint(&cur);
+	chunk->stream = get_number(&cur, CU_STREAM_MAX);
 	chunk->n_segments = cu_cursor_varint(&cur);
 	chunk->start.time_ns = get_seen(&cur, (uint64_t)cu_timeline_get_time(&cur));
 	chunk->start.frame = cu_cursor_varint(&cur);

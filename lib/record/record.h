@@ -36,6 +36,9 @@ enum cu_record_kind {
 	CU_RECORD_OPTIONAL = 64,
 };
 
+/* Connections of one stream are numbered from 0 to this, so that the numbers of many add up. */
+#define CU_STREAM_MAX ((UINT64_C(1) << 40) - 1)
+
 /* Texts in records are borrowed from the block they were decoded from, and not zero-terminated. */
 struct cu_text {
 	const char *data;

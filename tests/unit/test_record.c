@@ -72,7 +72,7 @@ static void assert_message_equal(const struct cu_message *a, const struct cu_mes
 static void fill_transaction(struct cu_transaction *t)
 {
 	memset(t, 0, sizeof(*t));
-	t->stream = any();
+	t->stream = any() & CU_STREAM_MAX;
 	t->number = any();
 	t->kind = (uint8_t)(next_random() % (CU_TXN_CLOSE + 1));
 	t->outcome = (uint8_t)(next_random() % (CU_OUTCOME_OPEN + 1));
@@ -172,7 +172,7 @@ static void test_connection_round_trip(void **state)
 	(void)state;
 	struct cu_buf buf = {0};
 	for (int round = 0; round < ROUNDS; round++) {
-		struct cu_connection in = {.stream = any(),
+		struct cu_connection in = {.stream = any() & CU_STREAM_MAX,
 		                           .client = any_addr(),
 		                           .server = any_addr(),
 		                           .client_port = (uint16_t)any(),
@@ -430,6 +430,18 @@ static void test_decode_refuses_what_is_out_of_range(void **state)
 	assert_int_equal(cu_gap_decode(trailing, sizeof(trailing), &gap), CU_ERR_FORMAT);
 	assert_int_equal(cu_gap_decode(trailing, sizeof(trailing) - 1, &gap), 0);
 	assert_int_equal(cu_transaction_decode(cause, sizeof(cause), &transaction), CU_ERR_FORMAT);
+	/* Numbers of connections, the largest and one more: of a gap, and of a chunk. */
+	static const uint8_t stream[] = {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f},
+			     too_high[] = {1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20};
+	uint8_t chunk_record[6 + 4 + 10] = {0};
+	struct cu_chunk chunk;
+	assert_int_equal(cu_gap_decode(stream, sizeof(stream), &gap), 0);
+	assert_int_equal(gap.stream, CU_STREAM_MAX);
+	assert_int_equal(cu_gap_decode(too_high, sizeof(too_high), &gap), CU_ERR_FORMAT);
+	memcpy(chunk_record, stream + 1, 6);
+	assert_int_equal(cu_chunk_open(chunk_record, sizeof(chunk_record), &chunk), 0);
+	memcpy(chunk_record, too_high + 1, 6);
+	assert_int_equal(cu_chunk_open(chunk_record, sizeof(chunk_record), &chunk), CU_ERR_FORMAT);
 	/* A kind that is none, and a name: what is left of it can be encoded. */
 	static const uint8_t name[] = {0x84, 0x80, 0x08, 200, 1, 3, 'a', 'b', 'c'};
 	struct cu_buf buf = {0};
