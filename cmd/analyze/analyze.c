@@ -50,7 +50,8 @@ int main(int argc, char **argv)
 
 	struct cu_analyze_counts counts = {0};
 	struct cu_writer *writer;
-	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};
+	struct cu_writer_config output = {.no_compress = prog_settings.no_compress,
+	                                  .passes_cut = prog_settings.in_pipeline};
 	int status = PROG_OK;
 	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);
 	if (error == 0) {

@@ -249,7 +249,8 @@ static void note_counts(const struct cu_classify_counts *counts, const struct cu
 static int run_classify(const struct prog_readers *inputs, struct cu_rules *rules)
 {
 	struct cu_writer *writer;
-	struct cu_writer_config output = {.no_compress = prog_settings.no_compress};
+	struct cu_writer_config output = {.no_compress = prog_settings.no_compress,
+	                                  .passes_cut = prog_settings.in_pipeline};
 	struct cu_classify_counts counts = {0};
 	int status = PROG_OK;
 	int error = cu_writer_open(&writer, STDOUT_FILENO, &output);

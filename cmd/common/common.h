@@ -97,6 +97,8 @@ struct prog_operands {
 struct prog_settings {
 	const char *output; /* -o, or NULL */
 	bool verbose, quiet, no_compress, no_progress;
+	/* --pipeline: a stage of culprit run, which watches all; standard input is a stage's output, but the first one's. */
+	bool in_pipeline;
 };
 extern struct prog_settings prog_settings;
 

@@ -65,7 +65,7 @@ static void exit_when_nothing_comes(void)
 struct prog_readers prog_readers_open(const struct prog_operands *operands)
 {
 	prog_refuse_terminal(operands);
-	if (prog_in_pipeline) {
+	if (prog_settings.in_pipeline) {
 		exit_when_nothing_comes();
 	}
 	struct prog_readers readers = {
@@ -133,7 +133,8 @@ int prog_readers_status(const struct prog_readers *readers)
 			continue;
 		}
 		status = PROG_FAILED;
-		if (prog_in_pipeline && fault->code == CU_ERR_TRUNCATED) {
+		if (prog_settings.in_pipeline && fault->code == CU_ERR_TRUNCATED) {
+			prog_output_abandon(); /* who started us says that the program upstream died */
 			continue;
 		}
 		prog_error_fault(fault);

@@ -63,7 +63,7 @@ void prog_warn(const char *format, ...)
 
 void prog_warn_alone(const char *format, ...)
 {
-	if (!prog_settings.quiet && !prog_in_pipeline) {
+	if (!prog_settings.quiet && !prog_settings.in_pipeline) {
 		va_list args;
 		va_start(args, format);
 		print_message(format, args);

@@ -30,7 +30,6 @@ const struct prog_spec *prog_spec;
 struct prog_settings prog_settings;
 
 static bool want_help, want_version, want_list;
-bool prog_in_pipeline;
 
 /* clang-format off */
 static const struct prog_option output_option = {
@@ -58,7 +57,7 @@ static const struct prog_option hidden_options[] = {
 	/* Prints the table, for completion and tests. */
 	{.name = "list-options", .kind = PROG_FLAG, .value = &want_list},
 	/* From culprit run: whoever writes our standard input says himself why it is not whole. */
-	{.name = "pipeline", .kind = PROG_FLAG, .value = &prog_in_pipeline},
+	{.name = "pipeline", .kind = PROG_FLAG, .value = &prog_settings.in_pipeline},
 };
 /* clang-format on */
 

@@ -9,9 +9,6 @@
 /* The running program, from prog_start. */
 extern const struct prog_spec *prog_spec;
 
-/* --pipeline: a stage of culprit run, which watches all; standard input is a stage's output, but the first one's. */
-extern bool prog_in_pipeline;
-
 /* Writes the usage, with its newline: to standard error in one line, to standard output in lines that fit. */
 void prog_print_usage(bool to_stderr);
 

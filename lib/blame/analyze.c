@@ -682,6 +682,9 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	for (size_t r = 0; r < n_readers && first != CU_ERR_NOMEM; r++) {
 		analyzer.reader = readers[r];
 		int err = run(&analyzer, readers[r]);
+		if (err == CU_ERR_TRUNCATED) {
+			cu_writer_cut(writer);
+		}
 		int damage_err = tell_damage(&analyzer);
 		err = err != 0 ? err : damage_err;
 		first = first != 0 ? first : err;

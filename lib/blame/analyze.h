@@ -42,7 +42,7 @@ struct cu_analyze_counts {
  * are over. Unknown optional records pass through.
  * 0, or a negative error whose sentence is in the reader or the writer that
  * failed; everything whole before it is written, with a trailer unless the
- * writer failed.
+ * writer failed, or passes on that an input had none.
  */
 int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer,
                const struct cu_analyze_config *config, struct cu_analyze_counts *counts);

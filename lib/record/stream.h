@@ -42,6 +42,7 @@ struct cu_stream_header {
 
 struct cu_writer_config {
 	bool no_compress; /* blocks as they are; for pipes */
+	bool passes_cut;  /* cu_writer_cut is not to be forgotten; for pipes */
 };
 
 struct cu_writer;
@@ -70,6 +71,12 @@ int cu_writer_flush(struct cu_writer *writer);
 
 /* Writes the trailer of the stream begun by the last header. */
 int cu_writer_finish(struct cu_writer *writer);
+
+/*
+ * What is written was read from a stream without a trailer, whose writer died:
+ * with passes_cut it has no trailer either, so that who reads it knows.
+ */
+void cu_writer_cut(struct cu_writer *writer);
 
 /* Of what was written; after finish or flush. */
 uint64_t cu_writer_n_bytes(const struct cu_writer *writer);

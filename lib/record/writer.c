@@ -21,6 +21,7 @@ struct cu_writer {
 	struct cu_buf head;  /* the header being made */
 	uint32_t n_block_records;
 	uint64_t n_blocks, n_records;
+	bool passes_cut, is_cut;
 	struct cu_blocks blocks;
 };
 
@@ -53,6 +54,7 @@ int cu_writer_open(struct cu_writer **writer, int fd, const struct cu_writer_con
 		cu_writer_close(new);
 		return CU_ERR_NOMEM;
 	}
+	new->passes_cut = config->passes_cut;
 	struct stat st;
 	if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
 		fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES); /* only speed depends on it */
@@ -195,10 +197,18 @@ int cu_writer_finish(struct cu_writer *writer)
 	if (err != 0) {
 		return err;
 	}
+	if (writer->is_cut) {
+		return note(writer, cu_blocks_wait(&writer->blocks));
+	}
 	uint8_t trailer[CU_TRAILER_LEN];
 	cu_put_le64(trailer, writer->n_blocks);
 	cu_put_le64(trailer + 8, writer->n_records);
 	return note(writer, cu_blocks_write_block(&writer->blocks, CU_BLOCK_TRAILER, trailer, sizeof(trailer)));
+}
+
+void cu_writer_cut(struct cu_writer *writer)
+{
+	writer->is_cut = writer->passes_cut;
 }
 
 uint64_t cu_writer_n_bytes(const struct cu_writer *writer)

@@ -246,9 +246,10 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 	classifier.at.is_glance = classifier.windows == NULL;
 	for (size_t r = 0; r < n_readers && first != CU_ERR_NOMEM; r++) {
 		int err = run(&classifier, readers[r]);
-		if (first == 0) {
-			first = err;
+		if (err == CU_ERR_TRUNCATED) {
+			cu_writer_cut(writer);
 		}
+		first = first != 0 ? first : err;
 		if (err == CU_ERR_NOMEM || cu_writer_fault(writer)->code != CU_OK) {
 			break;
 		}

@@ -23,7 +23,7 @@ struct cu_classify_counts {
  * records pass through as they are.
  * 0, or a negative error whose sentence is in the reader or the writer that
  * failed; everything whole before it is written, with a trailer unless the
- * writer failed.
+ * writer failed, or passes on that an input had none.
  */
 int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_writer *writer, struct cu_rules *rules,
                 struct cu_classify_counts *counts);

@@ -283,6 +283,33 @@ static void test_stream_every_flipped_byte_is_found(void **state)
 	}
 }
 
+/* A stage of a pipeline hands on that what it read was cut; elsewhere what is whole is a stream. */
+static void test_stream_passes_on_that_it_was_cut(void **state)
+{
+	(void)state;
+	for (int passes = 0; passes < 2; passes++) {
+		const struct cu_stream_header head = {.tool = "test"};
+		const struct cu_writer_config config = {.no_compress = true, .passes_cut = passes};
+		struct cu_writer *writer;
+		struct cu_reader *reader;
+		struct cu_record record;
+		int fd = make_file("", 0);
+		assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
+		assert_int_equal(cu_writer_header(writer, &head), 0);
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_CHUNK, "x", 1), 0);
+		cu_writer_cut(writer);
+		assert_int_equal(cu_writer_finish(writer), 0);
+		cu_writer_close(writer);
+		assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+		assert_int_equal(cu_reader_open(&reader, fd, "in"), 0);
+		assert_int_equal(cu_reader_next(reader, &record), CU_STREAM_HEADER);
+		assert_int_equal(cu_reader_next(reader, &record), CU_STREAM_RECORD);
+		assert_int_equal(cu_reader_next(reader, &record), passes ? CU_ERR_TRUNCATED : CU_STREAM_TRAILER);
+		cu_reader_close(reader);
+		close(fd);
+	}
+}
+
 static void test_stream_concatenation_is_the_union(void **state)
 {
 	(void)state;
@@ -397,6 +424,7 @@ int main(void)
 		cmocka_unit_test(test_stream_many_sources_take_no_time),
 		cmocka_unit_test(test_stream_every_prefix_gives_what_is_whole),
 		cmocka_unit_test(test_stream_every_flipped_byte_is_found),
+		cmocka_unit_test(test_stream_passes_on_that_it_was_cut),
 		cmocka_unit_test(test_stream_concatenation_is_the_union),
 		cmocka_unit_test(test_stream_unknown_optional_kind_is_handed_out),
 		cmocka_unit_test(test_stream_unknown_mandatory_kind_is_refused),
