@@ -714,10 +714,10 @@ void cu_chunk_encode(const struct cu_chunk *chunk, struct cu_buf *buf)
 	buf->len = (size_t)(p + len - buf->data);
 }
 
-/* A segment takes three bytes or more: a count beyond that is a lie. */
-static bool is_count_honest(const struct cu_chunk *chunk)
+/* A segment takes three bytes or more. */
+static uint64_t most_segments(const struct cu_chunk *chunk)
 {
-	return chunk->n_segments <= cu_cursor_left(&chunk->segments) / 3;
+	return cu_cursor_left(&chunk->segments) / 3;
 }
 
 int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk)
@@ -733,7 +733,7 @@ int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk)
 		chunk->start.ttl[dir] = cu_cursor_u8(&cur);
 	}
 	chunk->segments = cur;
-	return cur.failed || !is_count_honest(chunk) ? CU_ERR_FORMAT : 0;
+	return cur.failed || chunk->n_segments > most_segments(chunk) ? CU_ERR_FORMAT : 0;
 }
 
 bool cu_chunk_within(const struct cu_connection *connection, struct cu_chunk *chunk)
@@ -741,7 +741,6 @@ bool cu_chunk_within(const struct cu_connection *connection, struct cu_chunk *ch
 	const struct cu_connection_side *side = connection->side;
 	*chunk = (struct cu_chunk){
 		.stream = connection->stream,
-		.n_segments = side[CU_C2S].n_segments + side[CU_S2C].n_segments,
 		.start = {.time_ns = connection->start_ns,
 	                  .frame = connection->first_frame,
 	                  .file = connection->first_file,
@@ -749,6 +748,7 @@ bool cu_chunk_within(const struct cu_connection *connection, struct cu_chunk *ch
 	                  .ttl = {side[CU_C2S].ttl, side[CU_S2C].ttl}},
 		.segments = cu_cursor_make(connection->timeline.data, connection->timeline.len),
 	};
+	chunk->n_segments = most_segments(chunk);
 	return connection->timeline.len > 0;
 }
 

@@ -514,7 +514,7 @@ int cu_chunk_open(const uint8_t *data, size_t len, struct cu_chunk *chunk);
 /*
  * The whole timeline of a connection whose record has it within; false when
  * it is in chunk records. It starts where the connection does; starts_with
- * says whether a chunk does, and so can be put there. n_segments leaves out ICMP errors.
+ * says whether a chunk does, and so can be put there. n_segments is as many as there can be.
  */
 bool cu_chunk_within(const struct cu_connection *connection, struct cu_chunk *chunk);
 bool cu_connection_starts_with(const struct cu_connection *connection, const struct cu_timeline_start *start);

@@ -160,10 +160,12 @@ int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk)
 	struct cu_timeline_state state = {.start = chunk->start};
 	struct cu_cursor cur = chunk->segments;
 	struct cu_segment segment;
+	uint64_t n_left = chunk->n_segments;
 	int got;
 
 	while ((got = cu_timeline_decode(&state, &cur, &segment)) == 1) {
-		int err = add(trace, &segment);
+		/* More than it says would be more than there is room for. */
+		int err = n_left-- > 0 ? add(trace, &segment) : CU_ERR_FORMAT;
 		if (err != 0) {
 			return err;
 		}

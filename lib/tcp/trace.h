@@ -103,7 +103,7 @@ void cu_trace_release(struct cu_trace *trace);
 /* Forgets the segments and begins a connection. */
 void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection);
 
-/* Adds the segments of a chunk. 0, CU_ERR_NOMEM, or CU_ERR_FORMAT; the whole ones before the fault stay. */
+/* Adds the segments of a chunk. 0, CU_ERR_NOMEM, or CU_ERR_FORMAT, also when there are more than it says; those before stay. */
 int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk);
 
 /*
