@@ -78,8 +78,8 @@ static const struct prog_option options[] = {
 	{.name = "jobs", .letter = 'j', .kind = PROG_COUNT, .value = &n_jobs, .max = CU_CREW_CAP, .arg = "N",
 	 .help = "connections judged at the same time; the report is the same", .preset = "one for each processor"},
 	{.name = "max-memory", .kind = PROG_SIZE, .value = &memory_bytes, .arg = "SIZE",
-	 .help = "what flowify and analyze may each take before connections are cut in parts",
-	 .preset = "see the manuals of both"},
+	 .help = "what flowify, analyze and report may each take before long connections are cut in parts or told in short",
+	 .preset = "see the manuals of the three"},
 	{.name = "ignore-vlan", .kind = PROG_FLAG, .value = &ignore_vlan,
 	 .help = "the same addresses in different VLANs are the same connection"},
 	{.name = "ignore-tunnel", .kind = PROG_FLAG, .value = &ignore_tunnel,
@@ -163,6 +163,7 @@ static void make_arguments(const struct prog_operands *captures)
 	if (memory_bytes > 0) {
 		add_number(flowify, "--max-memory", memory_bytes, "", memory_text);
 		add_number(analyze, "--max-memory", memory_bytes, "", memory_text);
+		add_number(report, "--max-memory", memory_bytes, "", memory_text);
 	}
 	if (n_jobs > 0) {
 		add_number(analyze, "--jobs", n_jobs, "", jobs_text);

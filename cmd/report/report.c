@@ -20,7 +20,7 @@ static const unsigned parties[] = {CU_PARTY_CLIENT, CU_PARTY_NETWORK, CU_PARTY_S
 enum { FAIL_ON_ANY = sizeof(parties) / sizeof(*parties), FAIL_ON_NOBODY };
 
 static unsigned format = CU_REPORT_TEXT, by = CU_REPORT_BY_NOTHING, fail_on = FAIL_ON_NOBODY;
-static uint64_t top = CU_REPORT_TOP_DEFAULT, stream = UINT64_MAX;
+static uint64_t top = CU_REPORT_TOP_DEFAULT, stream = UINT64_MAX, memory_bytes;
 static bool all, segments;
 static const char *since, *until;
 
@@ -42,6 +42,8 @@ static const struct prog_option options[] = {
 	 .help = "only what starts at TIME or later, as in 2024-02-16T13:32:03 (UTC)"},
 	{.name = "until", .kind = PROG_TEXT, .value = &until, .arg = "TIME",
 	 .help = "only what starts before TIME"},
+	{.name = "max-memory", .kind = PROG_SIZE, .value = &memory_bytes, .arg = "SIZE",
+	 .help = "what the segments of a connection may take before it is shown without them", .preset = "1G"},
 	{.name = "fail-on", .kind = PROG_CHOICE, .value = &fail_on, .arg = "PARTY",
 	 .choices = "client network server unknown any",
 	 .help = "exit with 3 when a slow transaction is blamed on PARTY"},
@@ -108,6 +110,10 @@ static int run(struct cu_report *report, const struct prog_readers *inputs)
 		status = PROG_FAILED;
 	}
 	const struct cu_report_counts *counts = cu_report_counts(report);
+	if (counts->n_without_segments > 0) {
+		prog_warn("connections shown without their segments, to save memory (--max-memory): %" PRIu64,
+		          counts->n_without_segments);
+	}
 	prog_note("%" PRIu64 " connections, %" PRIu64 " transactions, %" PRIu64 " slow", counts->n_connections,
 	          counts->n_transactions, counts->n_slow);
 	return prog_worse(status, found(counts) ? PROG_BLAMED : PROG_OK);
@@ -123,6 +129,7 @@ int main(int argc, char **argv)
 		.has_stream = stream != UINT64_MAX,
 		.stream = stream,
 		.several = flows.n > 1,
+		.memory_bytes = memory_bytes,
 		.all = all,
 		.top = top,
 		.since_ns = parse_time("since", since),

@@ -12,6 +12,10 @@ enum { GAP_CAP = 256 };
 /* Bytes kept of a TLS server name (RFC 1035 section 2.3.4: 255 octets). */
 enum { SERVER_NAME_CAP = 255 };
 
+/* The default bound, and what a segment takes of it: 96 bytes, what belongs to it, and half again while the arrays grow. */
+#define MEMORY_BYTES (UINT64_C(1) << 30)
+enum { SEGMENT_BYTES = 256 };
+
 struct cu_report {
 	struct cu_report_config config;
 	struct cu_sink sink;
@@ -42,9 +46,12 @@ struct cu_report {
 	/* Segments, for a format that wants them. */
 	struct cu_trace trace;
 	bool has_trace, marked;
+	size_t segments_cap;
+	bool is_too_long;      /* the connection has more */
 	size_t n_stream_files; /* of the header, as counted */
 	size_t n_marks;
 	struct cu_buf chunks; /* of config.stream, that came before their connection */
+	size_t n_waiting;     /* segments of them */
 };
 
 static const struct cu_format *choose_format(const struct cu_report_config *config)
@@ -95,6 +102,7 @@ int cu_report_open(struct cu_report **report, int fd, const struct cu_report_con
 		made->config.term.width = CU_TERM_WIDTH_MIN;
 	}
 	made->several = config->several;
+	made->segments_cap = (size_t)((config->memory_bytes > 0 ? config->memory_bytes : MEMORY_BYTES) / SEGMENT_BYTES);
 	made->format = format;
 	cu_sink_init(&made->sink, fd);
 	int error = format->open(&made->state, &made->config, &made->sink);
@@ -260,6 +268,24 @@ static bool takes_trace(const struct cu_report *report)
 	return report->format->wants_trace || report->format->likes_trace;
 }
 
+/* The connection is shown without its segments: they are more than memory is to hold. */
+static void leave_out_segments(struct cu_report *report)
+{
+	report->counts.n_without_segments += !report->is_too_long;
+	report->is_too_long = true;
+	report->has_trace = false;
+}
+
+static int add_to_trace(struct cu_report *report, const struct cu_chunk *chunk)
+{
+	if (report->is_too_long || chunk->n_segments > report->segments_cap - report->trace.n) {
+		leave_out_segments(report);
+		return 0;
+	}
+	report->has_trace = true;
+	return cu_trace_add_chunk(&report->trace, chunk);
+}
+
 static int add_chunk(struct cu_report *report, const struct cu_record *record)
 {
 	report->counts.n_chunks++;
@@ -272,8 +298,7 @@ static int add_chunk(struct cu_report *report, const struct cu_record *record)
 		return error;
 	}
 	if (report->has_connection && report->connection.stream == chunk.stream && !report->connection_shown) {
-		report->has_trace = true;
-		return cu_trace_add_chunk(&report->trace, &chunk);
+		return add_to_trace(report, &chunk);
 	}
 	if (!report->config.has_stream) {
 		return report->format->likes_trace
@@ -283,8 +308,11 @@ static int add_chunk(struct cu_report *report, const struct cu_record *record)
 		                              "analyze the stream first, or ask for one connection with --stream",
 		                              (unsigned long long)chunk.stream);
 	}
-	cu_buf_add_varint(&report->chunks, record->len);
-	cu_buf_add(&report->chunks, record->data, record->len);
+	report->n_waiting += (size_t)chunk.n_segments;
+	if (report->n_waiting <= report->segments_cap) {
+		cu_buf_add_varint(&report->chunks, record->len);
+		cu_buf_add(&report->chunks, record->data, record->len);
+	}
 	return report->chunks.failed ? CU_ERR_NOMEM : 0;
 }
 
@@ -293,6 +321,9 @@ static int take_chunks(struct cu_report *report)
 {
 	struct cu_cursor cur = cu_cursor_make(report->chunks.data, report->chunks.len);
 	int error = 0;
+	if (report->n_waiting > report->segments_cap) {
+		leave_out_segments(report);
+	}
 	while (error == 0 && cu_cursor_left(&cur) > 0) {
 		size_t len = (size_t)cu_cursor_varint(&cur);
 		const uint8_t *data = cu_cursor_bytes(&cur, len);
@@ -301,12 +332,10 @@ static int take_chunks(struct cu_report *report)
 			break;
 		}
 		error = cu_chunk_open(data, len, &chunk);
-		if (error == 0) {
-			report->has_trace = true;
-			error = cu_trace_add_chunk(&report->trace, &chunk);
-		}
+		error = error != 0 ? error : add_to_trace(report, &chunk);
 	}
 	cu_buf_clear(&report->chunks);
+	report->n_waiting = 0;
 	return error;
 }
 
@@ -348,6 +377,7 @@ static int add_connection(struct cu_report *report, const struct cu_record *reco
 	report->has_analysis = false;
 	report->connection_shown = false;
 	report->has_trace = false;
+	report->is_too_long = false;
 	report->marked = false;
 	report->n_marks = 0;
 	report->n_gaps = 0;
@@ -366,8 +396,7 @@ static int add_connection(struct cu_report *report, const struct cu_record *reco
 		struct cu_chunk chunk;
 		cu_trace_begin(&report->trace, &report->connection);
 		if (cu_chunk_within(&report->connection, &chunk)) {
-			report->has_trace = true;
-			error = cu_trace_add_chunk(&report->trace, &chunk);
+			error = add_to_trace(report, &chunk);
 		}
 		return error != 0 ? error : take_chunks(report);
 	}

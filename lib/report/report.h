@@ -52,6 +52,7 @@ struct cu_report_config {
 	bool has_stream;      /* only what belongs to connection number stream */
 	uint64_t stream;
 	bool several;               /* more than one input will be run: frames are named with their file */
+	uint64_t memory_bytes;      /* of segments, of which each connection's are together; 0: 1 GiB */
 	bool all;                   /* text keeps all slow transactions, not only top */
 	uint64_t top;               /* entries shown */
 	int64_t since_ns, until_ns; /* only transactions that start in [since, until); 0 no bound */
@@ -72,6 +73,7 @@ struct cu_report_counts {
 	uint64_t n_segments;
 	uint64_t slow_by_party[CU_N_PARTIES];
 	uint64_t n_chunks;
+	uint64_t n_without_segments; /* connections that have more than memory_bytes, and so are shown without */
 	uint64_t n_passed_over; /* connections, transactions and findings outside of what was asked for */
 };
 
