@@ -98,8 +98,9 @@ int cu_filter_prepare(struct cu_filter *filter, uint16_t linktype, struct cu_fau
 		return cu_fault_set(fault, CU_ERR_NOMEM, "filter: no memory");
 	}
 	struct program *program = &filter->programs[filter->n_programs++];
-	filter->number[linktype] = (uint32_t)filter->n_programs;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there is room, or growing it failed */
 	*program = (struct program){.linktype = linktype};
+	filter->number[linktype] = (uint32_t)filter->n_programs;
 	return compile(filter->expression, program, fault);
 }
 
