@@ -15,13 +15,14 @@ FLAGS = ["retransmission", "fast_retransmission", "spurious_retransmission", "ou
 # What tells connections of the same ends apart: flowify(1).
 IDS = ["vlan.id", "ieee8021ah.isid", "pppoe.session_id", "erspan.spanid", "gre.key", "vxlan.vni", "geneve.vni"]
 NOT_READ = {"cfp", "ipcomp"}  # Cisco's FabricPath, and what IPComp compresses
-IDLE_NS = 7_800_000_000_000  # flowify(1): so long a silence ends a connection
+IDLE_NS = 7_800_000_000_000  # flowify(1): so long a silence ends a connection, by itself
 FIELDS = (["frame.number", "frame.time_epoch", "ip.src", "ipv6.src", "ip.id", "ip.len", "ip.hdr_len", "tcp.hdr_len",
            "icmp.type", "icmpv6.type", "tcp.stream", "tcp.seq_raw", "tcp.ack_raw",
            "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.flags", "tcp.window_size_value",
            "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.options.sack_le", "tcp.options.sack_re",
            "tcp.completeness", "tcp.analysis.initial_rtt", "tcp.analysis.duplicate_ack_num",
            "tcp.analysis.reused_ports", "frame.protocols"] + IDS + ["tcp.analysis." + flag for flag in FLAGS])
+NO_SEGMENT = "tshark numbers streams without a segment"
 COPY_WITHIN_NS = 200_000_000
 
 
@@ -74,7 +75,7 @@ class Frame:
 
 
 def read(path):
-    """The frames with TCP, by number; and those to which tshark itself gives no stream."""
+    """What tshark says of each frame with TCP, as rows."""
     command = ["tshark", "-2", "-n", "-r", path, "-Y", "tcp", "-o", "tcp.analyze_sequence_numbers:TRUE",
                "-o", "tcp.relative_sequence_numbers:TRUE", "-T", "fields", "-E", "occurrence=a"]
     for field in FIELDS:
@@ -83,7 +84,11 @@ def read(path):
     if b"aren't valid" in done.stderr:
         raise RuntimeError("tshark: %s" % done.stderr.decode(errors="replace"))
     out = done.stdout
-    rows = [dict(zip(FIELDS, line.split("\t"))) for line in out.decode().splitlines()]
+    return [dict(zip(FIELDS, line.split("\t"))) for line in out.decode().splitlines()]
+
+
+def frames_of(rows):
+    """The frames, by number; and those to which tshark itself gives no stream."""
     without_stream = {int(row["frame.number"]) for row in rows if row["tcp.stream"] == ""}
     return {frame.number: frame for frame in (Frame(row) for row in rows if row["tcp.stream"] != "")}, without_stream
 
@@ -106,7 +111,7 @@ def read_without(path, left_out):
         less = os.path.join(folder, "less.pcapng")
         chosen = "not frame.number in {%s}" % ",".join(map(str, sorted(left_out)))
         subprocess.run(["tshark", "-n", "-r", path, "-Y", chosen, "-w", less], stderr=subprocess.DEVNULL, check=True)
-        return {kept[n - 1]: frame for n, frame in read(less)[0].items()}
+        return {kept[n - 1]: frame for n, frame in frames_of(read(less))[0].items()}
 
 
 class Part:
@@ -126,10 +131,11 @@ class Part:
 
 
 class Capture:
-    def __init__(self, path):
+    """Of what read() said. as_tshark: neither ids nor a silence divide connections."""
+    def __init__(self, path, rows, as_tshark):
         self.path = path
-        self.frames, self.without_stream = read(path)
-        self.why_other = self._number_streams()
+        self.frames, self.without_stream = frames_of(rows)
+        self.why_other = self._number_streams(as_tshark)
         self.copies = self._find_copies()
         self.streams = {}
         for frame in self.frames.values():
@@ -169,25 +175,25 @@ class Capture:
             self._read_until = int(out[-1]) if out else 0
         return self._read_until
 
-    def _number_streams(self):
+    def _number_streams(self, as_tshark):
         """
         Numbers the streams as culprit defines connections; why that is another
         number than tshark's, by culprit's. It counts those that have a segment of
         their own, whole, and not in an ICMP error or as a second TCP within another
-        protocol; other ids, a long silence, and a SYN-ACK that answers another SYN
-        begin connections of their own.
+        protocol; a SYN-ACK that answers another SYN begins a connection of its own,
+        and unless they are ignored other ids and a long silence do.
         """
         parts, why, n = {}, {}, 0
         for frame in self.frames.values():
-            place = (frame.said[0], frame.ids)
+            place = (frame.said[0], None if as_tshark else frame.ids)
             if frame.quoted or frame.within or not frame.whole or not frame.alone:
                 frame.stream = next((part.stream for (said, _), part in parts.items() if said == frame.said[0]), None)
                 continue
             part, begins = parts.get(place), None
             if part is None:
                 begins = "other VLAN or tunnel ids" if any(said == frame.said[0] for said, _ in parts) else \
-                    "tshark numbers streams without a segment"
-            elif frame.time - part.frames[-1].time > IDLE_NS:
+                    NO_SEGMENT
+            elif not as_tshark and frame.time - part.frames[-1].time > IDLE_NS:
                 begins = "a silence longer than the idle timeout"
             elif part.answers_another(frame):
                 begins = "a SYN-ACK of a SYN that was not captured"
