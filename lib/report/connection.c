@@ -308,6 +308,7 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		[CU_RESET_NO_STATE] = "its sender did not know the connection",
 		[CU_RESET_IDLE] = "it ended a silence",
 		[CU_RESET_ABORT] = "its sender gave up on its own",
+		[CU_RESET_UNHEEDED] = "both ends went on after it, as if it had not come",
 	};
 	cu_page_say(page, words[analysis->close <= CU_CLOSE_HALF_OPEN ? analysis->close : CU_CLOSE_NONE]);
 	if (analysis->close_frame != 0) {
@@ -320,7 +321,9 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		cu_page_say(page, ". The RST in ");
 		say_frames(page, item, analysis->reset_file, analysis->reset_frame, 0, 0);
 		cu_page_say(page, ": ");
-		cu_page_say(page, resets[analysis->reset <= CU_RESET_ABORT ? analysis->reset : CU_RESET_NONE]);
+		bool refused = analysis->reset == CU_RESET_CLOSED_PORT && analysis->reset_by == CU_PARTY_NETWORK;
+		cu_page_say(page, refused ? "the connection was rejected"
+		                          : resets[analysis->reset <= CU_RESET_UNHEEDED ? analysis->reset : CU_RESET_NONE]);
 		if (analysis->reset == CU_RESET_IDLE) {
 			cu_page_say(page, " of ");
 			say_duration(page, analysis->reset_quiet_ns);

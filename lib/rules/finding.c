@@ -45,8 +45,8 @@ struct endpoint {
 	uint64_t n; /* connections */
 	uint64_t n_prohibited;
 	struct span bad[CU_N_BAD];             /* of a client: [0] is what it tried in vain */
-	uint32_t n_resets[CU_RESET_ABORT + 1]; /* of a server: by kind */
-	uint32_t n_resets_by_network;
+	uint32_t n_resets[CU_RESET_UNHEEDED + 1]; /* of a server: by kind */
+	uint32_t n_resets_by_network, n_refused_by_network;
 	struct met met[2];     /* of a server: the first two clients with something to tell */
 	struct probes *probes; /* of a client */
 };
@@ -291,10 +291,11 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	if (kind != CU_N_BAD) {
 		count(&server->bad[kind], connection);
 	}
+	server->n_refused_by_network += kind == CU_BAD_REFUSED && analysis->reset_by == CU_PARTY_NETWORK;
 	if (kind <= CU_BAD_HALF_OPEN) {
 		add_met(server, &connection->client, kind);
 	} else if (kind == CU_BAD_RESET) {
-		server->n_resets[analysis->reset <= CU_RESET_ABORT ? analysis->reset : CU_RESET_NONE]++;
+		server->n_resets[analysis->reset <= CU_RESET_UNHEEDED ? analysis->reset : CU_RESET_NONE]++;
 		server->n_resets_by_network += analysis->reset_by == CU_PARTY_NETWORK;
 	}
 	/* A probe of an open port is a handshake that its client breaks off or leaves. */
@@ -478,13 +479,16 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 	switch (candidate->kind) {
 	case CU_BAD_REFUSED: {
 		bool prohibited = endpoint->n_prohibited * 2 > span->n;
-		finding.blame = prohibited ? CU_PARTY_NETWORK : CU_PARTY_SERVER;
+		bool rejected = endpoint->n_refused_by_network * UINT64_C(2) > span->n;
+		finding.blame = prohibited || rejected ? CU_PARTY_NETWORK : CU_PARTY_SERVER;
 		finding.confidence = all ? CU_CONFIDENCE_HIGH : CU_CONFIDENCE_MEDIUM;
 		cu_buf_printf(why, "%llu of %llu connections were refused%s", n, of,
-		              prohibited ? " by an ICMP error" : "");
+		              prohibited ? " by an ICMP error"
+		              : rejected ? ", by a RST of a device on the path: the TTL is another"
+		                         : "");
 		cu_buf_printf(advice,
-		              prohibited ? "look for a firewall that prohibits port %u of %s"
-		                         : "check that a service listens on port %u of %s",
+		              prohibited || rejected ? "look for a firewall that prohibits port %u of %s"
+		                                     : "check that a service listens on port %u of %s",
 		              endpoint->port, addr);
 		break;
 	}

@@ -31,6 +31,7 @@ struct cu_distances_pair {
 	int64_t rtt_ns[2]; /* to the lower and to the higher address and back */
 	int64_t time_ns[2];
 	bool known[2];
+	uint8_t ttl[2]; /* of the lower and the higher address, in a handshake; 0: none yet */
 	struct span span[2]; /* of the lower and the higher address in the connection seen last */
 	bool shared[2];
 };
@@ -125,6 +126,11 @@ void cu_distances_refine(struct cu_distances *distances, const struct cu_connect
 	            &(struct side){&path->client_rtt_ns, &path->client_known, path->side[CU_S2C].n_samples, handshake});
 	refine_side(pair, client_is_low, connection->start_ns,
 	            &(struct side){&path->server_rtt_ns, &path->server_known, path->side[CU_C2S].n_samples, handshake});
+	for (int dir = 0; dir < 2; dir++) {
+		uint8_t *ttl = &pair->ttl[(dir == CU_C2S) != client_is_low];
+		path->usual_ttl[dir] = *ttl;
+		*ttl = handshake ? connection->side[dir].ttl : *ttl;
+	}
 	if (path->server_known && path->client_known) {
 		path->vantage = cu_path_vantage(path->client_rtt_ns, path->server_rtt_ns);
 	}

@@ -36,7 +36,8 @@ void cu_distances_release(struct cu_distances *distances);
  * tells: a side without samples gets the others' round trip, one without a
  * handshake the smaller of both, and so does one whose only sample is more
  * than twice (and 5 ms) theirs. Only round trips of connections with their
- * handshake, within five minutes of capture time, are relied on.
+ * handshake, within five minutes of capture time, are relied on. Sets the
+ * path's usual_ttl.
  */
 void cu_distances_refine(struct cu_distances *distances, const struct cu_connection *connection, struct cu_path *path);
 

@@ -16,35 +16,25 @@ uint8_t cu_ending_hops(uint8_t ttl)
 	return CU_HOPS_UNKNOWN;
 }
 
-/* What is known of the connection when its first RST comes. */
+/* What is known of the connection when a RST comes. */
 struct before {
-	size_t rst;                             /* index; trace->n: there is none */
 	const struct cu_trace_segment *last[2]; /* of each direction, without ICMP */
 	int64_t last_ns;                        /* of either */
 	int64_t data_end[2];                    /* highest byte of data sent */
 	int64_t acked[2];                       /* highest byte of a direction that was acknowledged */
-	bool fin[2], data[2], syn_ack;
-	uint8_t least_hops[2], most_hops[2];
-	unsigned n[2];
+	bool fin[2], data[2], syn_ack, any;
 };
 
-static struct before look_until_reset(const struct cu_trace *trace)
+static struct before look_before(const struct cu_trace *trace, size_t rst)
 {
-	struct before before = {.rst = trace->n, .least_hops = {CU_HOPS_UNKNOWN, CU_HOPS_UNKNOWN}};
-	for (size_t i = 0; i < trace->n; i++) {
+	struct before before = {0};
+	for (size_t i = 0; i < rst; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		int dir = seg->dir;
-		if (seg->icmp) {
+		if (seg->icmp || seg->flags & CU_TCP_RST) {
 			continue;
 		}
-		if (seg->flags & CU_TCP_RST) {
-			before.rst = i;
-			return before;
-		}
-		uint8_t hops = cu_ending_hops(seg->ttl);
-		before.least_hops[dir] = hops < before.least_hops[dir] ? hops : before.least_hops[dir];
-		before.most_hops[dir] = hops > before.most_hops[dir] ? hops : before.most_hops[dir];
-		before.n[dir]++;
+		before.any = true;
 		before.last[dir] = seg;
 		before.last_ns = seg->time_ns;
 		before.fin[dir] |= (seg->flags & CU_TCP_FIN) != 0;
@@ -60,16 +50,105 @@ static struct before look_until_reset(const struct cu_trace *trace)
 	return before;
 }
 
+/*
+ * Whether both ends went on after a RST: its end sent something new, later than
+ * packets overtake each other, and was acknowledged. A SYN begins anew.
+ */
+static bool is_unheeded(const struct cu_trace *trace, size_t rst)
+{
+	enum { LOOK_AHEAD = 1024 };
+	const int64_t overtaken_ns = 3 * CU_NS_PER_MS;
+	const struct cu_trace_segment *reset = &trace->segment[rst];
+	int64_t sent = -1, sent_before = -1;
+	for (size_t back = 1; back <= rst && back <= LOOK_AHEAD; back++) {
+		const struct cu_trace_segment *seg = &trace->segment[rst - back];
+		if (seg->dir == reset->dir && cu_carries(seg) && !cu_is_elsewhere(seg) && seg->end > sent_before) {
+			sent_before = seg->end;
+		}
+	}
+	for (size_t i = rst + 1; i < trace->n && i - rst <= LOOK_AHEAD; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || seg->flags & CU_TCP_RST) {
+			continue;
+		}
+		if ((seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN) {
+			return false;
+		}
+		if (seg->dir != reset->dir) {
+			if (sent > 0 && seg->ack >= sent) {
+				return true;
+			}
+		} else if (sent < 0 && cu_carries(seg) && seg->end > sent_before &&
+		           seg->time_ns - reset->time_ns > overtaken_ns) {
+			sent = seg->end;
+		}
+	}
+	return false;
+}
+
+/* The first RST from a segment on that was not unheeded; trace->n without one. */
+static size_t find_heeded(const struct cu_trace *trace, size_t from)
+{
+	enum { TRIES = 8 };
+	unsigned n_tried = 0;
+	for (size_t i = from; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && seg->flags & CU_TCP_RST && (n_tried++ >= TRIES || !is_unheeded(trace, i))) {
+			return i;
+		}
+	}
+	return trace->n;
+}
+
+static size_t find_any(const struct cu_trace *trace)
+{
+	size_t i = 0;
+	while (i < trace->n && (trace->segment[i].icmp || !(trace->segment[i].flags & CU_TCP_RST))) {
+		i++;
+	}
+	return i;
+}
+
+/* Hops of a direction's segments other than RSTs. */
+struct hops {
+	uint8_t least, most;
+	unsigned n;
+};
+
+static struct hops count_hops(const struct cu_trace *trace, int dir)
+{
+	struct hops hops = {.least = CU_HOPS_UNKNOWN};
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir != dir || seg->icmp || seg->flags & CU_TCP_RST) {
+			continue;
+		}
+		uint8_t n = cu_ending_hops(seg->ttl);
+		hops.least = n < hops.least ? n : hops.least;
+		hops.most = n > hops.most ? n : hops.most;
+		hops.n++;
+	}
+	return hops;
+}
+
 /* Of the network when it did not come the way that its end's segments come; with at least two to hold it against. */
-static uint8_t sender_of(const struct before *before, const struct cu_trace_segment *rst, struct cu_analysis *analysis)
+static uint8_t sender_of(const struct cu_trace *trace, const struct cu_path *path, const struct cu_trace_segment *rst,
+                         struct cu_analysis *analysis)
 {
 	enum { ENOUGH = 2, SAME_WAY = 2 };
 	int dir = rst->dir;
 	uint8_t end = dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;
+	struct hops hops = count_hops(trace, dir);
+	uint8_t earlier = cu_ending_hops(path->usual_ttl[dir]);
+	if (hops.n < ENOUGH && earlier != CU_HOPS_UNKNOWN) {
+		hops.least = earlier < hops.least ? earlier : hops.least;
+		hops.most = earlier > hops.most ? earlier : hops.most;
+		hops.n += ENOUGH;
+	}
 	analysis->reset_hops = cu_ending_hops(rst->ttl);
-	analysis->usual_hops = before->n[dir] > 0 ? before->least_hops[dir] : CU_HOPS_UNKNOWN;
-	if (before->n[dir] < ENOUGH || analysis->reset_hops == CU_HOPS_UNKNOWN ||
-	    before->most_hops[dir] == CU_HOPS_UNKNOWN || before->most_hops[dir] - before->least_hops[dir] > 1) {
+	analysis->usual_hops = hops.least;
+	if (hops.n < ENOUGH || analysis->reset_hops == CU_HOPS_UNKNOWN || hops.most == CU_HOPS_UNKNOWN ||
+	    hops.most - hops.least > 1) {
 		return end;
 	}
 	int difference = analysis->reset_hops - analysis->usual_hops;
@@ -83,7 +162,7 @@ static enum cu_reset_kind kind_of(const struct before *before, const struct cu_t
 	bool any_data = before->data[CU_C2S] || before->data[CU_S2C];
 	bool answers = other != NULL && other->time_ns >= before->last_ns &&
 	               rst->time_ns - other->time_ns <= rtt_ns + ANSWER_NS;
-	if (dir == CU_S2C && !before->syn_ack && !before->data[CU_S2C] && before->n[CU_S2C] == 0) {
+	if (dir == CU_S2C && before->last[CU_S2C] == NULL) {
 		return CU_RESET_CLOSED_PORT;
 	}
 	if (dir == CU_C2S && before->syn_ack && !any_data) {
@@ -102,17 +181,19 @@ static enum cu_reset_kind kind_of(const struct before *before, const struct cu_t
 
 static void find_reset(const struct cu_trace *trace, const struct cu_path *path, struct cu_analysis *analysis)
 {
-	struct before before = look_until_reset(trace);
-	if (before.rst == trace->n) {
+	size_t heeded = find_heeded(trace, 0), i = heeded < trace->n ? heeded : find_any(trace);
+	if (i == trace->n) {
 		return;
 	}
-	const struct cu_trace_segment *rst = &trace->segment[before.rst];
-	bool known = before.n[0] + before.n[1] > 0;
+	const struct before before = look_before(trace, i);
+	const struct cu_trace_segment *rst = &trace->segment[i];
 	analysis->reset_frame = rst->frame;
 	analysis->reset_file = cu_trace_file(trace, rst);
-	analysis->reset_by = sender_of(&before, rst, analysis);
-	analysis->reset_quiet_ns = known && rst->time_ns > before.last_ns ? rst->time_ns - before.last_ns : 0;
-	analysis->reset = known ? kind_of(&before, rst, path->client_rtt_ns + path->server_rtt_ns) : CU_RESET_ABORT;
+	analysis->reset_by = sender_of(trace, path, rst, analysis);
+	analysis->reset_quiet_ns = before.any && rst->time_ns > before.last_ns ? rst->time_ns - before.last_ns : 0;
+	analysis->reset = i != heeded  ? CU_RESET_UNHEEDED
+	                  : before.any ? kind_of(&before, rst, path->client_rtt_ns + path->server_rtt_ns)
+	                               : CU_RESET_ABORT;
 }
 
 /* The client's last SYN: one that is sent again after a RST, or an answer for a connection of before, begins anew. */
@@ -132,13 +213,14 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 {
 	bool fin[2] = {false, false};
 	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
-	size_t n = trace->flags & (CU_TCP_FIN | CU_TCP_RST) ? trace->n : 0;
-	for (size_t i = n > 0 ? last_syn(trace) : 0; i < n; i++) {
+	size_t n = trace->flags & (CU_TCP_FIN | CU_TCP_RST) ? trace->n : 0, first = n > 0 ? last_syn(trace) : 0;
+	size_t rst = trace->flags & CU_TCP_RST ? find_heeded(trace, first) : n;
+	for (size_t i = first; i < n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || !(seg->flags & (CU_TCP_FIN | CU_TCP_RST))) {
+		bool reset = i == rst;
+		if (seg->icmp || (!reset && (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != CU_TCP_FIN)) {
 			continue;
 		}
-		bool reset = (seg->flags & CU_TCP_RST) != 0;
 		if (analysis->close_frame == 0) {
 			analysis->closed_by = seg->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;
 			analysis->close_frame = seg->frame;

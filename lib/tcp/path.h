@@ -26,6 +26,7 @@ struct cu_path {
 	int64_t handshake_rtt_ns; /* the trace's: the answered SYN to the ACK that ends the handshake */
 	uint8_t vantage;          /* enum cu_vantage */
 	bool server_known, client_known;
+	uint8_t usual_ttl[2]; /* of a direction's segments in an earlier connection of the same hosts; 0 unknown */
 };
 
 /* Storage of samples, kept between connections; it does not grow with their length. {0} is empty. */

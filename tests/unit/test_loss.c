@@ -560,6 +560,68 @@ static void test_ending_by_a_device_on_the_path(void **state)
 	}
 }
 
+/* The end's other segments come after the RST; or in an earlier connection only. */
+static void test_ending_device_told_by_what_came_later_or_earlier(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0)->ttl = 64;
+	talk_add(&talk, 20000, CU_S2C, CU_TCP_RST | ACK, 1, 0, 0)->ttl = 46;
+	talk_add(&talk, 90000, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0)->ttl = 52;
+	talk_add(&talk, 91000, CU_C2S, CU_TCP_RST, 1, 1, 0)->ttl = 64;
+	talk_add(&talk, 92000, CU_S2C, ACK, 1, 1, 0)->ttl = 52;
+	struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_RST);
+	assert_int_equal(analysis.reset_by, CU_PARTY_NETWORK);
+	assert_int_equal(analysis.usual_hops, 64 - 52);
+
+	talk_init(&talk);
+	talk.connection.side[CU_S2C].has_syn = false;
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 20000, CU_S2C, CU_TCP_RST | ACK, 0, 1, 0)->ttl = 63;
+	talk_analyse(&talk);
+	static const struct {
+		uint8_t usual;
+		enum cu_party by;
+	} cases[] = {{0, CU_PARTY_SERVER}, {62, CU_PARTY_SERVER}, {50, CU_PARTY_NETWORK}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		talk.path.usual_ttl[CU_S2C] = cases[i].usual;
+		analysis = (struct cu_analysis){.completeness = CU_SEEN_SYN | CU_SEEN_RST};
+		cu_ending_find(&talk.trace, &talk.path, &analysis);
+		assert_int_equal(analysis.close, CU_CLOSE_REFUSED);
+		assert_int_equal(analysis.reset, CU_RESET_CLOSED_PORT);
+		assert_int_equal(analysis.reset_by, cases[i].by);
+	}
+	talk_release(&talk);
+}
+
+/* A RST after which both ends go on did not end the connection; the one that did is told of. */
+static void test_ending_unheeded_reset(void **state)
+{
+	for (int later = 0; later < 3; later++) {
+		struct talk talk;
+		(void)state;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 20000, CU_S2C, CU_TCP_RST | ACK, 5000, 101, 0); /* frame 5 */
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+		if (later != 0) {
+			talk_add(&talk, t + 30100, CU_C2S, ACK, 101, 501, 0);
+			talk_add(&talk, t + 31000, CU_C2S, PSH, 101, 501, 10);
+			talk_add(&talk, t + 61000, CU_S2C, later == 1 ? CU_TCP_FIN | ACK : CU_TCP_RST, 501, 111, 0);
+			talk_add(&talk, t + 61100, CU_C2S, CU_TCP_FIN | ACK, 111, later == 1 ? 502 : 501, 0);
+		}
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_DATA | CU_SEEN_RST);
+		static const enum cu_reset_kind kinds[] = {CU_RESET_ON_DATA, CU_RESET_UNHEEDED, CU_RESET_NO_STATE};
+		static const unsigned frames[] = {5, 5, 9}, closed[] = {5, 9, 9};
+		assert_int_equal(analysis.reset, kinds[later]);
+		assert_int_equal(analysis.reset_frame, frames[later]);
+		assert_int_equal(analysis.close_frame, closed[later]);
+		assert_int_equal(analysis.close, later == 1 ? CU_CLOSE_CLEAN : CU_CLOSE_ABORTIVE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -583,6 +645,8 @@ int main(void)
 		cmocka_unit_test(test_ending_counts_from_the_last_syn),
 		cmocka_unit_test(test_ending_tells_resets_apart),
 		cmocka_unit_test(test_ending_by_a_device_on_the_path),
+		cmocka_unit_test(test_ending_device_told_by_what_came_later_or_earlier),
+		cmocka_unit_test(test_ending_unheeded_reset),
 	};
 	return cmocka_run_group_tests_name("loss", tests, NULL, NULL);
 }

@@ -273,7 +273,7 @@ static void test_analysis_round_trip(void **state)
 			fill_analysis_side(&in.side[dir], round == 0 ? largest : any);
 		}
 		in.close = (uint8_t)(next_random() % (CU_CLOSE_HALF_OPEN + 1));
-		in.reset = (uint8_t)(next_random() % (CU_RESET_ABORT + 1));
+		in.reset = (uint8_t)(next_random() % (CU_RESET_UNHEEDED + 1));
 		in.reset_by = (uint8_t)(next_random() % CU_N_PARTIES);
 		in.reset_hops = (uint8_t)next_random();
 		in.usual_hops = (uint8_t)next_random();
