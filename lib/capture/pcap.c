@@ -318,7 +318,8 @@ static bool is_believable(struct cu_input *input, const struct record *rec, unsi
 {
 	const struct cu_pcap *pcap = &input->format.pcap;
 	unsigned allowed = pcap->usual_oddness;
-	if (odd == ODD_TIME || input->stats.n_packets < N_STEADY) {
+	/* Captures are put together from others, with another time or a larger snap length. */
+	if (odd == ODD_TIME || odd == ODD_SNAPLEN || input->stats.n_packets < N_STEADY) {
 		allowed |= odd;
 	}
 	if ((odd & ~pcap->usual_oddness & ODD_LENGTHS) != 0 && hides_records(input, rec)) {

@@ -709,6 +709,23 @@ static void test_capture_reads_packets_as_large_as_the_snap_length_says(void **s
 	}
 }
 
+/* One file's packets put behind those of another, whose header stays. */
+static void test_capture_reads_packets_above_the_snap_length_of_the_first_file(void **state)
+{
+	(void)state;
+	enum { N = 40 };
+	struct writer w = {0};
+	add_pcap_header(&w, 0xa1b2c3d4, 2, 4, 100);
+	for (unsigned i = 0; i < N; i++) {
+		unsigned len = i < N / 2 ? 60 : i % 3 == 0 ? 54 : 1514;
+		add_record(&w, T0 + i, i, (uint8_t)(i + 1), len, len);
+	}
+	struct seen seen;
+	read_writer(&w, &seen);
+	assert_int_equal(seen.n, N);
+	assert_int_equal(seen.n_faults, 0);
+}
+
 static void test_capture_reads_sections_and_interfaces_that_differ(void **state)
 {
 	(void)state;
@@ -1039,6 +1056,7 @@ int main(void)
 		cmocka_unit_test(test_capture_reads_packets_at_the_epoch),
 		cmocka_unit_test(test_capture_reads_the_largest_packets),
 		cmocka_unit_test(test_capture_reads_packets_as_large_as_the_snap_length_says),
+		cmocka_unit_test(test_capture_reads_packets_above_the_snap_length_of_the_first_file),
 		cmocka_unit_test(test_capture_reads_sections_and_interfaces_that_differ),
 		cmocka_unit_test(test_capture_converts_every_resolution),
 		cmocka_unit_test(test_capture_reads_simple_and_old_packet_blocks),
