@@ -94,6 +94,10 @@ static enum layer ipv4(struct decode *d)
 		/* segmentation offload: the card fills it in after the capture; a quotation is often spoilt */
 		total = d->wire;
 	}
+	if (d->is_framed && total > d->wire && d->wire >= header) {
+		total = d->wire; /* some access routers count the padding of a short frame in */
+	}
+	d->is_framed = false;
 	if (header < IPV4_HEADER_MIN || total < header) {
 		return decode_done(d, CU_PACKET_MALFORMED);
 	}

@@ -293,6 +293,7 @@ enum layer cu_decode_pppoe(struct decode *d)
 	decode_add_id(d, ID_PPPOE, cu_get_be16(d->pos + 2));
 	decode_skip(d, 6);
 	decode_limit(d, len);
+	d->is_framed = true;
 	return LAYER_PPP;
 }
 
