@@ -281,15 +281,37 @@ static void charge_hidden_request(struct cu_account *account, const struct passa
 	transaction->first_byte_ns += transaction->first_byte_ns != 0 ? lost_ns : 0;
 }
 
+/*
+ * Where a request begins for its receiver: it reads nothing of one that the
+ * capture begins in, before what had been lost of it earlier is there.
+ */
+static int64_t request_start(const struct cu_account *account, const struct cu_exchange *exchange)
+{
+	const struct cu_delivery *delivery = &account->known->delivery[CU_C2S];
+	bool within = delivery->n_earlier > 0 && delivery->n_pieces > 0 &&
+	              cu_delivery_find(delivery, exchange->request_start) < delivery->n_pieces;
+	for (size_t p = 0; within && p < delivery->n_pieces; p++) {
+		const struct cu_piece *piece = &delivery->piece[p];
+		if (piece->start >= exchange->request_start) {
+			break;
+		}
+		if (piece->loss != CU_LOSS_EARLIER && piece->loss != CU_LOSS_CAPTURE) {
+			return exchange->request_start; /* another request was before it */
+		}
+	}
+	return within && delivery->piece[0].start < exchange->request_start ? delivery->piece[0].start
+	                                                                    : exchange->request_start;
+}
+
 static bool fill_request(struct cu_account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	struct cu_transaction *transaction = account->transaction;
 	struct passage request, response;
+	int64_t start = request_start(account, exchange);
 
-	if (!find_passage(account, CU_C2S, exchange->request_start, exchange->request_end, &request,
-	                  &transaction->request)) {
+	if (!find_passage(account, CU_C2S, start, exchange->request_end, &request, &transaction->request)) {
 		return false;
 	}
 	bool has_answer = exchange->response_end > exchange->response_start &&
@@ -307,8 +329,7 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 	struct turnaround turn = {.spoke_ns = has_answer ? response.first_ns : end_ns, .last_seg = request.last_seg};
 	turn.complete_ns = cu_max_ns(request.first_ns, cu_min_ns(request.arrived_ns, turn.spoke_ns));
 	turn.spoke_ns = cu_max_ns(turn.spoke_ns, turn.complete_ns);
-	cu_charge_delivery(account, CU_C2S, exchange->request_start, exchange->request_end, request.first_ns,
-	                   turn.complete_ns);
+	cu_charge_delivery(account, CU_C2S, start, exchange->request_end, request.first_ns, turn.complete_ns);
 	/* What waits in a queue behind the vantage point is not at its receiver yet. */
 	int64_t queued_ns = queued_behind(account, CU_C2S, exchange->request_start, exchange->request_end);
 	queued_ns = cu_min_ns(queued_ns, turn.spoke_ns - turn.complete_ns);

@@ -327,10 +327,13 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 		const struct cu_piece *piece = &delivery->piece[p];
 		int64_t arrive = cu_min_ns(piece->arrive_ns, limit);
 		int64_t due = cu_min_ns(piece->due_ns, arrive);
-		bool lost =
-			piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER || piece->loss == CU_LOSS_BOTH;
+		bool earlier = piece->loss == CU_LOSS_EARLIER;
+		bool lost = piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER ||
+		            piece->loss == CU_LOSS_BOTH || earlier;
 		if (lost) {
-			cu_account_add_loss(account, piece->loss);
+			if (!earlier) {
+				cu_account_add_loss(account, piece->loss);
+			}
 			if (piece->doubtful) {
 				cu_account_doubt(account, CU_DOUBT_KEPT_ACK);
 			}

@@ -66,7 +66,7 @@ const char *cu_loss_pattern_name(unsigned pattern)
 
 const char *cu_loss_side_name(unsigned side)
 {
-	static const char *const names[] = {"none", "before", "after", "both", "capture"};
+	static const char *const names[] = {"none", "before", "after", "both", "capture", "earlier"};
 	return NAME_IN(names, side);
 }
 

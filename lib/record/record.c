@@ -147,7 +147,7 @@
 #define GAP_FIELDS(OP)                         \
 	OP(STREAM, 1, stream)                  \
 	OP(U8, 2, dir, 1)                      \
-	OP(U8, 3, side, CU_LOSS_CAPTURE)       \
+	OP(U8, 3, side, CU_LOSS_EARLIER)       \
 	OP(U64, 4, rel_seq)                    \
 	OP(U64, 5, n_bytes)                    \
 	OP(U64, 6, n_segments)                 \

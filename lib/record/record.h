@@ -156,7 +156,15 @@ enum cu_close_kind {
 };
 const char *cu_close_name(unsigned kind);
 
-enum cu_loss_side { CU_LOSS_NONE = 0, CU_LOSS_BEFORE, CU_LOSS_AFTER, CU_LOSS_BOTH, CU_LOSS_CAPTURE };
+/* CU_LOSS_EARLIER: before the capture began, on either side. */
+enum cu_loss_side {
+	CU_LOSS_NONE = 0,
+	CU_LOSS_BEFORE,
+	CU_LOSS_AFTER,
+	CU_LOSS_BOTH,
+	CU_LOSS_CAPTURE,
+	CU_LOSS_EARLIER
+};
 const char *cu_loss_side_name(unsigned side);
 
 /* What a RST says about how a connection ended. */
@@ -256,7 +264,7 @@ struct cu_gap {
 	uint64_t stream;
 	uint8_t dir;
 	uint8_t side;     /* enum cu_loss_side */
-	uint64_t rel_seq; /* first missing byte, relative */
+	uint64_t rel_seq; /* first missing byte, relative; int64_t: below zero where it was sent before the capture */
 	uint64_t n_bytes;
 	uint64_t n_segments; /* n_bytes / MSS, rounded up */
 	int64_t start_ns;    /* when it showed */

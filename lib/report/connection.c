@@ -9,6 +9,14 @@ static void say_count(struct cu_page *page, uint64_t n)
 	cu_term_count(&page->line, n);
 }
 
+/* A gap's relative sequence number, which may be below zero. */
+static void say_seq(struct cu_page *page, uint64_t seq)
+{
+	bool below_zero = (int64_t)seq < 0;
+	cu_page_say(page, below_zero ? "-" : "");
+	say_count(page, below_zero ? -seq : seq);
+}
+
 static void say_counted(struct cu_page *page, uint64_t n, const char *noun)
 {
 	cu_term_counted(&page->line, n, noun);
@@ -153,20 +161,42 @@ static void put_handshake(struct cu_page *page, const struct cu_report_connectio
 }
 
 /* Offload, windows and losses of a direction. */
-static void put_window(struct cu_page *page, const struct cu_analysis *analysis, int dir)
+/* Whether the SYNs seen say how the windows of a direction's sender are scaled (RFC 7323 section 2.2). */
+static bool knows_scale(const struct cu_connection *connection, int dir)
 {
+	const struct cu_connection_side *own = &connection->side[dir], *other = &connection->side[!dir];
+	bool none = (own->has_syn && !own->syn.has_wscale) || (other->has_syn && !other->syn.has_wscale);
+	return none || (own->has_syn && (other->has_syn || dir == CU_S2C));
+}
+
+/* What a direction's sender had in flight, and its receiver room for. */
+static void put_window(struct cu_page *page, const struct cu_report_connection *item, int dir)
+{
+	const struct cu_analysis *analysis = item->analysis;
 	const struct cu_analysis_side *side = &analysis->side[dir];
 	const struct cu_window_use *use = &side->window;
+	uint64_t n_closed = analysis->side[!dir].n_zero_windows;
 	char words[CU_TEXT_CAP];
-	if (use->n_sent == 0) {
+	if (use->n_sent == 0 && n_closed == 0) {
 		return;
 	}
-	cu_page_say(page, "the ");
-	cu_page_say(page, sender_name(dir));
-	cu_page_say(page, " had up to ");
-	cu_term_nobreak(&page->line, cu_format_size(words, use->flight_max_bytes));
-	cu_page_say(page, " in flight, in a window of up to ");
-	cu_term_nobreak(&page->line, cu_format_size(words, use->max_bytes));
+	if (use->n_sent > 0) {
+		cu_page_say(page, "the ");
+		cu_page_say(page, sender_name(dir));
+		cu_page_say(page, " had up to ");
+		cu_term_nobreak(&page->line, cu_format_size(words, use->flight_max_bytes));
+		cu_page_say(page, " in flight");
+		if (knows_scale(item->connection, !dir)) {
+			cu_page_say(page, ", in a window of up to ");
+			cu_term_nobreak(&page->line, cu_format_size(words, use->max_bytes));
+		}
+	}
+	if (n_closed > 0) {
+		cu_page_say(page, use->n_sent > 0 ? ". The " : "the ");
+		cu_page_say(page, sender_name(!dir));
+		cu_page_say(page, "'s window was closed in ");
+		say_counted(page, n_closed, "segment");
+	}
 	if (use->small && analysis->rtt_ns > 0) {
 		double rate = (double)use->max_bytes * (double)CU_NS_PER_S / (double)analysis->rtt_ns;
 		cu_page_say(page, ". The window is too small for the path: it was full after ");
@@ -236,6 +266,7 @@ static void put_gap(struct cu_page *page, const struct cu_report_connection *ite
 		[CU_LOSS_AFTER] = "lost behind the vantage point",
 		[CU_LOSS_BOTH] = "lost before the vantage point, and again behind it",
 		[CU_LOSS_CAPTURE] = "acknowledged: missing from the capture only",
+		[CU_LOSS_EARLIER] = "lost before the capture began",
 	};
 	say_frames(page, item, gap->file, gap->frame, 0, 0);
 	cu_page_say(page, ": ");
@@ -243,11 +274,11 @@ static void put_gap(struct cu_page *page, const struct cu_report_connection *ite
 	cu_page_say(page, " from the ");
 	cu_page_say(page, sender_name(gap->dir));
 	cu_page_say(page, " at ");
-	say_count(page, gap->rel_seq);
+	say_seq(page, gap->rel_seq);
 	cu_page_say(page, " (");
 	say_counted(page, gap->n_segments, "segment");
 	cu_page_say(page, "), ");
-	cu_page_say(page, sides[gap->side <= CU_LOSS_CAPTURE ? gap->side : CU_LOSS_NONE]);
+	cu_page_say(page, sides[gap->side <= CU_LOSS_EARLIER ? gap->side : CU_LOSS_NONE]);
 	if (gap->n_dup_acks > 0) {
 		cu_page_say(page, "; ");
 		say_counted(page, gap->n_dup_acks, "duplicate ACK");
@@ -257,9 +288,9 @@ static void put_gap(struct cu_page *page, const struct cu_report_connection *ite
 	}
 	if (gap->sack_frame != 0) {
 		cu_page_say(page, "; SACK from ");
-		say_count(page, gap->sack_left);
+		say_seq(page, gap->sack_left);
 		cu_page_say(page, " to ");
-		say_count(page, gap->sack_right);
+		say_seq(page, gap->sack_right);
 		cu_page_say(page, " since ");
 		say_frames(page, item, gap->sack_file, gap->sack_frame, 0, 0);
 	}
@@ -322,8 +353,9 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		say_frames(page, item, analysis->reset_file, analysis->reset_frame, 0, 0);
 		cu_page_say(page, ": ");
 		bool refused = analysis->reset == CU_RESET_CLOSED_PORT && analysis->reset_by == CU_PARTY_NETWORK;
-		cu_page_say(page, refused ? "the connection was rejected"
-		                          : resets[analysis->reset <= CU_RESET_UNHEEDED ? analysis->reset : CU_RESET_NONE]);
+		cu_page_say(page,
+		            refused ? "the connection was rejected"
+		                    : resets[analysis->reset <= CU_RESET_UNHEEDED ? analysis->reset : CU_RESET_NONE]);
 		if (analysis->reset == CU_RESET_IDLE) {
 			cu_page_say(page, " of ");
 			say_duration(page, analysis->reset_quiet_ns);
@@ -349,7 +381,7 @@ void cu_connection_put(struct cu_page *page, const struct cu_report_connection *
 		put_rtt(page, &analysis->side[dir], dir);
 	}
 	for (int dir = 0; dir < 2; dir++) {
-		put_window(page, analysis, dir);
+		put_window(page, item, dir);
 	}
 	for (int dir = 0; dir < 2; dir++) {
 		put_loss(page, &analysis->side[dir].loss, dir);

@@ -434,7 +434,7 @@ static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item
 		}
 		CU_JSON_WORD(out, "{\"direction\":", gap->dir == CU_C2S ? "c2s" : "s2c");
 		CU_JSON_WORD(out, ",\"side\":", cu_loss_side_name(gap->side));
-		CU_JSON_U64(out, ",\"relative_seq\":", gap->rel_seq);
+		CU_JSON_I64(out, ",\"relative_seq\":", (int64_t)gap->rel_seq);
 		CU_JSON_U64(out, ",\"bytes\":", gap->n_bytes);
 		CU_JSON_U64(out, ",\"segments\":", gap->n_segments);
 		CU_PUT(out, ",\"start\":");

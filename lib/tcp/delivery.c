@@ -247,6 +247,20 @@ static int split_hole(struct cu_delivery *delivery, size_t h, int64_t from, int6
 	return 0;
 }
 
+/* The last segment before one, of its direction, that lies beyond it; NULL without one that is near. */
+static const struct cu_trace_segment *seen_beyond(const struct cu_trace *trace, uint32_t i)
+{
+	enum { LOOK_BACK = 64 };
+	const struct cu_trace_segment *seg = &trace->segment[i];
+	for (uint32_t back = 1; back <= i && back <= LOOK_BACK; back++) {
+		const struct cu_trace_segment *old = &trace->segment[i - back];
+		if (old->dir == seg->dir && cu_carries(old) && old->seq >= seg->end) {
+			return old;
+		}
+	}
+	return NULL;
+}
+
 static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace, const struct cu_path *path, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
@@ -264,10 +278,14 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 		if (piece == NULL) {
 			return CU_ERR_NOMEM;
 		}
-		const struct cu_trace_segment *shown = &trace->segment[hole->shown_seg];
-		int order = sent_order(seg, shown);
+		const struct cu_trace_segment *shown =
+			hole->earlier ? seen_beyond(trace, i) : &trace->segment[hole->shown_seg];
+		int order = shown != NULL ? sent_order(seg, shown) : 0;
 		int64_t waited = seg->time_ns - hole->shown_ns;
-		bool reordered = order < 0 || (order == 0 && (waited < rtt - rtt / 8 || waited < 3 * CU_NS_PER_MS));
+		bool soon = waited < rtt - rtt / 8 || waited < 3 * CU_NS_PER_MS;
+		/* Duplicate ACKs had asked for what is from before the capture: it was late already. */
+		bool asked = hole->earlier && cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
+		bool reordered = order < 0 || (order == 0 && soon && !asked);
 		*piece = (struct cu_piece){
 			.start = from,
 			.end = to,
@@ -277,14 +295,16 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 			.first_seg = i,
 			.arrive_seg = i,
 			.n_copies = 1,
-			.loss = reordered ? CU_LOSS_NONE : CU_LOSS_BEFORE,
+			.loss = reordered       ? CU_LOSS_NONE
+		                : hole->earlier ? CU_LOSS_EARLIER
+		                                : CU_LOSS_BEFORE,
 			.retransmitted = !reordered,
 		};
 		mark_filled(&trace->segment[i], shown, reordered, order);
 		hole->filled_ns = seg->time_ns;
 		hole->fill_seg = i;
 		if (!reordered) {
-			hole->side = CU_LOSS_BEFORE;
+			hole->side = hole->earlier ? CU_LOSS_EARLIER : CU_LOSS_BEFORE;
 		}
 		if (from > hole->start && to < hole->end) {
 			return split_hole(delivery, h, from, to);
@@ -377,7 +397,8 @@ static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment 
 		delivery->refused_ns = cu_is_of_before(seg) ? seg->time_ns : delivery->refused_ns;
 		return 0;
 	}
-	int64_t highest = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : 0;
+	int64_t lowest = delivery->n_earlier > 0 ? INT64_MIN : 0;
+	int64_t highest = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].ack : lowest;
 	int64_t last_ns = delivery->n_steps > 0 ? delivery->step[delivery->n_steps - 1].time_ns : INT64_MIN;
 	struct cu_ack_step *step = APPEND(delivery, step, n_steps, steps_cap);
 	if (step == NULL) {
@@ -391,6 +412,139 @@ static int add_step(struct cu_delivery *delivery, const struct cu_trace_segment 
 	step->seg = i;
 	step->advertises = (seg->flags & CU_TCP_SYN) == 0 && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	return 0;
+}
+
+/* A receiver's report of what it lacked of what was sent before the capture. */
+struct report {
+	uint32_t seg;      /* the ACK */
+	int64_t sent_end;  /* what lies below was sent before the capture */
+	int64_t lacks_end; /* without SACK: the end of what was sent again at its ACK number */
+	bool sack;
+};
+
+/* The blocks of an ACK that lie beyond its number; the first may be a duplicate's (RFC 2883). */
+static unsigned blocks_beyond(const struct cu_trace *trace, const struct cu_trace_segment *ack,
+                              struct cu_trace_sack blocks[CU_SACK_CAP])
+{
+	const struct cu_trace_sack *all = &trace->sack[ack->sack];
+	unsigned n = 0;
+	for (unsigned b = 0; b < ack->n_sack; b++) {
+		bool again = b == 0 && ack->n_sack > 1 && all[1].left <= all[0].left && all[0].right <= all[1].right;
+		if (all[b].left <= ack->ack || again) {
+			continue;
+		}
+		unsigned at = n++;
+		for (; at > 0 && blocks[at - 1].left > all[b].left; at--) {
+			blocks[at] = blocks[at - 1];
+		}
+		blocks[at] = all[b];
+	}
+	return n;
+}
+
+/*
+ * Looks among the first segments for an ACK that tells of a lack below what was
+ * seen of a direction: by SACK, or by the third duplicate of a number from which
+ * the sender then sends again. The capture's first data is where it goes on.
+ */
+static bool find_report(const struct cu_trace *trace, int dir, struct report *report)
+{
+	enum { LOOK_AHEAD = 1024, ENOUGH = 3 };
+	int64_t asked = 0, begun = 0;
+	bool has_begun = false, has_asked = false;
+	for (uint32_t i = 0; i < trace->n && i < LOOK_AHEAD; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		struct cu_trace_sack blocks[CU_SACK_CAP];
+		if (seg->icmp || cu_is_elsewhere(seg) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+			continue;
+		}
+		if (seg->dir == dir) {
+			if (has_asked && seg->seq == asked && seg->end <= begun && cu_carries(seg)) {
+				report->lacks_end = seg->end;
+				report->sent_end = begun;
+				return true;
+			}
+			if (cu_carries(seg) && !cu_is(seg, CU_EVENT_KEEP_ALIVE) && !has_begun) {
+				begun = seg->seq;
+				has_begun = true;
+			}
+			continue;
+		}
+		if (!(seg->flags & CU_TCP_ACK) || seg->flags & CU_TCP_SYN) {
+			continue;
+		}
+		if (has_begun && seg->ack >= begun) {
+			return false; /* all that was sent before has arrived */
+		}
+		unsigned n = blocks_beyond(trace, seg, blocks);
+		if (n > 0) {
+			report->seg = i;
+			report->sack = true;
+			report->sent_end = has_begun ? begun : blocks[n - 1].right;
+			return true;
+		}
+		if (seg->dup_ack == ENOUGH && seg->n_sack == 0) {
+			asked = seg->ack;
+			has_asked = true;
+			report->seg = i;
+		}
+	}
+	return false;
+}
+
+static int add_earlier(struct cu_delivery *delivery, const struct cu_trace *trace, uint32_t seg, int64_t start,
+                       int64_t end)
+{
+	if (start >= end) {
+		return 0;
+	}
+	struct cu_hole *hole = APPEND(delivery, hole, n_holes, holes_cap);
+	if (hole == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	*hole = (struct cu_hole){
+		.start = start,
+		.end = end,
+		.first_start = start,
+		.first_end = end,
+		.shown_ns = trace->segment[seg].time_ns,
+		.shown_seg = seg,
+		.earlier = true,
+	};
+	delivery->n_earlier++;
+	return 0;
+}
+
+/*
+ * Holes of a direction that the capture begins in the middle of. A list of
+ * blocks that is full (RFC 2018 section 3: three beside timestamps, else four)
+ * may leave older ones out: then no more than one segment is known to lack.
+ */
+static int find_earlier(struct cu_delivery *delivery, const struct cu_trace *trace, int dir)
+{
+	struct report report = {0};
+	struct cu_trace_sack blocks[CU_SACK_CAP];
+	if (!find_report(trace, dir, &report)) {
+		return 0;
+	}
+	const struct cu_trace_segment *ack = &trace->segment[report.seg];
+	int err = 0;
+	if (!report.sack) {
+		err = add_earlier(delivery, trace, report.seg, ack->ack, report.lacks_end);
+	} else {
+		unsigned n = blocks_beyond(trace, ack, blocks);
+		bool full = ack->n_sack + (ack->has_timestamps ? 1 : 0) >= CU_SACK_CAP;
+		int64_t at = ack->ack, known = full ? ack->ack + trace->mss[dir] : report.sent_end;
+		for (unsigned b = 0; b < n && err == 0; b++) {
+			int64_t end = blocks[b].left < known ? blocks[b].left : known;
+			err = add_earlier(delivery, trace, report.seg, at, end);
+			at = blocks[b].right;
+		}
+	}
+	if (delivery->n_earlier > 0) {
+		delivery->highest = report.sent_end;
+	}
+	return err;
 }
 
 /* Fragmentation needed (RFC 1191) and packet too big (RFC 8201) are kept. */
@@ -814,15 +968,17 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 		delivery->highest = trace->dropped_end[dir];
 	}
 	delivery->refused_ns = INT64_MIN;
+	delivery->n_earlier = 0;
 
-	int err = 0;
+	int err = delivery->highest < 0 ? find_earlier(delivery, trace, dir) : 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp) {
 			err = seg->dir == dir ? add_icmp(delivery, seg) : 0;
 		} else if (seg->dir == dir) {
 			err = add_segment(delivery, trace, path, i);
-		} else if (seg->ack >= 0 || cu_is_elsewhere(seg)) {
+		} else if (seg->ack >= 0 || cu_is_elsewhere(seg) ||
+		           (delivery->n_earlier > 0 && seg->flags & CU_TCP_ACK)) {
 			err = add_step(delivery, seg, i);
 		}
 	}

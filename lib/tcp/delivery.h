@@ -6,7 +6,8 @@
  * settled by what the receiver said: cumulative ACKs, SACK, D-SACK (RFC 2883)
  * and timestamp echoes (RFC 7323). A copy lost before shows as a hole, and is
  * told from reordering by IP identification, timestamps, and the round trip
- * that a retransmission cannot undercut.
+ * that a retransmission cannot undercut. Of what was sent before the capture
+ * began, the receiver's first ACKs say what had not arrived.
  */
 #ifndef CU_TCP_DELIVERY_H
 #define CU_TCP_DELIVERY_H
@@ -45,6 +46,7 @@ struct cu_hole {
 	int64_t filled_ns; /* last fill; 0 none */
 	uint32_t shown_seg, fill_seg;
 	uint8_t side; /* enum cu_loss_side once settled; CU_LOSS_NONE: reordering */
+	bool earlier; /* from before the capture, as an ACK told: shown_seg is of the other direction */
 };
 
 struct cu_delivery {
@@ -65,6 +67,7 @@ struct cu_delivery {
 	bool at_receiver;               /* it was captured there */
 	uint32_t largest_passed;        /* payload of the largest segment that was acknowledged; 0 when is_clean */
 	int64_t highest;
+	size_t n_earlier;   /* holes from before the capture; pieces below the others fill them */
 	int64_t refused_ns; /* when a SYN was answered last for a connection of before: cu_is_of_before */
 	bool lacks;         /* bytes were acknowledged that were never seen */
 };

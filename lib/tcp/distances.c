@@ -31,7 +31,7 @@ struct cu_distances_pair {
 	int64_t rtt_ns[2]; /* to the lower and to the higher address and back */
 	int64_t time_ns[2];
 	bool known[2];
-	uint8_t ttl[2]; /* of the lower and the higher address, in a handshake; 0: none yet */
+	uint8_t ttl[2];      /* of the lower and the higher address, in a handshake; 0: none yet */
 	struct span span[2]; /* of the lower and the higher address in the connection seen last */
 	bool shared[2];
 };

@@ -40,11 +40,6 @@ static void count_dup_acks(const struct cu_trace *trace, const struct cu_deliver
 	}
 }
 
-static uint64_t not_below_zero(int64_t seq)
-{
-	return seq > 0 ? (uint64_t)seq : 0;
-}
-
 /* The first ACK that reported what lies behind the gap, and how far it came while the gap was open. */
 static void find_sack(const struct cu_trace *trace, const struct cu_delivery *delivery, int64_t start, int64_t end,
                       int64_t from_ns, size_t near, struct cu_gap *gap)
@@ -63,11 +58,11 @@ static void find_sack(const struct cu_trace *trace, const struct cu_delivery *de
 			if (gap->sack_frame == 0) {
 				gap->sack_frame = ack->frame;
 				gap->sack_file = cu_trace_file(trace, ack);
-				gap->sack_left = not_below_zero(block->left);
+				gap->sack_left = (uint64_t)block->left;
+				gap->sack_right = (uint64_t)block->right;
 			}
-			uint64_t left = not_below_zero(block->left), right = not_below_zero(block->right);
-			if (left == gap->sack_left && right > gap->sack_right) {
-				gap->sack_right = right;
+			if (block->left == (int64_t)gap->sack_left && block->right > (int64_t)gap->sack_right) {
+				gap->sack_right = (uint64_t)block->right;
 			}
 		}
 	}
@@ -110,7 +105,7 @@ static struct cu_gap *add_gap(struct cu_gaps *gaps, const struct cu_trace *trace
 	*gap = (struct cu_gap){
 		.stream = trace->connection.stream,
 		.dir = (uint8_t)dir,
-		.rel_seq = not_below_zero(start),
+		.rel_seq = (uint64_t)start,
 		.n_bytes = (uint64_t)(end - start),
 		.n_segments = (uint64_t)((end - start + mss - 1) / mss),
 		.start_ns = shown_ns,
@@ -141,15 +136,31 @@ static const struct cu_hole *hole_of(const struct cu_delivery *delivery, size_t 
 static int add_unfilled(struct cu_gaps *gaps, const struct cu_trace *trace, const struct cu_delivery *delivery, int dir,
                         const struct cu_hole *hole, int64_t at, int64_t end)
 {
-	if (hole == NULL) {
+	if (hole == NULL || at >= end) {
 		return 0;
 	}
 	struct cu_gap *gap = add_gap(gaps, trace, delivery, dir, at, end, hole->shown_ns);
 	if (gap == NULL) {
 		return CU_ERR_NOMEM;
 	}
+	gap->side = hole->earlier ? CU_LOSS_EARLIER : CU_LOSS_NONE;
 	cite_shown(gap, trace, hole->shown_seg);
 	return 0;
+}
+
+/* What was lost before the capture and never sent again in it, as far as end; *h goes up. */
+static int add_earlier(struct cu_gaps *gaps, const struct cu_trace *trace, const struct cu_delivery *delivery, int dir,
+                       size_t *h, int64_t end)
+{
+	int err = 0;
+	for (; err == 0 && *h < delivery->n_holes && delivery->hole[*h].earlier && delivery->hole[*h].start < end;
+	     (*h)++) {
+		const struct cu_hole *hole = &delivery->hole[*h];
+		if (hole->side != CU_LOSS_CAPTURE) {
+			err = add_unfilled(gaps, trace, delivery, dir, hole, hole->start, hole->end);
+		}
+	}
+	return err;
 }
 
 /* The pieces from first to end are one gap. */
@@ -173,7 +184,7 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
 {
 	const struct cu_piece *all = delivery->n_pieces > 0 ? &delivery->piece[delivery->n_pieces] : delivery->piece;
 	int64_t at = delivery->n_pieces > 0 ? delivery->piece[0].start : 0;
-	size_t h = 0;
+	size_t h = 0, earlier = 0;
 	int err = 0;
 	gaps->n = gaps->near_step = 0;
 	if (cu_delivery_is_clean(delivery)) {
@@ -181,8 +192,10 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
 	}
 	for (const struct cu_piece *first = delivery->piece, *end; first < all && err == 0; first = end) {
 		end = first + 1;
-		if (at < first->start) {
-			err = add_unfilled(gaps, trace, delivery, dir, hole_of(delivery, &h, at), at, first->start);
+		err = add_earlier(gaps, trace, delivery, dir, &earlier, first->start);
+		const struct cu_hole *hole = at < first->start ? hole_of(delivery, &h, at) : NULL;
+		if (hole != NULL && !hole->earlier && err == 0) {
+			err = add_unfilled(gaps, trace, delivery, dir, hole, at, first->start);
 		}
 		while (first->loss != CU_LOSS_NONE && end < all && is_same_gap(end - 1, end)) {
 			end++;
@@ -192,9 +205,10 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
 		}
 		at = end[-1].end;
 	}
+	err = err != 0 ? err : add_earlier(gaps, trace, delivery, dir, &earlier, INT64_MAX);
 	for (; h < delivery->n_holes && err == 0; h++) {
 		const struct cu_hole *hole = &delivery->hole[h];
-		if (hole->start >= at && hole->start < hole->end) {
+		if (!hole->earlier && hole->start >= at && hole->start < hole->end) {
 			err = add_unfilled(gaps, trace, delivery, dir, hole, hole->start, hole->end);
 			at = hole->end;
 		}
@@ -259,12 +273,13 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 		if (piece->end <= 1) {
 			continue; /* the SYN is no part of the transfer */
 		}
-		if (piece->start != at || piece->loss == CU_LOSS_CAPTURE) {
+		bool counts = piece->loss != CU_LOSS_CAPTURE && piece->loss != CU_LOSS_EARLIER;
+		if (piece->start != at || !counts) {
 			steps.before = -1;
 			run = 0;
 		}
 		at = piece->end;
-		if (piece->loss == CU_LOSS_CAPTURE) {
+		if (!counts) {
 			continue;
 		}
 		bool lost = was_lost(piece);

@@ -3,7 +3,8 @@
  *
  * A range is missing when it was lost before the vantage point and shows as a
  * hole; when it was seen and lost after, and only the receiver had the hole;
- * or when the capture alone lacks it: acknowledged, and never seen.
+ * or when the capture alone lacks it: acknowledged, and never seen. What had
+ * been lost before the capture began is missing by what the first ACKs say.
  */
 #ifndef CU_TCP_GAPS_H
 #define CU_TCP_GAPS_H
@@ -23,8 +24,8 @@ void cu_gaps_release(struct cu_gaps *gaps);
 int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struct cu_delivery *delivery, int dir);
 
 /*
- * How losses lie among the direction's segments. What the capture lacks is of
- * neither state and breaks the chain. The word "runs" asks for a dependence
+ * How losses lie among the direction's segments. What the capture lacks, or was
+ * lost before it, is of neither state and breaks the chain. The word "runs" asks for a dependence
  * that is significant at 1 % (likelihood ratio against independent losses, one
  * degree of freedom) and runs of two and more on average; "scattered" for six
  * runs that are hardly ever longer than one. All zero when nothing was lost.

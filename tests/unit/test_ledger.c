@@ -113,6 +113,30 @@ static void test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before(vo
 	talk_release(&talk);
 }
 
+/* The capture begins in an upload whose first bytes had been lost: the server has the request once they are there. */
+static void test_ledger_request_lost_before_the_capture(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[CU_C2S].has_syn = talk.connection.side[CU_S2C].has_syn = false;
+	struct cu_segment *ack = talk_add(&talk, 0, CU_S2C, ACK, 1, 1, 0);
+	ack->n_sack = 1;
+	ack->sack[0][0] = ack->ack + 1000;
+	ack->sack[0][1] = ack->ack + 3000;
+	talk_add(&talk, 100, CU_C2S, PSH, 3001, 1, 500);
+	talk_add(&talk, 300000, CU_C2S, PSH, 1, 1, 1000);
+	talk_add(&talk, 300200, CU_S2C, ACK, 1, 3501, 0);
+	talk_add(&talk, 350000, CU_S2C, PSH, 1, 3501, 200);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 0);
+	assert_int_equal(request.kind, CU_TXN_REQUEST);
+	assert_us(request, CU_NETWORK_LOSS, 300000);
+	assert_true(request.ledger[CU_SERVER_THINK].ns <= 50000 * US);
+	assert_int_equal(request.loss_side, CU_LOSS_NONE);
+	talk_release(&talk);
+}
+
 static void test_ledger_request_lost_after_the_vantage_point(void **state)
 {
 	(void)state;
@@ -1102,6 +1126,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_handshake_costs_the_path),
 		cmocka_unit_test(test_ledger_lost_syn),
 		cmocka_unit_test(test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before),
+		cmocka_unit_test(test_ledger_request_lost_before_the_capture),
 		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
 		cmocka_unit_test(test_ledger_answer_lost_before_the_vantage_point),
 		cmocka_unit_test(test_ledger_server_pauses),

@@ -112,6 +112,113 @@ static void test_gaps_of_33_segments(void **state)
 	talk_release(&talk);
 }
 
+static void begin_in_the_middle(struct talk *talk)
+{
+	talk_init(talk);
+	talk->connection.side[CU_C2S].has_syn = talk->connection.side[CU_S2C].has_syn = false;
+}
+
+/* The capture begins when the receiver's SACK tells of segments 4 to 7; 0 to 3 were lost, of which 0 is sent again. */
+static void test_gaps_from_before_the_capture_by_sack(void **state)
+{
+	(void)state;
+	for (int data_first = 0; data_first < 2; data_first++) {
+		struct talk talk;
+		begin_in_the_middle(&talk);
+		if (data_first) {
+			talk_add(&talk, 0, CU_S2C, ACK, at(8), 1, SEG);
+		}
+		int64_t t = 10000;
+		for (unsigned n = 8; n < 11; n++) {
+			add_sack(&talk, t + 2 * n, at(0), at(4), at(n));
+			if (n > 8 || !data_first) {
+				talk_add(&talk, t + 2 * n + 1, CU_S2C, ACK, at(n), 1, SEG);
+			}
+		}
+		talk_add(&talk, t + 500, CU_S2C, ACK, at(0), 1, SEG);
+		add_sack(&talk, t + 600, at(1), at(4), at(11));
+		talk_analyse(&talk);
+		struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+		int64_t moved = data_first ? 1 - (int64_t)at(8) : 0; /* relative numbers count from the first segment */
+		unsigned first = data_first ? 2 : 1;
+		assert_int_equal(gaps.n, 2);
+		assert_int_equal(gaps.item[0].side, CU_LOSS_EARLIER);
+		assert_int_equal((int64_t)gaps.item[0].rel_seq, at(0) + moved);
+		assert_int_equal(gaps.item[0].n_bytes, SEG);
+		assert_int_equal(gaps.item[0].frame, first);
+		assert_int_equal(gaps.item[0].n_dup_acks, 2);
+		assert_int_equal(gaps.item[0].sack_frame, first);
+		assert_int_equal((int64_t)gaps.item[0].sack_left, at(4) + moved);
+		assert_int_equal(gaps.item[0].fill_frame, talk.n - 1);
+		assert_int_equal(gaps.item[1].side, CU_LOSS_EARLIER);
+		assert_int_equal((int64_t)gaps.item[1].rel_seq, at(1) + moved);
+		assert_int_equal(gaps.item[1].n_bytes, 3 * SEG);
+		assert_int_equal(gaps.item[1].n_segments, 3);
+		assert_int_equal(gaps.item[1].fill_frame, 0);
+		assert_int_equal(cu_loss_runs_count(&talk.trace, &talk.delivery[CU_S2C], CU_S2C).n_lost, 0);
+		cu_gaps_release(&gaps);
+		talk_release(&talk);
+	}
+}
+
+/* Two holes between blocks are two gaps; where the list is full, blocks may be left out of it: one segment is sure. */
+static void test_gaps_from_before_the_capture_between_blocks(void **state)
+{
+	(void)state;
+	for (int full = 0; full < 2; full++) {
+		struct talk talk;
+		begin_in_the_middle(&talk);
+		add_sack(&talk, 0, at(0), at(8), at(9));
+		struct cu_segment *ack = &talk.segment[0];
+		for (unsigned b = 1; b < (full ? 4 : 2); b++) {
+			ack->sack[b][0] = ack->sack[0][0] - b * 2 * SEG;
+			ack->sack[b][1] = ack->sack[b][0] + SEG;
+			ack->n_sack++;
+		}
+		talk_add(&talk, 1, CU_S2C, ACK, at(9), 1, SEG);
+		talk_analyse(&talk);
+		struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+		assert_int_equal(gaps.n, full ? 1 : 2);
+		assert_int_equal(gaps.item[0].rel_seq, at(0));
+		assert_int_equal(gaps.item[0].n_bytes, full ? SEG : 6 * SEG);
+		if (!full) {
+			assert_int_equal(gaps.item[1].rel_seq, at(7));
+			assert_int_equal(gaps.item[1].n_bytes, SEG);
+		}
+		cu_gaps_release(&gaps);
+		talk_release(&talk);
+	}
+}
+
+/* Without SACK, three duplicate ACKs and what is sent again for them; and none of it: what is in flight is not lost. */
+static void test_gaps_from_before_the_capture_by_duplicate_acks(void **state)
+{
+	(void)state;
+	for (unsigned n_dup = 2; n_dup <= 3; n_dup++) {
+		struct talk talk;
+		begin_in_the_middle(&talk);
+		int64_t t = 0;
+		for (unsigned n = 0; n <= n_dup; n++) {
+			talk_add(&talk, t++, CU_C2S, ACK, 1, at(0), 0);
+			talk_add(&talk, t++, CU_S2C, ACK, at(4 + n), 1, SEG);
+		}
+		talk_add(&talk, t + 500, CU_S2C, ACK, at(0), 1, SEG);
+		talk_add(&talk, t + 600, CU_C2S, ACK, 1, at(4 + n_dup), 0);
+		talk_analyse(&talk);
+		struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+		assert_int_equal(gaps.n, n_dup < 3 ? 0 : 1);
+		if (gaps.n == 1) {
+			assert_int_equal(gaps.item[0].side, CU_LOSS_EARLIER);
+			assert_int_equal(gaps.item[0].rel_seq, at(0));
+			assert_int_equal(gaps.item[0].n_bytes, SEG);
+			assert_int_equal(gaps.item[0].n_dup_acks, 3);
+			assert_int_equal(gaps.item[0].fill_frame, talk.n - 1);
+		}
+		cu_gaps_release(&gaps);
+		talk_release(&talk);
+	}
+}
+
 /* Seen, then lost behind the vantage point: no hole in the capture, a gap all the same. */
 static void test_gaps_behind_the_vantage_point(void **state)
 {
@@ -627,6 +734,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gaps_tell_what_reported_and_filled_them),
 		cmocka_unit_test(test_gaps_of_33_segments),
+		cmocka_unit_test(test_gaps_from_before_the_capture_by_sack),
+		cmocka_unit_test(test_gaps_from_before_the_capture_between_blocks),
+		cmocka_unit_test(test_gaps_from_before_the_capture_by_duplicate_acks),
 		cmocka_unit_test(test_gaps_behind_the_vantage_point),
 		cmocka_unit_test(test_gaps_the_capture_lacks),
 		cmocka_unit_test(test_clean_transfer_has_no_gaps_and_no_runs),
