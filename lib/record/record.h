@@ -156,7 +156,7 @@ enum cu_close_kind {
 };
 const char *cu_close_name(unsigned kind);
 
-/* CU_LOSS_EARLIER: before the capture began, on either side. */
+/* CU_LOSS_EARLIER: before the first segment of its sender was captured, on either side. */
 enum cu_loss_side {
 	CU_LOSS_NONE = 0,
 	CU_LOSS_BEFORE,

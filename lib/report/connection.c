@@ -266,7 +266,7 @@ static void put_gap(struct cu_page *page, const struct cu_report_connection *ite
 		[CU_LOSS_AFTER] = "lost behind the vantage point",
 		[CU_LOSS_BOTH] = "lost before the vantage point, and again behind it",
 		[CU_LOSS_CAPTURE] = "acknowledged: missing from the capture only",
-		[CU_LOSS_EARLIER] = "lost before the capture began",
+		[CU_LOSS_EARLIER] = "lost before the first segment that was captured",
 	};
 	say_frames(page, item, gap->file, gap->frame, 0, 0);
 	cu_page_say(page, ": ");

@@ -458,8 +458,8 @@ static void put_gaps(struct cu_buf *out, const struct cu_report_connection *item
 		if (gap->sack_frame != 0) {
 			CU_JSON_U64(out, ",\"sack\":{\"frame\":", gap->sack_frame);
 			put_piece_file(out, item, ",\"file\":", gap->sack_file);
-			CU_JSON_U64(out, ",\"left\":", gap->sack_left);
-			CU_JSON_U64(out, ",\"right\":", gap->sack_right);
+			CU_JSON_I64(out, ",\"left\":", (int64_t)gap->sack_left);
+			CU_JSON_I64(out, ",\"right\":", (int64_t)gap->sack_right);
 			CU_PUT(out, "}");
 		}
 		if (gap->n_fills > 0) {

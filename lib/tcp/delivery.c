@@ -247,14 +247,14 @@ static int split_hole(struct cu_delivery *delivery, size_t h, int64_t from, int6
 	return 0;
 }
 
-/* The last segment before one, of its direction, that lies beyond it; NULL without one that is near. */
-static const struct cu_trace_segment *seen_beyond(const struct cu_trace *trace, uint32_t i)
+/* The last segment before one, of its direction, at seq or beyond; NULL without one that is near. */
+static const struct cu_trace_segment *seen_beyond(const struct cu_trace *trace, uint32_t i, int64_t seq)
 {
 	enum { LOOK_BACK = 64 };
 	const struct cu_trace_segment *seg = &trace->segment[i];
 	for (uint32_t back = 1; back <= i && back <= LOOK_BACK; back++) {
 		const struct cu_trace_segment *old = &trace->segment[i - back];
-		if (old->dir == seg->dir && cu_carries(old) && old->seq >= seg->end) {
+		if (old->dir == seg->dir && cu_carries(old) && old->seq >= seq) {
 			return old;
 		}
 	}
@@ -279,7 +279,7 @@ static int fill_hole(struct cu_delivery *delivery, const struct cu_trace *trace,
 			return CU_ERR_NOMEM;
 		}
 		const struct cu_trace_segment *shown =
-			hole->earlier ? seen_beyond(trace, i) : &trace->segment[hole->shown_seg];
+			hole->earlier ? seen_beyond(trace, i, delivery->earlier_end) : &trace->segment[hole->shown_seg];
 		int order = shown != NULL ? sent_order(seg, shown) : 0;
 		int64_t waited = seg->time_ns - hole->shown_ns;
 		bool soon = waited < rtt - rtt / 8 || waited < 3 * CU_NS_PER_MS;
@@ -442,6 +442,17 @@ static unsigned blocks_beyond(const struct cu_trace *trace, const struct cu_trac
 	return n;
 }
 
+/* Whether the direction is captured at all; one of which nothing is lacks more than what was lost. */
+static bool is_heard(const struct cu_trace *trace, int dir)
+{
+	enum { LOOK_AHEAD = 1024 };
+	size_t i = 0, end = trace->n < LOOK_AHEAD ? trace->n : LOOK_AHEAD;
+	while (i < end && (trace->segment[i].dir != dir || !cu_carries(&trace->segment[i]))) {
+		i++;
+	}
+	return i < end;
+}
+
 /*
  * Looks among the first segments for an ACK that tells of a lack below what was
  * seen of a direction: by SACK, or by the third duplicate of a number from which
@@ -524,7 +535,7 @@ static int find_earlier(struct cu_delivery *delivery, const struct cu_trace *tra
 {
 	struct report report = {0};
 	struct cu_trace_sack blocks[CU_SACK_CAP];
-	if (!find_report(trace, dir, &report)) {
+	if (!find_report(trace, dir, &report) || !is_heard(trace, dir)) {
 		return 0;
 	}
 	const struct cu_trace_segment *ack = &trace->segment[report.seg];
@@ -542,7 +553,7 @@ static int find_earlier(struct cu_delivery *delivery, const struct cu_trace *tra
 		}
 	}
 	if (delivery->n_earlier > 0) {
-		delivery->highest = report.sent_end;
+		delivery->highest = delivery->earlier_end = report.sent_end;
 	}
 	return err;
 }
@@ -970,7 +981,8 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	delivery->refused_ns = INT64_MIN;
 	delivery->n_earlier = 0;
 
-	int err = delivery->highest < 0 ? find_earlier(delivery, trace, dir) : 0;
+	bool begun_before = delivery->highest < 0 && !trace->connection.side[!dir].has_syn && trace->dropped_end[!dir] == 0;
+	int err = begun_before ? find_earlier(delivery, trace, dir) : 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->icmp) {
