@@ -436,9 +436,9 @@ struct cu_verdict {
 	struct cu_text why, advice;
 };
 
-/* What a scanner probed; hosts and ports are estimates above a few. */
+/* What a scanner probed; estimates above some thousands. */
 struct cu_scan {
-	uint64_t n_open, n_closed, n_filtered; /* connections: SYN-ACK and broken off; RST; nothing, or an ICMP error */
+	uint64_t n_open, n_closed, n_filtered; /* endpoints: SYN-ACK and broken off; RST; nothing, or an ICMP error */
 	uint64_t n_hosts, n_ports;
 	struct cu_addr host; /* when it is one only */
 	uint16_t port;       /* when it is one only; else 0 */

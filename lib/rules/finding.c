@@ -3,12 +3,12 @@
 #include "lib/base/bytes.h"
 #include "lib/base/error.h"
 #include "lib/base/hash.h"
+#include "lib/rules/distinct.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SKETCH_BITS = 1024, FIRST_SLOTS = 256 };
+enum { FIRST_SLOTS = 256, PROBES_KEPT = 1 << 20 };
 
 /* Where and when something was seen. */
 struct span {
@@ -18,18 +18,12 @@ struct span {
 	int64_t start_ns, end_ns;
 };
 
-/* Which of something a client tried, as linear counting (Whang and others 1990). */
-struct sketch {
-	uint64_t bits[SKETCH_BITS / 64];
-};
-
 /* What a client probed. */
 struct probes {
-	struct sketch endpoints, hosts, ports;
+	struct cu_distinct endpoints, hosts, ports, open, closed;
 	struct cu_addr host; /* the first */
 	uint16_t port;
 	bool other_hosts, other_ports;
-	uint64_t n_open, n_closed, n_filtered;
 };
 
 /* How often a client met a server's refusal, silence or half-open handshake. */
@@ -44,7 +38,7 @@ struct endpoint {
 	bool used;
 	uint64_t n; /* connections */
 	uint64_t n_prohibited;
-	struct span bad[CU_N_BAD];             /* of a client: [0] is what it tried in vain */
+	struct span bad[CU_N_BAD];                /* of a client: [0] is what it tried in vain */
 	uint32_t n_resets[CU_RESET_UNHEEDED + 1]; /* of a server: by kind */
 	uint32_t n_resets_by_network, n_refused_by_network;
 	struct met met[2];     /* of a server: the first two clients with something to tell */
@@ -61,6 +55,7 @@ struct table {
 struct cu_findings {
 	struct table servers, clients;
 	struct cu_buf why, advice;
+	uint64_t room; /* for what clients probed */
 };
 
 struct cu_findings *cu_findings_new(void)
@@ -70,14 +65,27 @@ struct cu_findings *cu_findings_new(void)
 		findings->servers = (struct table){.most = CU_FINDING_SERVERS, .seed = cu_hash_seed_random()};
 		findings->clients =
 			(struct table){.most = CU_FINDING_CLIENTS, .seed = cu_hash_seed_random(), .of_clients = true};
+		findings->room = PROBES_KEPT;
 	}
 	return findings;
+}
+
+static void free_probes(struct probes *probes)
+{
+	if (probes) {
+		cu_distinct_release(&probes->endpoints);
+		cu_distinct_release(&probes->hosts);
+		cu_distinct_release(&probes->ports);
+		cu_distinct_release(&probes->open);
+		cu_distinct_release(&probes->closed);
+		free(probes);
+	}
 }
 
 static void release(struct table *table)
 {
 	for (size_t i = 0; i < table->n_slots; i++) {
-		free(table->slots[i].probes);
+		free_probes(table->slots[i].probes);
 	}
 	free(table->slots);
 }
@@ -142,7 +150,7 @@ static int rebuild(struct table *table, size_t n_slots, uint64_t least)
 			*slot_of(&next, &endpoint->addr, endpoint->port) = *endpoint;
 			next.n++;
 		} else {
-			free(endpoint->probes);
+			free_probes(endpoint->probes);
 		}
 	}
 	free(table->slots);
@@ -200,40 +208,36 @@ static void count(struct span *span, const struct cu_connection *connection)
 	span->n++;
 }
 
-static void add_to_sketch(struct sketch *sketch, struct cu_hash_seed seed, const struct cu_addr *addr, uint16_t port)
+/* What a client learned by a probe. */
+enum probe { PROBE_FILTERED, PROBE_OPEN, PROBE_CLOSED };
+
+/* The same capture gives the same count each time, an estimate too: not seeded. Who crowds hashes hides himself only. */
+static uint64_t hash_probed(const struct cu_addr *addr, uint16_t port)
 {
-	uint64_t hash = hash_endpoint(seed, addr, port);
-	sketch->bits[hash % SKETCH_BITS / 64] |= UINT64_C(1) << (hash % 64);
+	static const struct cu_hash_seed fixed_seed = {{0x2545f4914f6cdd1d, 0x9e6c63d0876a9a47}};
+	return hash_endpoint(fixed_seed, addr, port);
 }
 
-/* How many different ones were added, about. */
-static uint64_t count_different(const struct sketch *sketch)
-{
-	unsigned n_clear = SKETCH_BITS;
-	for (size_t i = 0; i < SKETCH_BITS / 64; i++) {
-		n_clear -= (unsigned)__builtin_popcountll(sketch->bits[i]);
-	}
-	double estimate = -SKETCH_BITS * log(n_clear > 0 ? n_clear / (double)SKETCH_BITS : 0.5 / SKETCH_BITS);
-	return (uint64_t)(estimate + 0.5);
-}
-
-static void add_probe(struct endpoint *client, struct cu_hash_seed seed, const struct cu_connection *connection,
-                      uint64_t *result)
+static void add_probe(struct cu_findings *findings, struct endpoint *client, const struct cu_connection *connection,
+                      enum probe result)
 {
 	static const struct cu_addr any = {0};
 	struct probes *probes = client->probes;
 	const struct cu_addr *host = &connection->server;
+	uint64_t endpoint = hash_probed(host, connection->server_port);
 	if (client->bad[0].n == 0) {
 		probes->host = *host;
 		probes->port = connection->server_port;
 	}
 	probes->other_hosts |= !cu_addr_equal(&probes->host, host);
 	probes->other_ports |= probes->port != connection->server_port;
-	add_to_sketch(&probes->endpoints, seed, host, connection->server_port);
-	add_to_sketch(&probes->hosts, seed, host, 0);
-	add_to_sketch(&probes->ports, seed, &any, connection->server_port);
+	cu_distinct_add(&probes->endpoints, endpoint, &findings->room);
+	cu_distinct_add(&probes->hosts, hash_probed(host, 0), &findings->room);
+	cu_distinct_add(&probes->ports, hash_probed(&any, connection->server_port), &findings->room);
+	if (result != PROBE_FILTERED) {
+		cu_distinct_add(result == PROBE_OPEN ? &probes->open : &probes->closed, endpoint, &findings->room);
+	}
 	count(&client->bad[0], connection);
-	(*result)++;
 }
 
 /* Remembers whom a server refused, so that a scanner can be left out in the end. */
@@ -301,14 +305,12 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	/* A probe of an open port is a handshake that its client breaks off or leaves. */
 	bool empty = !(analysis->completeness & CU_SEEN_DATA);
 	bool broken_off = empty && analysis->close == CU_CLOSE_ABORTIVE && analysis->closed_by == CU_PARTY_CLIENT;
-	struct probes *probes = client->probes;
-	struct cu_hash_seed seed = findings->servers.seed;
 	if (kind == CU_BAD_UNANSWERED || (kind == CU_BAD_REFUSED && prohibited)) {
-		add_probe(client, seed, connection, &probes->n_filtered);
+		add_probe(findings, client, connection, PROBE_FILTERED);
 	} else if (kind == CU_BAD_REFUSED) {
-		add_probe(client, seed, connection, &probes->n_closed);
+		add_probe(findings, client, connection, PROBE_CLOSED);
 	} else if (broken_off || kind == CU_BAD_HALF_OPEN) {
-		add_probe(client, seed, connection, &probes->n_open);
+		add_probe(findings, client, connection, PROBE_OPEN);
 	}
 	return 0;
 }
@@ -359,7 +361,7 @@ static uint64_t count_scanned(const struct endpoint *client)
 	if (!client->used || !is_enough(n, client->n, CU_SCAN_LEAST, CU_SCAN_PERCENT)) {
 		return 0;
 	}
-	uint64_t different = count_different(&client->probes->endpoints);
+	uint64_t different = cu_distinct_count(&client->probes->endpoints);
 	different = different < n ? different : n;
 	return different >= CU_SCAN_LEAST ? different : 0;
 }
@@ -424,13 +426,18 @@ static void say_resets(struct cu_buf *why, const struct endpoint *server)
 	}
 }
 
-static struct cu_scan sum_up(const struct endpoint *client)
+/* An endpoint that was asked again counts once, by the best that it said. */
+static struct cu_scan sum_up(const struct endpoint *client, uint64_t different)
 {
 	const struct probes *probes = client->probes;
 	struct cu_scan scan = {
-		.n_open = probes->n_open, .n_closed = probes->n_closed, .n_filtered = probes->n_filtered};
-	scan.n_hosts = probes->other_hosts ? count_different(&probes->hosts) : 1;
-	scan.n_ports = probes->other_ports ? count_different(&probes->ports) : 1;
+		.n_open = cu_distinct_count(&probes->open),
+		.n_closed = cu_distinct_count(&probes->closed),
+		.n_hosts = cu_distinct_count(&probes->hosts),
+		.n_ports = cu_distinct_count(&probes->ports),
+	};
+	uint64_t answered = scan.n_open + scan.n_closed;
+	scan.n_filtered = different > answered ? different - answered : 0;
 	if (!probes->other_hosts) {
 		scan.host = probes->host;
 	}
@@ -438,18 +445,19 @@ static struct cu_scan sum_up(const struct endpoint *client)
 	return scan;
 }
 
-/* "probed about 300 ports of 10.0.1.8: 2 open, 290 closed, 8 filtered" */
-static void say_scan(struct cu_buf *why, const struct cu_scan *scan, uint64_t different)
+/* "probed 300 ports of 10.0.1.8: 2 open, 290 closed, 8 filtered" */
+static void say_scan(struct cu_buf *why, const struct cu_scan *scan, uint64_t different, bool exact)
 {
+	const char *about = exact ? "" : "about ";
 	char addr[CU_TEXT_CAP];
 	if (scan->host.family != 0) {
 		cu_format_addr(addr, &scan->host);
-		cu_buf_printf(why, "probed about %llu ports of %s", (unsigned long long)different, addr);
+		cu_buf_printf(why, "probed %s%llu ports of %s", about, (unsigned long long)different, addr);
 	} else if (scan->port != 0) {
-		cu_buf_printf(why, "probed port %u of about %llu hosts", scan->port, (unsigned long long)different);
+		cu_buf_printf(why, "probed port %u of %s%llu hosts", scan->port, about, (unsigned long long)different);
 	} else {
-		cu_buf_printf(why, "probed about %llu endpoints, on about %llu hosts", (unsigned long long)different,
-		              (unsigned long long)scan->n_hosts);
+		cu_buf_printf(why, "probed %s%llu endpoints, on %s%llu hosts", about, (unsigned long long)different,
+		              about, (unsigned long long)scan->n_hosts);
 	}
 	cu_buf_printf(why, ": %llu open, %llu closed, %llu filtered", (unsigned long long)scan->n_open,
 	              (unsigned long long)scan->n_closed, (unsigned long long)scan->n_filtered);
@@ -532,8 +540,8 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 	default:
 		finding.blame = CU_PARTY_CLIENT;
 		finding.confidence = candidate->count >= 4 * CU_SCAN_LEAST ? CU_CONFIDENCE_HIGH : CU_CONFIDENCE_MEDIUM;
-		finding.scan = sum_up(endpoint);
-		say_scan(why, &finding.scan, candidate->count);
+		finding.scan = sum_up(endpoint, candidate->count);
+		say_scan(why, &finding.scan, candidate->count, !endpoint->probes->endpoints.left_out);
 		cu_buf_printf(advice, "find out what %s looks for: a scanner, or a list of servers that is out of date",
 		              addr);
 		break;
