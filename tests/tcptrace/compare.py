@@ -40,6 +40,7 @@ RTT_TOLERANCE_MS = 0.052
 
 REASONS = {
     "hole": "fills a hole in what was captured: out of order for tcptrace; sent again, when the clock says so, for culprit",
+    "before": "sent before the capture began, and again in it: new and out of order for tcptrace, sent again for culprit",
     "shown": "fills a hole that only a segment without data showed: sent again for culprit",
     "keep-alive": "a keep-alive's byte was sent before; it is no retransmission",
     "twice": "a frame captured twice; it was sent once",
@@ -55,6 +56,7 @@ REASONS = {
     "wrap": "more than 4 GiB: tcptrace takes what wrapped around for what was sent before",
     "zero": "tcptrace leaves closed windows out of the minimum",
     "divisor": "tcptrace divides by packets that advertise no window",
+    "shift": "a window scale above 14 counts as 14 (RFC 7323 section 2.3)",
     "scale": "only the SYN-ACK was seen: its scale holds, since it has one only if the SYN had",
 }
 
@@ -195,6 +197,7 @@ class Explainer:
         self.sampler = {name: Sampler() for name in ("c2s", "s2c")}
         self.plain = {"c2s": 0, "s2c": 0}
         self.highest = {"c2s": -1, "s2c": -1}
+        self.first = {}  # byte of a direction that was seen
         self.copies = {}
         self.partly = {"c2s": set(), "s2c": set()}  # ends of segments of which a part was acknowledged first
         self.twice = {"c2s": [], "s2c": []}
@@ -216,13 +219,15 @@ class Explainer:
         end = seg["seq"] + seg["bytes"] + ("SYN" in flags) + ("FIN" in flags)
         time = seg["micros"]
         other = self.model.side[back]
-        closed = other.window_last == 0
+        closed = other.window_last == 0 and other.packets > 0
         highest = self.highest[name]
         copy = self.is_copy(seg, time)
         counted, samples = self.model.add(seg)
         if copy and "duplicate_frame" in marks:
             self.twice[name].append(end)
-        self.judge_sequence(seg, marks, counted, end, highest, closed, copy)
+        if end > seg["seq"] and "RST" not in flags and "keep_alive" not in marks:
+            self.first.setdefault(name, seg["seq"])
+        self.judge_sequence(seg, marks, counted, end, highest, closed and ("probe" if other.windows else "rst"), copy)
         self.judge_samples(seg, marks, samples, end, time)
         if "RST" not in flags:
             self.highest[name] = max(highest, end)
@@ -243,7 +248,9 @@ class Explainer:
         elif "keep_alive" in marks and seg["bytes"] <= 1 and seg["seq"] == highest - 1:
             reason = "keep-alive"
         elif closed:
-            reason = "probe"
+            reason = closed
+        elif end <= self.first.get(seg["direction"], end):
+            reason = "before"
         elif counted["out"] and counted["bytes"] == 0 and seg["seq"] < highest:
             reason = "hole"
         elif 0 < counted["bytes"] < end - seg["seq"]:
@@ -257,7 +264,8 @@ class Explainer:
             why["retransmitted bytes"].add("flags" if flags_only else reason)
         if ("out_of_order" in marks) != (counted["out"] > 0):
             why["out of order"].add(reason)
-        if counted["bytes"] != 0 or counted["out"] or reason in ("probe", "rst"):
+        agreed = again and reason is None and counted["bytes"] >= seg["bytes"]
+        if (counted["bytes"] != 0 and not agreed) or counted["out"] or reason in ("probe", "rst", "before"):
             why["unique bytes"].add(reason)
 
     def judge_samples(self, seg, marks, samples, end, time):
@@ -292,8 +300,11 @@ class Explainer:
         if end > seg["seq"] and "keep_alive" not in marks:
             self.sampler[name].send(seg, end, time)
 
-    def reasons(self, quantity, name, connection, ours, theirs):
-        """Names of rules that account for the difference; empty when they do not."""
+    def reasons(self, quantity, name, connection, ours, theirs, shift):
+        """
+        Names of rules that account for the difference; empty when they do not. shift:
+        the window scale as tcptrace has it.
+        """
         side, window = self.model.side[name], self.model.window(name)
         rtt = side.rtt
         ms = [side.rtt_min() / 1e3, average(sum(rtt) / max(len(rtt), 1) / 1e3, len(rtt)), max(rtt, default=0) / 1e3]
@@ -303,6 +314,9 @@ class Explainer:
             "RTT min": ms[0], "RTT avg": ms[1], "RTT max": ms[2],
             "window max": window[0], "window min": window[1], "window avg": window[2],
         }[quantity]
+        if quantity.startswith("window") and shift > 14:
+            more = shift - 14
+            return {"shift"} if abs((int(ours) << more) - theirs) <= 1 << more else set()
         if not same(quantity, modelled, theirs):
             return set()
         by_timestamp = connection[name].get("rtt_samples_by_timestamp", 0)
@@ -356,7 +370,8 @@ class Tally:
                 continue
             if explainer is None:
                 explainer = Explainer(connection, with_micros(segments))
-            why = explainer.reasons(quantity, name, connection, ours[quantity], theirs)
+            why = explainer.reasons(quantity, name, connection, ours[quantity], theirs,
+                                    int(side.get("adv wind scale", 0)))
             good = bool(why) and None not in why
             counts["explained" if good else "unexplained"] += 1
             for reason in why if good else ():

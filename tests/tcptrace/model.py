@@ -125,7 +125,7 @@ class Side:
         self.packets = self.unique = self.rexmit = self.rexmit_bytes = self.out_of_order = 0
         self.rtt = []
         self.syns = self.fins = 0
-        self.window_last = None
+        self.window_last = 0  # until one is advertised, which a RST does not
         self.windows, self.window_packets, self.scaled_started = [], 0, False
         self.asked_scale = False
 
