@@ -16,9 +16,9 @@ FLAGS = ["retransmission", "fast_retransmission", "spurious_retransmission", "ou
 IDS = ["vlan.id", "ieee8021ah.isid", "pppoe.session_id", "erspan.spanid", "gre.key", "vxlan.vni", "geneve.vni"]
 NOT_READ = {"cfp", "ipcomp"}  # Cisco's FabricPath, and what IPComp compresses
 IDLE_NS = 7_800_000_000_000  # flowify(1): so long a silence ends a connection, by itself
-FIELDS = (["frame.number", "frame.time_epoch", "ip.src", "ipv6.src", "ip.id", "ip.len", "ip.hdr_len", "tcp.hdr_len",
+FIELDS = (["frame.number", "frame.time_epoch", "ip.src", "ipv6.src", "ip.dst", "ipv6.dst", "ip.id", "ip.len", "ip.hdr_len", "tcp.hdr_len",
            "icmp.type", "icmpv6.type", "tcp.stream", "tcp.seq_raw", "tcp.ack_raw",
-           "tcp.srcport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.flags", "tcp.window_size_value",
+           "tcp.srcport", "tcp.dstport", "tcp.seq", "tcp.ack", "tcp.len", "tcp.flags", "tcp.window_size_value",
            "tcp.options.timestamp.tsval", "tcp.options.timestamp.tsecr", "tcp.options.sack_le", "tcp.options.sack_re",
            "tcp.completeness", "tcp.analysis.initial_rtt", "tcp.analysis.duplicate_ack_num",
            "tcp.analysis.reused_ports", "frame.protocols"] + IDS + ["tcp.analysis." + flag for flag in FLAGS])
@@ -48,6 +48,7 @@ class Frame:
         self.ids = tuple(row[name] for name in IDS)
         self.seq_raw, self.ack_raw = number(row["tcp.seq_raw"]), number(row["tcp.ack_raw"])
         self.sender = (row["ip.src"], row["ipv6.src"], row["tcp.srcport"])
+        self.receiver = (row["ip.dst"], row["ipv6.dst"], row["tcp.dstport"])
         self.seq, self.flags = number(row["tcp.seq"]), number(row["tcp.flags"]) or 0
         self.ack = number(row["tcp.ack"]) if self.flags & ACK else None
         self.len = number(row["tcp.len"])
@@ -175,6 +176,19 @@ class Capture:
             self._read_until = int(out[-1]) if out else 0
         return self._read_until
 
+    def _without_syn(self):
+        """Streams that tshark begins without a SYN between ends that have one already, and that one."""
+        last, of_ends, goes_on = {}, {}, {}
+        for frame in self.frames.values():
+            if not frame.alone:
+                continue
+            ends = frozenset([frame.sender, frame.receiver])
+            said = frame.said[0]
+            if said not in last and of_ends.get(ends, said) != said and not frame.flags & SYN:
+                goes_on[said] = goes_on.get(of_ends[ends], of_ends[ends])
+            last[said] = of_ends[ends] = said
+        return goes_on
+
     def _number_streams(self, as_tshark):
         """
         Numbers the streams as culprit defines connections; why that is another
@@ -184,8 +198,9 @@ class Capture:
         and unless they are ignored other ids and a long silence do.
         """
         parts, why, n = {}, {}, 0
+        goes_on = self.goes_on = self._without_syn()
         for frame in self.frames.values():
-            place = (frame.said[0], None if as_tshark else frame.ids)
+            place = (goes_on.get(frame.said[0], frame.said[0]), None if as_tshark else frame.ids)
             if frame.quoted or frame.within or not frame.whole or not frame.alone:
                 frame.stream = next((part.stream for (said, _), part in parts.items() if said == frame.said[0]), None)
                 continue
@@ -263,8 +278,13 @@ class Capture:
         return bool(self._elsewhere(stream))
 
     def acks_without_flag(self, stream):
-        """Whether a segment without the ACK flag has a number in that field, which tshark takes for one."""
-        return any(f.ack is None and f.ack_raw for f in self.streams.get(stream, []) if not f.flags & RST)
+        """
+        Whether a segment without the ACK flag has a number in that field, which tshark
+        takes for one; 0, when another segment does acknowledge 0.
+        """
+        frames = [f for f in self.streams.get(stream, []) if not f.flags & RST]
+        said = {f.ack_raw for f in frames if f.ack is not None}
+        return any(f.ack is None and (f.ack_raw or f.ack_raw in said) for f in frames)
 
     def is_new(self, frame):
         """Whether tshark begins another stream of the same ends with it."""
