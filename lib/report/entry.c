@@ -436,7 +436,9 @@ static uint64_t say_alike(struct cu_page *page, const struct cu_entry *entry, un
 	unsigned n_listed = 0;
 	const struct cu_event *before = NULL;
 	cu_term_nobreak(&page->line, cu_event_words(like->kind));
-	cu_page_say(page, " from the ");
+	/* An ICMP error comes from the path, about a segment that it quotes. */
+	bool icmp = like->kind == CU_EVENT_ICMP;
+	cu_page_say(page, icmp ? " about a segment of the " : " from the ");
 	cu_page_say(page, cu_party_name(like->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER));
 	cu_page_say(page, ": ");
 	for (unsigned i = n; i < transaction->n_kept && i < CU_EVENT_CAP; i++) {

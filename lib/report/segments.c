@@ -216,7 +216,10 @@ static void put_notes(struct cu_buf *out, const struct cu_term *term, const stru
 		before = ", ";
 	}
 	if (seg->icmp) {
-		cu_puts(out, before);
+		const char *words = cu_icmp_words(trace->connection.client.family, seg->icmp_type, seg->icmp_code);
+		CU_PUT(out, " about this segment, ");
+		cu_puts(out, words);
+		cu_puts(out, words[0] != '\0' ? ": " : "");
 		CU_PUT(out, "type ");
 		cu_put_u64(out, seg->icmp_type);
 		CU_PUT(out, " code ");

@@ -112,6 +112,49 @@ const char *cu_doubt_words(unsigned doubt)
 	return doubt < CU_N_DOUBTS ? words[doubt] : "";
 }
 
+const char *cu_icmp_words(unsigned family, unsigned type, unsigned code)
+{
+	enum { EVERY = 256 };
+	static const struct {
+		uint8_t family;
+		uint8_t type;
+		uint16_t code;
+		const char *words;
+	} table[] = {
+		{4, 3, 0, "network unreachable"},
+		{4, 3, 1, "host unreachable"},
+		{4, 3, 2, "protocol unreachable"},
+		{4, 3, 3, "port unreachable"},
+		{4, 3, 4, "fragmentation needed"},
+		{4, 3, 6, "network unknown"},
+		{4, 3, 7, "host unknown"},
+		{4, 3, 9, "network administratively prohibited"},
+		{4, 3, 10, "host administratively prohibited"},
+		{4, 3, 13, "administratively prohibited"},
+		{4, 4, EVERY, "source quench"},
+		{4, 11, 0, "TTL exceeded"},
+		{4, 11, 1, "fragments not reassembled in time"},
+		{4, 12, EVERY, "parameter problem"},
+		{6, 1, 0, "no route"},
+		{6, 1, 1, "administratively prohibited"},
+		{6, 1, 3, "address unreachable"},
+		{6, 1, 4, "port unreachable"},
+		{6, 1, 5, "source address refused by policy"},
+		{6, 1, 6, "route rejected"},
+		{6, 2, EVERY, "packet too big"},
+		{6, 3, 0, "hop limit exceeded"},
+		{6, 3, 1, "fragments not reassembled in time"},
+		{6, 4, EVERY, "parameter problem"},
+	};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].family == family && table[i].type == type &&
+		    (table[i].code == code || table[i].code == EVERY)) {
+			return table[i].words;
+		}
+	}
+	return "";
+}
+
 const char *cu_vantage_words(unsigned vantage)
 {
 	static const char *const words[] = {

@@ -23,6 +23,9 @@ const char *cu_outcome_words(unsigned outcome);
 /* Why a ledger is not altogether sure: enum cu_doubt. */
 const char *cu_doubt_words(unsigned doubt);
 
+/* "fragmentation needed", for an ICMP error's type and code in a family, 4 or 6 (RFC 792, 1812, 4443); "" for others. */
+const char *cu_icmp_words(unsigned family, unsigned type, unsigned code);
+
 /* "seen at the client", for enum cu_vantage. */
 const char *cu_vantage_words(unsigned vantage);
 

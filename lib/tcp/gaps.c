@@ -273,7 +273,8 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 		if (piece->end <= 1) {
 			continue; /* the SYN is no part of the transfer */
 		}
-		bool counts = piece->loss != CU_LOSS_CAPTURE && piece->loss != CU_LOSS_EARLIER;
+		bool counts = piece->loss != CU_LOSS_CAPTURE && piece->loss != CU_LOSS_EARLIER &&
+		              !(was_lost(piece) && cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns));
 		if (piece->start != at || !counts) {
 			steps.before = -1;
 			run = 0;

@@ -24,8 +24,9 @@ void cu_gaps_release(struct cu_gaps *gaps);
 int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struct cu_delivery *delivery, int dir);
 
 /*
- * How losses lie among the direction's segments. What the capture lacks, or was
- * lost before it, is of neither state and breaks the chain. The word "runs" asks for a dependence
+ * How losses lie among the direction's segments. What the capture lacks, was
+ * lost before it, or was too large for the path, as an ICMP error says, is of
+ * neither state and breaks the chain. The word "runs" asks for a dependence
  * that is significant at 1 % (likelihood ratio against independent losses, one
  * degree of freedom) and runs of two and more on average; "scattered" for six
  * runs that are hardly ever longer than one. All zero when nothing was lost.

@@ -324,6 +324,34 @@ static void test_loss_runs_count_by_hand(void **state)
 	assert_int_equal(runs.leave_ppm, 400000);
 }
 
+/* A router that refuses large packets has no full buffer, and the link no errors. */
+static void test_loss_runs_leave_out_what_was_too_large(void **state)
+{
+	(void)state;
+	for (int told = 0; told < 2; told++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 100, 40000);
+		for (unsigned n = 0; n < 6; n++) {
+			talk_add(&talk, t + n, CU_C2S, ACK, at(n), 1, SEG);
+		}
+		if (told) {
+			struct cu_segment *icmp = talk_add(&talk, t + 1000, CU_C2S, 0, at(0), 0, 0);
+			icmp->icmp = true;
+			icmp->icmp_type = 3;
+			icmp->icmp_code = 4;
+		}
+		for (unsigned n = 0; n < 6; n++) {
+			talk_add(&talk, t + 300000 + n, CU_C2S, ACK, at(n), 1, SEG);
+		}
+		talk_add(&talk, t + 300200, CU_S2C, ACK, 1, at(6), 0);
+		talk_analyse(&talk);
+		struct cu_loss_runs runs = cu_loss_runs_count(&talk.trace, &talk.delivery[CU_C2S], CU_C2S);
+		assert_int_equal(runs.n_lost, told ? 0 : 6);
+		talk_release(&talk);
+	}
+}
+
 static void test_loss_runs_say_the_word_only_with_figures(void **state)
 {
 	static const struct {
@@ -741,6 +769,7 @@ int main(void)
 		cmocka_unit_test(test_gaps_the_capture_lacks),
 		cmocka_unit_test(test_clean_transfer_has_no_gaps_and_no_runs),
 		cmocka_unit_test(test_loss_runs_count_by_hand),
+		cmocka_unit_test(test_loss_runs_leave_out_what_was_too_large),
 		cmocka_unit_test(test_loss_runs_say_the_word_only_with_figures),
 		cmocka_unit_test(test_path_timestamp_tells_which_copy_was_answered),
 		cmocka_unit_test(test_path_takes_no_sample_from_a_d_sack),
