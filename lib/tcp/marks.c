@@ -13,6 +13,8 @@ struct sender {
 	int64_t next_seq_time;    /* when */
 	int64_t last_ack;         /* what its last segment acknowledged; or NO_ACK */
 	int64_t last_time;        /* its last segment's */
+	int64_t ack_time;         /* of its first segment with that number */
+	size_t unseen_by;         /* segment, plus 1, that acknowledged what had not been seen of it; 0 none */
 	int64_t window;           /* last advertised, scaled */
 	int64_t whole_to;         /* end of what was captured without a hole */
 	int64_t end_max, ack_max; /* highest of all its segments, whatever they are */
@@ -266,12 +268,14 @@ static inline bool is_news(struct sender *from, const struct cu_trace_segment *s
 }
 
 /* An ACK beyond what was captured without a hole; told once, until the other direction's ACKs move. */
-static inline void mark_unseen(struct pass *pass, const struct cu_trace_segment *seg)
+static inline void mark_unseen(struct pass *pass, size_t i)
 {
+	const struct cu_trace_segment *seg = &pass->trace->segment[i];
 	struct sender *rev = &pass->side[!seg->dir];
 	if (!rev->seen || acked(seg) <= rev->whole_to) {
 		return;
 	}
+	rev->unseen_by = i + 1;
 	if (rev->whole_to < rev->next_seq) {
 		rev->whole_to = rev->next_seq;
 		mark(pass, CU_EVENT_ACK_LOST_SEGMENT);
@@ -289,11 +293,36 @@ static bool within(int64_t from_ns, int64_t to_ns, int64_t limit_ns)
 	return to_ns >= from_ns && to_ns - from_ns < limit_ns;
 }
 
+/*
+ * Whether a segment was captured behind its own ACK: its bytes are new, and the
+ * ACK is from just before. Several queues of a card, or two ports, are not read
+ * in the order of arrival. Its ACK is then of a segment that was captured.
+ */
+static bool is_overtaken_by_ack(struct pass *pass, const struct cu_trace_segment *seg)
+{
+	const int64_t disorder_ns = CU_NS_PER_MS;
+	struct sender *fwd = &pass->side[seg->dir], *rev = &pass->side[!seg->dir];
+	if (seg->len == 0 || seg->end > rev->last_ack || (fwd->seen && seg->seq < fwd->next_seq) ||
+	    !within(rev->ack_time, seg->time_ns, disorder_ns)) {
+		return false;
+	}
+	struct cu_trace_segment *ack = fwd->unseen_by > 0 ? &pass->trace->segment[fwd->unseen_by - 1] : NULL;
+	if (ack != NULL && cu_is(ack, CU_EVENT_ACK_LOST_SEGMENT) && ack->ack == seg->end && seg->seq == fwd->whole_to) {
+		ack->marks &= ~(UINT32_C(1) << CU_EVENT_ACK_LOST_SEGMENT);
+		cu_settle(ack, CU_SETTLED_LATER_SEGMENT);
+	}
+	return true;
+}
+
 static void mark_resent(struct pass *pass, size_t i, bool settle)
 {
 	struct cu_trace_segment *seg = &pass->trace->segment[i];
 	const struct sender *fwd = &pass->side[seg->dir], *rev = &pass->side[!seg->dir];
 	if (pass->marks >> CU_EVENT_KEEP_ALIVE & 1) {
+		return;
+	}
+	if (settle && is_overtaken_by_ack(pass, seg)) {
+		pass->by_acks = true;
 		return;
 	}
 	/* A FIN that was not acknowledged had to be sent again, whatever its data. */
@@ -513,8 +542,9 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 	}
 	if (acked(seg) != fwd->last_ack) {
 		fwd->dup_acks = 0;
+		fwd->ack_time = seg->time_ns;
 	}
-	mark_unseen(pass, seg);
+	mark_unseen(pass, i);
 	if (cu_carries(seg) && (seg->seq < fwd->next_seq || seg->seq < pass->side[!seg->dir].last_ack)) {
 		mark_resent(pass, i, settle);
 	}

@@ -369,6 +369,19 @@ class Capture:
         probed = any(f.len == 1 and f.end == frame.ack for f in self.streams[frame.stream])
         return kind == "zero_window_probe_ack" and frame.window == 0 and probed
 
+    def _behind_its_ack(self, frame, ack):
+        """Whether a segment's bytes were captured within a millisecond behind an ACK of them, and never before."""
+        return frame.len and ack.ack is not None and ack.ack >= frame.end and frame.sender != ack.sender and \
+            0 <= frame.time - ack.time < 1_000_000 and not self._passed_before(frame)
+
+    def _disorder(self, frame, removed):
+        """What shows that a segment and its ACK were captured in the wrong order; None when nothing does."""
+        stream = self.streams[frame.stream]
+        at = stream.index(frame)
+        if removed == {"ack_lost_segment"}:
+            return "behind its ACK" if any(self._behind_its_ack(f, frame) for f in stream[at + 1:at + 64]) else None
+        return "behind its ACK" if any(self._behind_its_ack(frame, f) for f in stream[max(at - 64, 0):at]) else None
+
     def _carried_on(self, seg, ours):
         """Whether tshark has the same marks once copies, or resets too, are taken out of what it reads."""
         for name in ("copy", "reset"):
@@ -391,6 +404,8 @@ class Capture:
         if carried_on or seg.get("duplicate_ack") != alike.get("duplicate_ack"):
             return carried_on
         changed, found = ours ^ set(alike["marks"]), set()
+        if changed in ({"ack_lost_segment"}, {"retransmission", "spurious_retransmission"}) and not changed & ours:
+            return self._disorder(frame, changed)
         if changed & {"retransmission", "out_of_order"} and "spurious_retransmission" not in changed - ours:
             found.add(self._order_shown(frame, settled_by, "retransmission" in ours))
         if "spurious_retransmission" in changed & ours:

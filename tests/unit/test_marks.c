@@ -126,6 +126,30 @@ static void test_mark_bytes_seen_before_are_not_out_of_order(void **state)
 	talk_release(&talk);
 }
 
+/* A card's queues read in another order: data behind its own ACK was not sent again, unless that is from long ago. */
+static void test_mark_data_captured_behind_its_ack(void **state)
+{
+	(void)state;
+	for (int late = 0; late < 2; late++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 100, 40 * MS);
+		talk_add(&talk, t, CU_S2C, ACK, 1, 101, 0); /* frame 4, of the segment behind it */
+		talk_add(&talk, t + (late ? 5 * MS : 3), CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 6 * MS, CU_C2S, PSH, 101, 1, 100);
+		talk_add(&talk, t + 6 * MS + 100, CU_S2C, ACK, 1, 201, 0);
+		analyse(&talk);
+		assert_int_equal(frame(&talk, 4)->forward, BIT(CU_EVENT_ACK_LOST_SEGMENT));
+		assert_int_equal(frame(&talk, 5)->forward, spurious);
+		assert_int_equal(kinds(frame(&talk, 4)), late ? BIT(CU_EVENT_ACK_LOST_SEGMENT) : 0);
+		assert_int_equal(kinds(frame(&talk, 5)), late ? spurious : 0);
+		assert_true(late || settled_by(frame(&talk, 4), CU_SETTLED_LATER_SEGMENT));
+		assert_true(late || settled_by(frame(&talk, 5), CU_SETTLED_ACKS));
+		assert_int_equal(kinds(frame(&talk, 6)) | kinds(frame(&talk, 7)), 0);
+		talk_release(&talk);
+	}
+}
+
 static void test_mark_identification_tells_reordering(void **state)
 {
 	(void)state;
@@ -551,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_mark_copies_without_identification),
 		cmocka_unit_test(test_handshake_of_a_coarse_clock),
 		cmocka_unit_test(test_mark_bytes_seen_before_are_not_out_of_order),
+		cmocka_unit_test(test_mark_data_captured_behind_its_ack),
 		cmocka_unit_test(test_mark_identification_tells_reordering),
 		cmocka_unit_test(test_mark_zero_window_probe_and_its_answer),
 		cmocka_unit_test(test_mark_clock_that_goes_back_makes_nothing_soon),
