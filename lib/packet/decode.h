@@ -29,10 +29,10 @@ enum layer {
 
 struct decode {
 	const uint8_t *pos;
-	uint32_t cap;  /* bytes captured at pos */
-	uint32_t wire; /* bytes there were at pos; at least what the lengths of the layers above say */
+	uint32_t cap;   /* bytes captured at pos */
+	uint32_t wire;  /* bytes there were at pos; at least what the lengths of the layers above say */
 	bool is_framed; /* wire is PPPoE's own length: IP in it is no longer, whatever it says */
-	uint32_t type; /* ethertype, IP protocol or link type, as the layer says */
+	uint32_t type;  /* ethertype, IP protocol or link type, as the layer says */
 	uint8_t n_tunnels;
 	uint8_t n_ids;
 	bool first_fragment;

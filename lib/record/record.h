@@ -157,14 +157,7 @@ enum cu_close_kind {
 const char *cu_close_name(unsigned kind);
 
 /* CU_LOSS_EARLIER: before the first segment of its sender was captured, on either side. */
-enum cu_loss_side {
-	CU_LOSS_NONE = 0,
-	CU_LOSS_BEFORE,
-	CU_LOSS_AFTER,
-	CU_LOSS_BOTH,
-	CU_LOSS_CAPTURE,
-	CU_LOSS_EARLIER
-};
+enum cu_loss_side { CU_LOSS_NONE = 0, CU_LOSS_BEFORE, CU_LOSS_AFTER, CU_LOSS_BOTH, CU_LOSS_CAPTURE, CU_LOSS_EARLIER };
 const char *cu_loss_side_name(unsigned side);
 
 /* What a RST says about how a connection ended. */
@@ -176,7 +169,7 @@ enum cu_reset_kind {
 	CU_RESET_NO_STATE,    /* its sender knows nothing of the connection (half-open: RFC 9293 section 3.5.1) */
 	CU_RESET_IDLE,        /* after a long silence of both ends */
 	CU_RESET_ABORT,       /* its sender gave up on its own */
-	CU_RESET_UNHEEDED,    /* both ends went on after it: it was not its end's, or its number was out of the window */
+	CU_RESET_UNHEEDED, /* both ends went on after it: it was not its end's, or its number was out of the window */
 };
 const char *cu_reset_name(unsigned kind); /* "closed_port" */
 

@@ -74,7 +74,7 @@ struct cu_report_counts {
 	uint64_t slow_by_party[CU_N_PARTIES];
 	uint64_t n_chunks;
 	uint64_t n_without_segments; /* connections that have more than memory_bytes, and so are shown without */
-	uint64_t n_passed_over; /* connections, transactions and findings outside of what was asked for */
+	uint64_t n_passed_over;      /* connections, transactions and findings outside of what was asked for */
 };
 
 struct cu_report;

@@ -112,7 +112,7 @@ static int leave_connection(struct classifier *classifier)
 	struct surroundings *at = &classifier->at;
 	int err = 0;
 	if (at->has_connection && at->has_analysis) {
-		if (cu_findings_need_all(&at->analysis)) {
+		if (cu_findings_need_all(&at->analysis, at->prohibited)) {
 			err = complete_analysis(at);
 		}
 		err = err != 0 ? err

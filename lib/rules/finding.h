@@ -54,10 +54,10 @@ struct cu_findings;
 struct cu_findings *cu_findings_new(void);
 void cu_findings_free(struct cu_findings *findings);
 
-/* Whether more is asked of an analysis than a glance at it tells (record.h). */
-static inline bool cu_findings_need_all(const struct cu_analysis *analysis)
+/* Whether more is asked of an analysis than a glance at it tells (record.h): by whom, and why, when it was not closed. */
+static inline bool cu_findings_need_all(const struct cu_analysis *analysis, bool prohibited)
 {
-	return analysis->close == CU_CLOSE_ABORTIVE; /* by whom, and why */
+	return prohibited || (analysis->close != CU_CLOSE_NONE && analysis->close != CU_CLOSE_CLEAN);
 }
 
 /* Counts a connection that is over. prohibited: an ICMP error refused it. 0 or CU_ERR_NOMEM. */

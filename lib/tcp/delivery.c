@@ -981,7 +981,8 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	delivery->refused_ns = INT64_MIN;
 	delivery->n_earlier = 0;
 
-	bool begun_before = delivery->highest < 0 && !trace->connection.side[!dir].has_syn && trace->dropped_end[!dir] == 0;
+	bool begun_before =
+		delivery->highest < 0 && !trace->connection.side[!dir].has_syn && trace->dropped_end[!dir] == 0;
 	int err = begun_before ? find_earlier(delivery, trace, dir) : 0;
 	for (uint32_t i = 0; i < trace->n && err == 0; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];

@@ -69,8 +69,8 @@ struct cu_delivery {
 	int64_t highest;
 	size_t n_earlier;    /* holes from before the capture: pieces below the others fill them */
 	int64_t earlier_end; /* what lies below was sent before the capture, where there are such holes */
-	int64_t refused_ns; /* when a SYN was answered last for a connection of before: cu_is_of_before */
-	bool lacks;         /* bytes were acknowledged that were never seen */
+	int64_t refused_ns;  /* when a SYN was answered last for a connection of before: cu_is_of_before */
+	bool lacks;          /* bytes were acknowledged that were never seen */
 };
 
 /* Whether every byte passed once and in order: nothing can be lost, resent or lacking then. */
