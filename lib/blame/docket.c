@@ -8,6 +8,8 @@ enum {
 	BATCH_SEGMENTS = 2048,
 	BATCH_BYTES = 64 << 10,
 	SLOTS_A_WORKER = 4,
+	SHARE_SEGMENTS = 48 << 10,    /* at most of one worker beside others: 10 to 20 MB */
+	ALL_SEGMENTS = 192 << 10,     /* of all workers */
 	TRACE_KEPT = 1024,            /* segments for which a trace of several keeps its storage */
 	BYTES_KEPT = 4 * BATCH_BYTES, /* likewise of a batch */
 	IN_FLIGHT_BYTES = 64 << 20,   /* in batches: what is more waits for them */
@@ -42,6 +44,14 @@ struct cu_docket_worker {
 	struct cu_trace trace[BATCH_CONNECTIONS];
 	struct cu_hearing hearing[BATCH_CONNECTIONS];
 };
+
+/* Segments that a worker may have beside the others'; a connection with more is judged alone. */
+static size_t share_of(const struct cu_docket *docket)
+{
+	size_t share = docket->config.segments_cap < ALL_SEGMENTS ? docket->config.segments_cap : ALL_SEGMENTS;
+	share /= docket->crew.n_workers;
+	return share < SHARE_SEGMENTS ? share : SHARE_SEGMENTS;
+}
 
 /* ---- The crew ---- */
 
@@ -119,7 +129,7 @@ static void complete(void *arg, unsigned w, unsigned slot)
 	struct cu_docket *docket = arg;
 	struct cu_docket_batch *batch = &docket->batch[slot];
 	struct cu_docket_worker *worker = docket->worker[w];
-	const size_t kept = batch->n_entries > 1 ? TRACE_KEPT : docket->config.segments_cap / docket->crew.n_workers;
+	const size_t kept = batch->n_entries > 1 ? TRACE_KEPT : share_of(docket);
 	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
 		if (!batch->entry[i].is_damaged) {
 			batch->err = judge_whole(&worker->judge, &worker->hearing[i], docket->config.no_segments,
@@ -207,17 +217,9 @@ void cu_docket_release(struct cu_docket *docket)
 	cu_distances_release(&docket->distances);
 }
 
-/* The batch goes on, and the next begins. */
-static int hand_over(struct cu_docket *docket, bool hurried)
+static void begin_batch(struct cu_docket *docket)
 {
-	struct cu_docket_batch *batch = docket->now;
-	docket->in_flight_bytes += cu_records_end(&batch->before) + cu_records_end(&batch->chunks);
-	cu_crew_fill(&docket->crew, hurried);
-	if (docket->in_flight_bytes > IN_FLIGHT_BYTES) {
-		cu_crew_drain(&docket->crew);
-		docket->in_flight_bytes = 0;
-	}
-	batch = docket->now = &docket->batch[cu_crew_next(&docket->crew)];
+	struct cu_docket_batch *batch = docket->now = &docket->batch[cu_crew_next(&docket->crew)];
 	batch->n_entries = 0;
 	batch->n_segments = 0;
 	batch->err = 0;
@@ -225,6 +227,33 @@ static int hand_over(struct cu_docket *docket, bool hurried)
 	cu_records_clear(&batch->chunks, BYTES_KEPT);
 	cu_records_clear(&batch->said, BYTES_KEPT);
 	cu_buf_clear(&batch->timelines);
+}
+
+/* The batch goes on, and the next begins. */
+static int hand_over(struct cu_docket *docket, bool hurried)
+{
+	const struct cu_docket_batch *batch = docket->now;
+	docket->in_flight_bytes += cu_records_end(&batch->before) + cu_records_end(&batch->chunks);
+	cu_crew_fill(&docket->crew, hurried);
+	if (docket->in_flight_bytes > IN_FLIGHT_BYTES) {
+		cu_crew_drain(&docket->crew);
+		docket->in_flight_bytes = 0;
+	}
+	begin_batch(docket);
+	return docket_err(docket);
+}
+
+/* The batch is too large for one worker beside others: it waits for them, and takes the storage of the first. */
+static int judge_alone(struct cu_docket *docket)
+{
+	unsigned slot = (unsigned)(docket->now - docket->batch);
+	cu_crew_drain(&docket->crew);
+	docket->in_flight_bytes = 0;
+	prepare(docket, 0, slot);
+	settle(docket, 0, slot);
+	complete(docket, 0, slot);
+	put(docket, slot);
+	begin_batch(docket);
 	return docket_err(docket);
 }
 
@@ -297,9 +326,8 @@ int cu_docket_close(struct cu_docket *docket)
 	struct cu_docket_batch *batch = docket->now;
 	batch->entry[batch->n_entries++].before_end = cu_records_end(&batch->before);
 	docket->is_open = false;
-	if (batch->n_segments > docket->config.segments_cap / docket->crew.n_workers) {
-		cu_crew_drain(&docket->crew); /* for its memory */
-		return cu_docket_catch_up(docket);
+	if (batch->n_segments > share_of(docket)) {
+		return judge_alone(docket);
 	}
 	bool large = batch->n_segments > BATCH_SEGMENTS;
 	bool full = large || batch->n_entries == BATCH_CONNECTIONS || cu_records_end(&batch->before) >= BATCH_BYTES;
