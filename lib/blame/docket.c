@@ -129,7 +129,8 @@ static void complete(void *arg, unsigned w, unsigned slot)
 	struct cu_docket *docket = arg;
 	struct cu_docket_batch *batch = &docket->batch[slot];
 	struct cu_docket_worker *worker = docket->worker[w];
-	const size_t kept = batch->n_entries > 1 ? TRACE_KEPT : share_of(docket);
+	/* The first worker's is for those that are judged alone, too. */
+	const size_t kept = batch->n_entries > 1 ? TRACE_KEPT : w > 0 ? share_of(docket) : docket->config.segments_cap;
 	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
 		if (!batch->entry[i].is_damaged) {
 			batch->err = judge_whole(&worker->judge, &worker->hearing[i], docket->config.no_segments,
