@@ -271,6 +271,7 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 		c->slots = calloc(n, sizeof(*c->slots));
 		c->heap = calloc(n, sizeof(*c->heap));
 		c->filter = config->filter ? cu_filter_new(config->filter) : NULL;
+		cu_files_init(&c->files);
 		c->files_cap = config->files_cap > 0 ? config->files_cap : CU_CAPTURE_FILES;
 		c->spare.fd = config->has_spare_file ? config->spare_fd : -1;
 		c->progress = config->progress;

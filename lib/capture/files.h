@@ -7,21 +7,26 @@
 #ifndef CU_CAPTURE_FILES_H
 #define CU_CAPTURE_FILES_H
 
+#include "lib/base/hash.h"
 #include "lib/capture/capture.h"
 
 struct cu_files {
 	struct cu_capture_file *all;
 	size_t n, cap;
+	uint32_t *slot; /* open addressing, a power of two, at most half full: place and one; 0 empty */
+	size_t n_slots;
+	struct cu_hash_seed seed;
 	uint64_t is_number_taken[(UINT16_MAX + 1) / 64];
 };
 
+void cu_files_init(struct cu_files *files);
 void cu_files_release(struct cu_files *files);
 
 /*
  * The place among them of an input, or of a file that a shard names: that of
  * the same path and number, which are one, else a new one. A number that
  * another file has becomes the next that is free. path is copied. CU_ERR_NOMEM
- * without memory, CU_ERR_RANGE when there are UINT16_MAX.
+ * without memory, CU_ERR_RANGE when there are UINT16_MAX, or 2048 and it is no input.
  */
 int cu_files_add(struct cu_files *files, const char *path, uint16_t number, bool is_input);
 

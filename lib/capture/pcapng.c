@@ -203,8 +203,9 @@ static int find_file(struct cu_input *input, const struct option *comment)
 	text[len] = '\0';
 	uint16_t number;
 	const char *path = cu_file_comment_parse(text, &number);
-	if (path != NULL) {
-		return cu_files_add(input->files, path, number, false);
+	int file = path != NULL ? cu_files_add(input->files, path, number, false) : CU_ERR_RANGE;
+	if (file != CU_ERR_RANGE) {
+		return file;
 	}
 	int rc = cu_input_be_file(input);
 	return rc < 0 ? rc : input->file;
