@@ -475,6 +475,7 @@ void cu_capture_close(struct cu_capture *capture)
 	}
 	for (size_t i = 0; i < capture->n_slots; i++) {
 		cu_input_release(&capture->slots[i].input);
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there are slots when n_slots says so */
 		free(capture->slots[i].short_name);
 	}
 	cu_files_release(&capture->files);

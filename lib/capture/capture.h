@@ -172,7 +172,7 @@ const struct cu_fault *cu_capture_fault(const struct cu_capture *capture, size_t
 bool cu_capture_is_settled(const struct cu_capture *capture);
 
 size_t cu_capture_n_inputs(const struct cu_capture *capture);
-const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t input);
+const struct cu_capture_stats *cu_capture_stats(const struct cu_capture *capture, size_t number);
 
 /* The files of the packets delivered so far, and of all inputs that are no shards; none goes. Borrowed until the next packet. */
 size_t cu_capture_n_files(const struct cu_capture *capture);
