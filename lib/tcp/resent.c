@@ -25,6 +25,8 @@ enum { LOOK_BACK = 1024, LOOK_AHEAD = 1024 };
  * (Linux; others wait longer), less a tick. A probe's (RFC 8985 7.2) may be.
  */
 #define TIMER_FLOOR_NS (190 * CU_NS_PER_MS)
+/* Linux's least for a probe: two ticks of a clock of 1000 Hz. */
+#define PROBE_FLOOR_NS (2 * CU_NS_PER_MS)
 
 static bool reports_lack(const struct cu_trace *trace, const struct cu_trace_segment *ack,
                          const struct cu_trace_segment *seg)
@@ -87,7 +89,7 @@ static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct
 		return CU_RESENT_TIMEOUT;
 	}
 	/* A probe waits for two round trips; some may pass between the sender and here. */
-	bool waited = rtt_ns > 0 && since->quiet_ns >= rtt_ns + rtt_ns / 2;
+	bool waited = rtt_ns > 0 && since->quiet_ns >= rtt_ns + rtt_ns / 2 && since->quiet_ns >= PROBE_FLOOR_NS;
 	return seg->end == next_seq && waited ? CU_RESENT_TAIL_PROBE : CU_RESENT_UNKNOWN;
 }
 
