@@ -188,8 +188,8 @@ check-s390x: all ## compare what a big-endian machine writes, under qemu-user; s
 asan: ## run the tests under AddressSanitizer and UBSan
 	$(MAKE) BUILD=asan check
 
-tsan: ## run the tests of what has threads (compressing, decompressing) under ThreadSanitizer
-	$(MAKE) BUILD=tsan ONLY='test_stream test_record test_capture fuzz_capture fuzz_flowrec fuzz_pipeline \
+tsan: ## run the tests of what has threads (compressing, decompressing, judging) under ThreadSanitizer
+	$(MAKE) BUILD=tsan ONLY='test_crew test_docket test_stream test_record test_capture fuzz_capture fuzz_flowrec fuzz_pipeline \
 		flowify.test analyze.test classify.test report.test damage compat bad-input' check
 
 fuzz: ## fuzz each parser for TIME seconds (60), from its corpus
