@@ -426,6 +426,9 @@ struct report {
 static unsigned blocks_beyond(const struct cu_trace *trace, const struct cu_trace_segment *ack,
                               struct cu_trace_sack blocks[CU_SACK_CAP])
 {
+	if (ack->n_sack == 0) { /* of all: there is no array then */
+		return 0;
+	}
 	const struct cu_trace_sack *all = &trace->sack[ack->sack];
 	unsigned n = 0;
 	for (unsigned b = 0; b < ack->n_sack; b++) {
