@@ -150,10 +150,18 @@ static int docket_err(struct cu_docket *docket)
 	return atomic_load_explicit(&docket->err, memory_order_relaxed);
 }
 
+static void empty(struct cu_docket_batch *batch)
+{
+	cu_records_clear(&batch->before, BYTES_KEPT);
+	cu_records_clear(&batch->chunks, BYTES_KEPT);
+	cu_records_clear(&batch->said, BYTES_KEPT);
+	cu_buf_clear(&batch->timelines);
+}
+
 static void put(void *arg, unsigned slot)
 {
 	struct cu_docket *docket = arg;
-	const struct cu_docket_batch *batch = &docket->batch[slot];
+	struct cu_docket_batch *batch = &docket->batch[slot];
 	struct cu_writer *writer = docket->config.writer;
 	size_t before_at = 0, said_at = 0;
 	int err = docket_err(docket);
@@ -170,6 +178,7 @@ static void put(void *arg, unsigned slot)
 		err = cu_records_write(&batch->before, &before_at, cu_records_end(&batch->before), writer);
 	}
 	atomic_store_explicit(&docket->err, err, memory_order_relaxed);
+	empty(batch);
 }
 
 /* ---- The caller ---- */
@@ -224,10 +233,6 @@ static void begin_batch(struct cu_docket *docket)
 	batch->n_entries = 0;
 	batch->n_segments = 0;
 	batch->err = 0;
-	cu_records_clear(&batch->before, BYTES_KEPT);
-	cu_records_clear(&batch->chunks, BYTES_KEPT);
-	cu_records_clear(&batch->said, BYTES_KEPT);
-	cu_buf_clear(&batch->timelines);
 }
 
 /* The batch goes on, and the next begins. */
