@@ -238,11 +238,11 @@ static int finish_connection(struct analyzer *analyzer, const uint8_t *record, s
 	err = err != 0 ? err : write_connection(analyzer, record, record_len, connection);
 	int whole = err != 0 ? err : list_chunks(analyzer, place);
 	if (whole == 1) {
-		err = cu_docket_close(docket);
-	} else {
-		cu_docket_drop(docket);
-		err = whole;
+		cu_store_remove(&analyzer->store, place);
+		return cu_docket_close(docket);
 	}
+	cu_docket_drop(docket);
+	err = whole;
 	if (whole == 0) {
 		err = write_connection(analyzer, record, record_len, connection);
 		err = err != 0 ? err : judge_in_parts(analyzer, connection, place);

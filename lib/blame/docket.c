@@ -93,6 +93,7 @@ static void prepare(void *arg, unsigned w, unsigned slot)
 		}
 		batch->err = err != CU_ERR_FORMAT ? err : 0;
 	}
+	cu_records_clear(&batch->chunks, BYTES_KEPT);
 }
 
 static void settle(void *arg, unsigned w, unsigned slot)
@@ -153,7 +154,6 @@ static int docket_err(struct cu_docket *docket)
 static void empty(struct cu_docket_batch *batch)
 {
 	cu_records_clear(&batch->before, BYTES_KEPT);
-	cu_records_clear(&batch->chunks, BYTES_KEPT);
 	cu_records_clear(&batch->said, BYTES_KEPT);
 	cu_buf_clear(&batch->timelines);
 }
