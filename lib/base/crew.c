@@ -144,6 +144,17 @@ static void start_threads(struct cu_crew *crew)
 	crew->has_no_threads = crew->n_threads == 0;
 }
 
+/* The caller does all of the next job. */
+static void do_next(struct cu_crew *crew)
+{
+	unsigned slot = (unsigned)(crew->n_put % crew->n_slots);
+	step(crew, crew->duty.prepare, 0, slot);
+	step(crew, crew->duty.settle, 0, slot);
+	step(crew, crew->duty.complete, 0, slot);
+	put(crew, slot);
+	crew->n_put++;
+}
+
 /* Waits until the first n of all that was filled are put. */
 static void wait_for(struct cu_crew *crew, uint64_t n)
 {
@@ -151,12 +162,8 @@ static void wait_for(struct cu_crew *crew, uint64_t n)
 		return;
 	}
 	if (crew->n_threads == 0) {
-		for (; crew->n_put < n; crew->n_put++) {
-			unsigned slot = (unsigned)(crew->n_put % crew->n_slots);
-			step(crew, crew->duty.prepare, 0, slot);
-			step(crew, crew->duty.settle, 0, slot);
-			step(crew, crew->duty.complete, 0, slot);
-			put(crew, slot);
+		while (crew->n_put < n) {
+			do_next(crew);
 		}
 		crew->n_known = crew->n_put;
 		return;
@@ -207,6 +214,16 @@ void cu_crew_fill(struct cu_crew *crew, bool hurried)
 		start_threads(crew);
 	}
 	give(crew, hurried);
+}
+
+void cu_crew_fill_alone(struct cu_crew *crew)
+{
+	cu_crew_drain(crew);
+	do_next(crew); /* no worker has anything to do meanwhile */
+	crew->n_known = crew->n_filled = crew->n_put;
+	pthread_mutex_lock(&crew->lock);
+	crew->n_given = crew->n_taken = crew->n_settled = crew->n_put;
+	pthread_mutex_unlock(&crew->lock);
 }
 
 void cu_crew_drain(struct cu_crew *crew)

@@ -69,6 +69,9 @@ unsigned cu_crew_next(struct cu_crew *crew);
 /* That slot is filled; hurried: and more than this one job is worth a thread. */
 void cu_crew_fill(struct cu_crew *crew, bool hurried);
 
+/* The same of a job that is to have no other beside it, and the first worker's storage: it is put when this returns. */
+void cu_crew_fill_alone(struct cu_crew *crew);
+
 /* Waits until all that was filled is put. */
 void cu_crew_drain(struct cu_crew *crew);
 

@@ -252,13 +252,8 @@ static int hand_over(struct cu_docket *docket, bool hurried)
 /* The batch is too large for one worker beside others: it waits for them, and takes the storage of the first. */
 static int judge_alone(struct cu_docket *docket)
 {
-	unsigned slot = (unsigned)(docket->now - docket->batch);
-	cu_crew_drain(&docket->crew);
+	cu_crew_fill_alone(&docket->crew);
 	docket->in_flight_bytes = 0;
-	prepare(docket, 0, slot);
-	settle(docket, 0, slot);
-	complete(docket, 0, slot);
-	put(docket, slot);
 	begin_batch(docket);
 	return docket_err(docket);
 }

@@ -129,6 +129,32 @@ static void test_little_work_makes_no_thread(void **state)
 	cu_crew_release(&crew);
 }
 
+/* A job alone is put when it is filled, whatever was before it, with threads and without. */
+static void test_alone(void **state)
+{
+	(void)state;
+	for (unsigned each = 1; each <= 20; each++) {
+		struct shop shop;
+		memset(&shop, 0, sizeof(shop));
+		struct cu_crew_duty ours = duty;
+		ours.arg = &shop;
+		struct cu_crew crew;
+		cu_crew_init(&crew, &ours, 3, 8);
+		for (unsigned job = 0; job < JOBS / 10; job++) {
+			shop.slot[cu_crew_next(&crew)] = (struct slot){.job = job};
+			if (job % each == each - 1) {
+				cu_crew_fill_alone(&crew);
+				assert_int_equal(shop.put, job + 1);
+			} else {
+				cu_crew_fill(&crew, job % 7 == 0);
+			}
+		}
+		cu_crew_release(&crew);
+		assert_int_equal(shop.put, JOBS / 10);
+		assert_int_equal(atomic_load(&shop.n_wrong), 0);
+	}
+}
+
 /* What is not asked for is not done. */
 static void test_only_put(void **state)
 {
@@ -152,6 +178,7 @@ int main(void)
 		cmocka_unit_test(test_all_in_order),
 		cmocka_unit_test(test_hurried_and_drained),
 		cmocka_unit_test(test_little_work_makes_no_thread),
+		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_only_put),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
