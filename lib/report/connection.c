@@ -160,15 +160,6 @@ static void put_handshake(struct cu_page *page, const struct cu_report_connectio
 	put_line(page, "SYN");
 }
 
-/* Offload, windows and losses of a direction. */
-/* Whether the SYNs seen say how the windows of a direction's sender are scaled (RFC 7323 section 2.2). */
-static bool knows_scale(const struct cu_connection *connection, int dir)
-{
-	const struct cu_connection_side *own = &connection->side[dir], *other = &connection->side[!dir];
-	bool none = (own->has_syn && !own->syn.has_wscale) || (other->has_syn && !other->syn.has_wscale);
-	return none || (own->has_syn && (other->has_syn || dir == CU_S2C));
-}
-
 /* What a direction's sender had in flight, and its receiver room for. */
 static void put_window(struct cu_page *page, const struct cu_report_connection *item, int dir)
 {
@@ -186,7 +177,7 @@ static void put_window(struct cu_page *page, const struct cu_report_connection *
 		cu_page_say(page, " had up to ");
 		cu_term_nobreak(&page->line, cu_format_size(words, use->flight_max_bytes));
 		cu_page_say(page, " in flight");
-		if (knows_scale(item->connection, !dir)) {
+		if (cu_knows_scale(item->connection, !dir)) {
 			cu_page_say(page, ", in a window of up to ");
 			cu_term_nobreak(&page->line, cu_format_size(words, use->max_bytes));
 		}

@@ -49,7 +49,7 @@ size_t cu_delivery_find(const struct cu_delivery *delivery, int64_t seq)
 	return at + (n == 1 && delivery->piece[at].end <= seq);
 }
 
-/* Whether a step does not cover seq yet; whether it came at or before a time. */
+/* Whether a step does not cover seq yet; whether it came at or before a time; or before a segment. */
 static inline bool is_below(const struct cu_ack_step *step, int64_t seq)
 {
 	return step->ack < seq;
@@ -58,6 +58,11 @@ static inline bool is_below(const struct cu_ack_step *step, int64_t seq)
 static inline bool is_until(const struct cu_ack_step *step, int64_t time_ns)
 {
 	return step->time_ns <= time_ns;
+}
+
+static inline bool is_of_before(const struct cu_ack_step *step, int64_t seg)
+{
+	return step->seg < seg;
 }
 
 typedef bool is_before_fn(const struct cu_ack_step *step, int64_t value);
@@ -112,11 +117,7 @@ size_t cu_delivery_steps_until(const struct cu_delivery *delivery, int64_t time_
 /* How many ACK steps came before a segment; a coarse clock has some after it at the same time. */
 static size_t steps_before(const struct cu_delivery *delivery, uint32_t seg)
 {
-	size_t at = 0, n = delivery->n_steps;
-	for (; n > 1; n -= n / 2) {
-		at += (delivery->step[at + n / 2 - 1].seg < seg) * (n / 2);
-	}
-	return at + (n == 1 && delivery->step[at].seg < seg);
+	return first_step(delivery, 0, delivery->n_steps, seg, is_of_before);
 }
 
 bool cu_delivery_too_big(const struct cu_delivery *delivery, int64_t from_ns, int64_t until_ns)

@@ -97,6 +97,18 @@ static inline uint16_t cu_trace_file(const struct cu_trace *trace, const struct 
 	return (uint16_t)(seg->file - trace->connection.first_file);
 }
 
+/*
+ * Whether the SYNs seen say how the windows of a direction's sender are scaled:
+ * both, or the SYN-ACK of its own, which has a scale only if the SYN did, or one
+ * without, as neither side scales then (RFC 7323 section 2.2).
+ */
+static inline bool cu_knows_scale(const struct cu_connection *connection, int dir)
+{
+	const struct cu_connection_side *own = &connection->side[dir], *other = &connection->side[!dir];
+	bool none = (own->has_syn && !own->syn.has_wscale) || (other->has_syn && !other->syn.has_wscale);
+	return none || (own->has_syn && (other->has_syn || dir == CU_S2C));
+}
+
 /* {0} is an empty trace. */
 void cu_trace_release(struct cu_trace *trace);
 
