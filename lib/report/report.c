@@ -40,6 +40,7 @@ struct cu_report {
 
 	/* The transaction whose verdict may follow, and its record: the texts in it are borrowed from there. */
 	bool has_transaction;
+	bool is_glance; /* the transaction has but what a glance sets: record.h */
 	struct cu_transaction transaction;
 	struct cu_buf transaction_bytes;
 
@@ -213,6 +214,12 @@ static int show_connection(struct cu_report *report)
 	return answered(report, report->format->connection(report->state, &item));
 }
 
+/* Of several files the parts of a transaction are named, and one connection is told in full. */
+static bool glances(const struct cu_report *report)
+{
+	return report->format->glances && !report->several && !report->config.has_stream;
+}
+
 /* Hands over the transaction that waits, with its verdict or without. */
 static int show_transaction(struct cu_report *report, const struct cu_verdict *verdict,
                             const struct cu_record *verdict_record)
@@ -221,6 +228,13 @@ static int show_transaction(struct cu_report *report, const struct cu_verdict *v
 		return 0;
 	}
 	report->has_transaction = false;
+	if (report->is_glance && !glances(report)) { /* another file was named meanwhile */
+		const struct cu_buf *bytes = &report->transaction_bytes;
+		int error = cu_transaction_decode(bytes->data, bytes->len, &report->transaction);
+		if (error != 0) {
+			return error;
+		}
+	}
 	const struct cu_transaction *transaction = &report->transaction;
 	struct cu_report_counts *counts = &report->counts;
 	counts->n_transactions++;
@@ -403,12 +417,6 @@ static int add_connection(struct cu_report *report, const struct cu_record *reco
 	return 0;
 }
 
-/* Of several files the parts of a transaction are named, and one connection is told in full. */
-static bool glances(const struct cu_report *report)
-{
-	return report->format->glances && !report->several && !report->config.has_stream;
-}
-
 static int add_analysis(struct cu_report *report, const struct cu_record *record)
 {
 	int error = (glances(report) ? cu_analysis_glance : cu_analysis_decode)(record->data, record->len,
@@ -448,9 +456,10 @@ static int add_transaction(struct cu_report *report, const struct cu_record *rec
 	}
 	struct cu_transaction *transaction = &report->transaction;
 	const struct cu_buf *bytes = &report->transaction_bytes;
-	bool glance = glances(report);
-	error = glance ? cu_transaction_glance(bytes->data, bytes->len, transaction) : 0;
-	if (error == 0 && (!glance || transaction->kind == CU_TXN_TLS_HANDSHAKE)) {
+	report->is_glance = glances(report);
+	error = report->is_glance ? cu_transaction_glance(bytes->data, bytes->len, transaction) : 0;
+	if (error == 0 && (!report->is_glance || transaction->kind == CU_TXN_TLS_HANDSHAKE)) {
+		report->is_glance = false;
 		error = cu_transaction_decode(bytes->data, bytes->len, transaction);
 	}
 	if (error != 0) {
