@@ -13,13 +13,13 @@
 
 /*
  * The default bound, and what each segment of the connections that are judged
- * takes of half of it at most: 112 bytes, with a piece, a hole and a gap of its own
+ * takes of half of it at most: 96 bytes, with a piece, a hole and a gap of its own
  * twice that and more, and half again while the arrays grow.
  */
 #define MEMORY_BYTES (UINT64_C(1) << 30)
+enum { SEGMENT_BYTES = 512 };
 /* Of what waits, in memory by default: a file takes the rest in hardly more time. */
 #define WAITING_BYTES (UINT64_C(24) << 20)
-enum { SEGMENT_BYTES = 512 };
 
 /* What a connection that is judged in parts needs, and nothing else. */
 struct in_parts {
