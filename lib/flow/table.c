@@ -5,20 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS_MIN = 1024 };
-
-/* Slots are found by 32 bits of hash, so that half of them is the most there can be. */
-#define FLOWS_CAP (UINT32_C(1) << 31)
+enum { FLOWS_AT_FIRST = 512 };
 
 int cu_table_init(struct cu_table *table)
 {
 	*table = (struct cu_table){.seed = cu_hash_seed_random()};
-	table->slots = calloc(SLOTS_MIN, sizeof(*table->slots));
-	if (table->slots == NULL) {
-		return CU_ERR_NOMEM;
-	}
-	table->mask = SLOTS_MIN - 1;
-	return 0;
+	return cu_index_reserve(&table->index, FLOWS_AT_FIRST) ? 0 : CU_ERR_NOMEM;
 }
 
 void cu_table_release(struct cu_table *table)
@@ -27,52 +19,19 @@ void cu_table_release(struct cu_table *table)
 		free(table->slabs[i]);
 	}
 	free(table->slabs);
-	free(table->slots);
+	cu_index_release(&table->index);
 	*table = (struct cu_table){0};
 }
 
 struct cu_flow *cu_table_find(const struct cu_table *table, uint32_t tag, const struct cu_key *key)
 {
-	for (uint32_t i = tag & table->mask; table->slots[i].ref != 0; i = (i + 1) & table->mask) {
-		if (table->slots[i].tag == tag) {
-			struct cu_flow *flow = cu_table_at(table, table->slots[i].ref);
-			if (cu_flow_has_key(flow, key)) {
-				return flow;
-			}
+	for (uint32_t i = tag, ref; (ref = cu_index_walk(&table->index, tag, &i)) != 0;) {
+		struct cu_flow *flow = cu_table_at(table, ref);
+		if (cu_flow_has_key(flow, key)) {
+			return flow;
 		}
 	}
 	return NULL;
-}
-
-static void put_slot(struct cu_flow_slot *slots, uint32_t mask, struct cu_flow_slot slot)
-{
-	uint32_t i = slot.tag & mask;
-	while (slots[i].ref != 0) {
-		i = (i + 1) & mask;
-	}
-	slots[i] = slot;
-}
-
-static bool grow_slots(struct cu_table *table)
-{
-	uint64_t n_slots = ((uint64_t)table->mask + 1) * 2;
-	if (table->n >= FLOWS_CAP - 1) {
-		return false;
-	}
-	struct cu_flow_slot *slots = calloc(n_slots, sizeof(*slots));
-	if (slots == NULL) {
-		return false;
-	}
-	uint32_t mask = (uint32_t)(n_slots - 1);
-	for (uint64_t i = 0; i < n_slots / 2; i++) {
-		if (table->slots[i].ref != 0) {
-			put_slot(slots, mask, table->slots[i]);
-		}
-	}
-	free(table->slots);
-	table->slots = slots;
-	table->mask = mask;
-	return true;
 }
 
 static bool add_slab(struct cu_table *table)
@@ -104,11 +63,15 @@ static uint32_t take_flow(struct cu_table *table)
 	return ++table->n_fresh;
 }
 
+static void give_back(struct cu_table *table, struct cu_flow *flow)
+{
+	flow->key_head[0] = 0;
+	flow->link.next = table->free;
+	table->free = flow->ref;
+}
+
 struct cu_flow *cu_table_add(struct cu_table *table, uint32_t tag, const struct cu_key *key)
 {
-	if (table->n >= table->mask / 2 && !grow_slots(table)) {
-		return NULL;
-	}
 	uint32_t ref = take_flow(table);
 	if (ref == 0) {
 		return NULL;
@@ -119,32 +82,17 @@ struct cu_flow *cu_table_add(struct cu_table *table, uint32_t tag, const struct 
 	memcpy(flow->key_rest, key->rest, sizeof(flow->key_rest));
 	flow->tag = tag;
 	flow->ref = ref;
-	put_slot(table->slots, table->mask, (struct cu_flow_slot){.tag = tag, .ref = ref});
-	table->n++;
+	if (!cu_index_add(&table->index, tag, ref)) {
+		give_back(table, flow);
+		return NULL;
+	}
 	return flow;
 }
 
 void cu_table_remove(struct cu_table *table, struct cu_flow *flow)
 {
-	struct cu_flow_slot *slots = table->slots;
-	uint32_t mask = table->mask;
-	uint32_t hole = flow->tag & mask;
-	while (slots[hole].ref != flow->ref) {
-		hole = (hole + 1) & mask;
-	}
-	/* Shift back what was pushed over the hole (Knuth, TAOCP 6.4, algorithm R). */
-	for (uint32_t i = (hole + 1) & mask; slots[i].ref != 0; i = (i + 1) & mask) {
-		uint32_t home = slots[i].tag & mask;
-		if (((i - home) & mask) >= ((i - hole) & mask)) {
-			slots[hole] = slots[i];
-			hole = i;
-		}
-	}
-	slots[hole] = (struct cu_flow_slot){0};
-	table->n--;
-	flow->key_head[0] = 0;
-	flow->link.next = table->free;
-	table->free = flow->ref;
+	cu_index_remove(&table->index, flow->tag, flow->ref);
+	give_back(table, flow);
 }
 
 void cu_flow_key(const struct cu_flow *flow, struct cu_key *key)

@@ -1,10 +1,7 @@
 /*
- * The connection table: a hash table of small slots in front of a pool of
- * connections, and lists of connections that are examined by age.
- *
- * The slots are {tag, index}, a power of two of them at most half full, probed
- * linearly; removal shifts back, so there are no tombstones. Nothing that is
- * visible outside depends on the seed: order comes from the lists and streams.
+ * The connection table: an index in front of a pool of connections, and lists
+ * of connections that are examined by age. Nothing that is visible outside
+ * depends on the seed: order comes from the lists and streams.
  *
  * Layout: what a packet touches stands in the first four cache lines of a
  * connection. Lists are not kept in order of last use, which would touch two
@@ -15,6 +12,7 @@
 #ifndef CU_FLOW_TABLE_H
 #define CU_FLOW_TABLE_H
 
+#include "lib/base/index.h"
 #include "lib/flow/key.h"
 #include "lib/flow/spool.h"
 #include "lib/record/timeline.h"
@@ -86,20 +84,13 @@ struct cu_flow {
 	uint32_t ref; /* its own */
 };
 
-struct cu_flow_slot {
-	uint32_t tag; /* the hash, folded: its low bits say where the slot belongs */
-	uint32_t ref; /* index + 1; 0: empty */
-};
-
 struct cu_flow_list {
 	uint32_t head, tail; /* index + 1 */
 	uint32_t n;
 };
 
 struct cu_table {
-	struct cu_flow_slot *slots;
-	uint32_t mask; /* number of slots - 1 */
-	uint32_t n;    /* connections in the table */
+	struct cu_index index; /* of refs, by key */
 	struct cu_flow **slabs;
 	size_t n_slabs;
 	uint32_t n_fresh; /* connections ever handed out */
@@ -125,8 +116,7 @@ static inline struct cu_flow *cu_table_at(const struct cu_table *table, uint32_t
 
 static inline uint32_t cu_table_tag(const struct cu_table *table, const struct cu_key *key)
 {
-	uint64_t hash = cu_key_hash(table->seed, key);
-	return (uint32_t)(hash ^ hash >> 32);
+	return cu_index_tag(cu_key_hash(table->seed, key));
 }
 
 static inline bool cu_flow_has_key(const struct cu_flow *flow, const struct cu_key *key)
@@ -147,17 +137,14 @@ static inline bool cu_flow_has_key(const struct cu_flow *flow, const struct cu_k
 /* The first connection with this tag, most likely the one, or NULL. Touches no connection. */
 static inline struct cu_flow *cu_table_guess(const struct cu_table *table, uint32_t tag)
 {
-	for (uint32_t i = tag & table->mask; table->slots[i].ref != 0; i = (i + 1) & table->mask) {
-		if (table->slots[i].tag == tag) {
-			return cu_table_at(table, table->slots[i].ref);
-		}
-	}
-	return NULL;
+	uint32_t i = tag;
+	uint32_t ref = cu_index_walk(&table->index, tag, &i);
+	return ref != 0 ? cu_table_at(table, ref) : NULL;
 }
 
 static inline void cu_table_prefetch(const struct cu_table *table, uint32_t tag)
 {
-	__builtin_prefetch(&table->slots[tag & table->mask]);
+	cu_index_prefetch(&table->index, tag);
 }
 
 /* The first n_bytes of a connection. */

@@ -18,7 +18,7 @@ enum {
 	/* Connections passed over in the search for one that may be evicted. */
 	EVICT_TRIES = 16,
 	FLOWS_CAP_MIN = 16,
-	SLOT_BYTES = 4 * sizeof(struct cu_flow_slot), /* of a connection, when the slots have just grown */
+	SLOT_BYTES = 4 * sizeof(struct cu_index_slot), /* of a connection, when the slots have just grown */
 };
 
 /* Longer than most segments come late; keeping all for good took half as long again and twenty times the memory. */
@@ -129,7 +129,7 @@ static int append(struct cu_track *track, struct cu_flow *flow, const struct cu_
 	if (rc == 0 && spool->len > CU_SPOOL_LARGE - CU_SEGMENT_ENCODED_CAP) {
 		rc = flush(track, flow);
 	}
-	while (rc == 0 && track->spools.n_bytes > track->spare_bytes + (uint64_t)track->table.n * CU_SPOOL_SMALL) {
+	while (rc == 0 && track->spools.n_bytes > track->spare_bytes + (uint64_t)track->table.index.n * CU_SPOOL_SMALL) {
 		rc = flush(track, cu_list_head(&track->table, CU_LIST_PENDING));
 	}
 	return rc;
@@ -502,7 +502,7 @@ static int write_begin(struct cu_track *track, const struct cu_sighting *sightin
 /* A new connection. */
 static int begin(struct cu_track *track, const struct cu_sighting *sighting, struct cu_flow **begun)
 {
-	if (track->table.n >= track->flows_cap) {
+	if (track->table.index.n >= track->flows_cap) {
 		int rc = evict(track);
 		if (rc < 0) {
 			return rc;
@@ -848,7 +848,7 @@ static int compare_streams(const void *a, const void *b)
 int cu_track_finish(struct cu_track *track)
 {
 	struct cu_table *table = &track->table;
-	struct cu_flow **flows = calloc((size_t)table->n + 1, sizeof(struct cu_flow *));
+	struct cu_flow **flows = calloc((size_t)table->index.n + 1, sizeof(struct cu_flow *));
 	if (flows == NULL) {
 		return CU_ERR_NOMEM;
 	}
