@@ -17,13 +17,14 @@ void cu_join_init(struct cu_join *join)
 
 void cu_join_release(struct cu_join *join)
 {
-	for (size_t i = 0; i < join->cap; i++) {
-		free(join->slot[i]);
+	for (size_t i = 0; i < join->n; i++) {
+		free(join->held[i]);
 	}
 	for (size_t i = 0; i < join->n_continued; i++) {
 		free(join->continued[i].held);
 	}
-	free(join->slot);
+	cu_index_release(&join->index);
+	free(join->held);
 	free(join->continued);
 	*join = (struct cu_join){0};
 }
@@ -43,41 +44,21 @@ static void make_key(const struct cu_connection *connection, struct cu_key *key)
 	cu_key_make(&ends, 0, key);
 }
 
-static size_t home_of(const struct cu_join *join, const struct cu_key *key)
+static uint32_t tag_of(const struct cu_join *join, const struct cu_key *key)
 {
-	return (size_t)cu_key_hash(join->seed, key) & (join->cap - 1);
+	return cu_index_tag(cu_key_hash(join->seed, key));
 }
 
-/* Where it is, or the free slot where it would be. */
-static size_t find(const struct cu_join *join, const struct cu_key *key)
+/* The number of the one with this key, from 1; 0: there is none. */
+static uint32_t find(const struct cu_join *join, const struct cu_key *key)
 {
-	size_t i = home_of(join, key);
-	while (join->slot[i] != NULL && memcmp(&join->slot[i]->key, key, sizeof(*key)) != 0) {
-		i = (i + 1) & (join->cap - 1);
-	}
-	return i;
-}
-
-static bool grow(struct cu_join *join)
-{
-	if (join->n * 2 < join->cap) {
-		return true;
-	}
-	struct cu_join old = *join;
-	join->cap = old.cap != 0 ? old.cap * 2 : 64;
-	join->slot = calloc(join->cap, sizeof(struct cu_held *));
-	if (join->slot == NULL) {
-		*join = old;
-		return false;
-	}
-	for (size_t i = 0; i < old.cap; i++) {
-		if (old.slot[i] != NULL) {
-			join->slot[find(join, &old.slot[i]->key)] = old.slot[i];
+	uint32_t tag = tag_of(join, key), at;
+	for (uint32_t i = tag; (at = cu_index_walk(&join->index, tag, &i)) != 0;) {
+		if (memcmp(&join->held[at - 1]->key, key, sizeof(*key)) == 0) {
+			break;
 		}
 	}
-	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): a second time only if 64 slots were none */
-	free(old.slot);
-	return true;
+	return at;
 }
 
 struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t place)
@@ -101,14 +82,17 @@ int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **ov
 {
 	make_key(&held->connection, &held->key);
 	*over = held;
-	if (!grow(join)) {
-		return CU_ERR_NOMEM;
-	}
-	struct cu_held **slot = &join->slot[find(join, &held->key)];
-	if (*slot == NULL || (*slot)->connection.stream < held->connection.stream) {
-		join->n += *slot == NULL;
-		*over = *slot;
-		*slot = held;
+	uint32_t at = find(join, &held->key);
+	if (at == 0) {
+		if (!cu_grow((void **)&join->held, &join->cap, join->n, sizeof(struct cu_held *)) ||
+		    !cu_index_add(&join->index, tag_of(join, &held->key), (uint32_t)join->n + 1)) {
+			return CU_ERR_NOMEM;
+		}
+		join->held[join->n++] = held;
+		*over = NULL;
+	} else if (join->held[at - 1]->connection.stream < held->connection.stream) {
+		*over = join->held[at - 1];
+		join->held[at - 1] = held;
 	}
 	return 0;
 }
@@ -116,26 +100,20 @@ int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **ov
 /* The one with this connection's key, or NULL. */
 static struct cu_held *look(const struct cu_join *join, const struct cu_connection *connection)
 {
-	if (join->cap == 0) {
-		return NULL;
-	}
 	struct cu_key key;
 	make_key(connection, &key);
-	return join->slot[find(join, &key)];
+	uint32_t at = find(join, &key);
+	return at != 0 ? join->held[at - 1] : NULL;
 }
 
 static void take_out(struct cu_join *join, const struct cu_held *held)
 {
-	size_t mask = join->cap - 1, hole = find(join, &held->key);
-	join->slot[hole] = NULL;
-	join->n--;
-	for (size_t i = (hole + 1) & mask; join->slot[i] != NULL; i = (i + 1) & mask) {
-		size_t home = home_of(join, &join->slot[i]->key);
-		if (((i - home) & mask) >= ((i - hole) & mask)) {
-			join->slot[hole] = join->slot[i];
-			join->slot[i] = NULL;
-			hole = i;
-		}
+	uint32_t at = find(join, &held->key);
+	cu_index_remove(&join->index, tag_of(join, &held->key), at);
+	struct cu_held *last = join->held[--join->n];
+	if (last != held) {
+		cu_index_move(&join->index, tag_of(join, &last->key), (uint32_t)join->n + 1, at);
+		join->held[at - 1] = last;
 	}
 }
 
@@ -162,12 +140,8 @@ struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
 		free(all);
 		return NULL;
 	}
-	for (size_t i = 0; i < join->cap; i++) {
-		struct cu_held *held = join->slot[i];
-		if (held != NULL) {
-			numbered[found++] = (struct numbered){held->connection.stream, held};
-			join->slot[i] = NULL;
-		}
+	for (; found < join->n; found++) {
+		numbered[found] = (struct numbered){join->held[found]->connection.stream, join->held[found]};
 	}
 	/* Announced to go on, and then the stream was damaged. */
 	for (size_t i = 0; i < join->n_continued; i++) {
@@ -178,6 +152,7 @@ struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
 		}
 	}
 	join->n = 0;
+	cu_index_clear(&join->index);
 	qsort(numbered, found, sizeof(numbered[0]), compare);
 	for (; *n < found; (*n)++) {
 		all[*n] = numbered[*n].held;

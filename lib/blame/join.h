@@ -15,6 +15,7 @@
 #define CU_BLAME_JOIN_H
 
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/flow/key.h"
 #include "lib/record/record.h"
 
@@ -47,7 +48,8 @@ struct cu_continued {
 /* {0} is empty, before the first stream. */
 struct cu_join {
 	struct cu_hash_seed seed;
-	struct cu_held **slot; /* open addressing, a power of two, at most half full */
+	struct cu_index index; /* of the held, by key */
+	struct cu_held **held;
 	size_t n, cap;
 	struct cu_continued *continued; /* of this stream, by local number */
 	size_t n_continued, continued_cap;

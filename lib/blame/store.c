@@ -18,62 +18,31 @@ void cu_store_init(struct cu_store *store, uint64_t bytes_cap, int fd)
 
 void cu_store_release(struct cu_store *store)
 {
-	for (size_t i = 0; i < store->cap; i++) {
-		cu_buf_release(&store->slot[i].chunks);
+	for (size_t i = 0; i < store->n; i++) {
+		cu_buf_release(&store->entry[i].chunks);
 	}
 	cu_buf_release(&store->spare);
-	free(store->slot);
+	cu_index_release(&store->index);
+	free(store->entry);
 	*store = (struct cu_store){.fd = -1};
 }
 
-static size_t home_of(const struct cu_store *store, uint64_t stream)
+static uint32_t tag_of(const struct cu_store *store, uint64_t stream)
 {
 	/* Twice: one multiplication spreads numbers that follow each other evenly, or in heaps, as the seed has it. */
 	uint64_t once = cu_hash_mix(stream ^ store->seed.k[0], store->seed.k[1]);
-	return (size_t)cu_hash_mix(once, UINT64_C(0x9E3779B97F4A7C15)) & (store->cap - 1);
+	return cu_index_tag(cu_hash_mix(once, UINT64_C(0x9E3779B97F4A7C15)));
 }
 
 static struct cu_store_entry *find(const struct cu_store *store, uint64_t stream)
 {
-	if (store->cap == 0) {
-		return NULL;
-	}
-	for (size_t i = home_of(store, stream); store->slot[i].used; i = (i + 1) & (store->cap - 1)) {
-		if (store->slot[i].stream == stream) {
-			return &store->slot[i];
+	uint32_t tag = tag_of(store, stream);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&store->index, tag, &i)) != 0;) {
+		if (store->entry[at - 1].stream == stream) {
+			return &store->entry[at - 1];
 		}
 	}
 	return NULL;
-}
-
-static struct cu_store_entry *place(struct cu_store *store, uint64_t stream)
-{
-	size_t i = home_of(store, stream);
-	while (store->slot[i].used) {
-		i = (i + 1) & (store->cap - 1);
-	}
-	return &store->slot[i];
-}
-
-static int grow(struct cu_store *store)
-{
-	if (store->n * 2 < store->cap) {
-		return 0;
-	}
-	struct cu_store old = *store;
-	store->cap = old.cap != 0 ? old.cap * 2 : 64;
-	store->slot = calloc(store->cap, sizeof(store->slot[0]));
-	if (store->slot == NULL) {
-		*store = old;
-		return CU_ERR_NOMEM;
-	}
-	for (size_t i = 0; i < old.cap; i++) {
-		if (old.slot[i].used) {
-			*place(store, old.slot[i].stream) = old.slot[i];
-		}
-	}
-	free(old.slot);
-	return 0;
 }
 
 /* ---- The file ---- */
@@ -167,10 +136,10 @@ static int make_room(struct cu_store *store)
 	enum { LONG = 1 << 20, SHORT = 1 << 9 };
 	int err = 0;
 	for (size_t least = LONG; least >= SHORT && store->n_bytes > store->bytes_cap / 2; least /= 8) {
-		for (size_t i = 0; i < store->cap && err == 0; i++) {
-			struct cu_store_entry *entry = &store->slot[i];
+		for (size_t i = 0; i < store->n && err == 0; i++) {
+			struct cu_store_entry *entry = &store->entry[i];
 			bool is_read = store->is_reading && entry->stream == store->reading;
-			if (entry->used && entry->chunks.len >= least && !is_read) {
+			if (entry->chunks.len >= least && !is_read) {
 				err = put_away(store, entry);
 			}
 		}
@@ -185,12 +154,16 @@ static int make_room(struct cu_store *store)
 static struct cu_store_entry *find_or_add(struct cu_store *store, uint64_t stream)
 {
 	struct cu_store_entry *entry = find(store, stream);
-	if (entry == NULL && grow(store) == 0) {
-		entry = place(store, stream);
-		*entry = (struct cu_store_entry){.stream = stream, .chunks = store->spare, .used = true};
-		store->spare = (struct cu_buf){0};
-		store->n++;
+	if (entry != NULL) {
+		return entry;
 	}
+	if (!cu_grow((void **)&store->entry, &store->cap, store->n, sizeof(*entry)) ||
+	    !cu_index_add(&store->index, tag_of(store, stream), (uint32_t)store->n + 1)) {
+		return NULL;
+	}
+	entry = &store->entry[store->n++];
+	*entry = (struct cu_store_entry){.stream = stream, .chunks = store->spare};
+	store->spare = (struct cu_buf){0};
 	return entry;
 }
 
@@ -344,15 +317,11 @@ void cu_store_remove(struct cu_store *store, uint64_t stream)
 	} else {
 		cu_buf_release(&entry->chunks);
 	}
-	*entry = (struct cu_store_entry){0};
-	store->n--;
-	size_t hole = (size_t)(entry - store->slot), mask = store->cap - 1;
-	for (size_t i = (hole + 1) & mask; store->slot[i].used; i = (i + 1) & mask) {
-		size_t home = home_of(store, store->slot[i].stream);
-		if (((i - home) & mask) >= ((i - hole) & mask)) {
-			store->slot[hole] = store->slot[i];
-			store->slot[i] = (struct cu_store_entry){0};
-			hole = i;
-		}
+	uint32_t at = (uint32_t)(entry - store->entry) + 1;
+	cu_index_remove(&store->index, tag_of(store, stream), at);
+	const struct cu_store_entry *last = &store->entry[--store->n];
+	if (last != entry) {
+		cu_index_move(&store->index, tag_of(store, last->stream), (uint32_t)store->n + 1, at);
+		*entry = *last;
 	}
 }

@@ -11,6 +11,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -20,13 +21,12 @@ struct cu_store_entry {
 	uint64_t stream;
 	struct cu_buf chunks;
 	uint64_t lot; /* where its newest lot in the file ends; 0: it has none */
-	bool used;
 };
 
-/* Open addressing, power of two, linear probe, backward-shift delete. */
 struct cu_store {
 	struct cu_hash_seed seed;
-	struct cu_store_entry *slot;
+	struct cu_index index; /* of entries, by stream */
+	struct cu_store_entry *entry;
 	size_t n, cap;
 	struct cu_buf spare; /* storage of the last one removed, for the next */
 	uint64_t n_bytes, bytes_cap;
