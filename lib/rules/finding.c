@@ -2,13 +2,15 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/error.h"
+#include "lib/base/grow.h"
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/rules/distinct.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 256, PROBES_KEPT = 1 << 20 };
+enum { PROBES_KEPT = 1 << 20 };
 
 /* Where and when something was seen. */
 struct span {
@@ -35,7 +37,6 @@ struct met {
 struct endpoint {
 	struct cu_addr addr;
 	uint16_t port; /* 0: a client */
-	bool used;
 	uint64_t n; /* connections */
 	uint64_t n_prohibited;
 	struct span bad[CU_N_BAD];                /* of a client: [0] is what it tried in vain */
@@ -46,8 +47,9 @@ struct endpoint {
 };
 
 struct table {
-	struct endpoint *slots;
-	size_t n_slots, n, most;
+	struct endpoint *endpoints;
+	size_t n, cap, most;
+	struct cu_index index;
 	struct cu_hash_seed seed;
 	bool of_clients;
 };
@@ -84,10 +86,11 @@ static void free_probes(struct probes *probes)
 
 static void release(struct table *table)
 {
-	for (size_t i = 0; i < table->n_slots; i++) {
-		free_probes(table->slots[i].probes);
+	for (size_t i = 0; i < table->n; i++) {
+		free_probes(table->endpoints[i].probes);
 	}
-	free(table->slots);
+	free(table->endpoints);
+	cu_index_release(&table->index);
 }
 
 void cu_findings_free(struct cu_findings *findings)
@@ -114,14 +117,21 @@ static uint64_t hash_endpoint(struct cu_hash_seed seed, const struct cu_addr *ad
 	return hash ^ hash >> 33;
 }
 
-static struct endpoint *slot_of(const struct table *table, const struct cu_addr *addr, uint16_t port)
+static uint32_t tag_of(const struct table *table, const struct cu_addr *addr, uint16_t port)
 {
-	size_t at = hash_endpoint(table->seed, addr, port) & (table->n_slots - 1);
-	while (table->slots[at].used &&
-	       !(table->slots[at].port == port && cu_addr_equal(&table->slots[at].addr, addr))) {
-		at = (at + 1) & (table->n_slots - 1);
+	return cu_index_tag(hash_endpoint(table->seed, addr, port));
+}
+
+static struct endpoint *find(const struct table *table, const struct cu_addr *addr, uint16_t port)
+{
+	uint32_t tag = tag_of(table, addr, port);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&table->index, tag, &i)) != 0;) {
+		struct endpoint *endpoint = &table->endpoints[at - 1];
+		if (endpoint->port == port && cu_addr_equal(&endpoint->addr, addr)) {
+			return endpoint;
+		}
 	}
-	return &table->slots[at];
+	return NULL;
 }
 
 static uint64_t weight(const struct endpoint *endpoint)
@@ -133,63 +143,43 @@ static uint64_t weight(const struct endpoint *endpoint)
 	return n;
 }
 
-/* Moves what weighs more than least into a table of n_slots. */
-static int rebuild(struct table *table, size_t n_slots, uint64_t least)
+/* Forgets what weighs less than least; the index has slots for what stays. */
+static void forget(struct table *table, uint64_t least)
 {
-	struct table next = *table;
-	next.n = 0;
-	next.n_slots = n_slots;
-	/* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): most is above FIRST_SLOTS, so n_slots is not 0 */
-	next.slots = calloc(n_slots, sizeof(*next.slots));
-	if (!next.slots) {
-		return CU_ERR_NOMEM;
-	}
-	for (size_t i = 0; i < table->n_slots; i++) {
-		struct endpoint *endpoint = &table->slots[i];
-		if (endpoint->used && weight(endpoint) >= least) {
-			*slot_of(&next, &endpoint->addr, endpoint->port) = *endpoint;
-			next.n++;
-		} else {
+	size_t n = table->n;
+	table->n = 0;
+	cu_index_clear(&table->index);
+	for (size_t i = 0; i < n; i++) {
+		struct endpoint *endpoint = &table->endpoints[i];
+		if (weight(endpoint) < least) {
 			free_probes(endpoint->probes);
+			continue;
 		}
+		table->endpoints[table->n++] = *endpoint;
+		cu_index_add(&table->index, tag_of(table, &endpoint->addr, endpoint->port), (uint32_t)table->n);
 	}
-	free(table->slots);
-	*table = next;
-	return 0;
-}
-
-static int make_room(struct table *table)
-{
-	if (table->n * 4 < table->n_slots * 3) {
-		return 0;
-	}
-	size_t n_slots = table->n_slots ? table->n_slots * 2 : FIRST_SLOTS;
-	if (n_slots <= table->most) {
-		return rebuild(table, n_slots, 0);
-	}
-	for (uint64_t least = 1; table->n * 4 >= table->n_slots * 2; least++) {
-		int err = rebuild(table, table->n_slots, least);
-		if (err != 0) {
-			return err;
-		}
-	}
-	return 0;
 }
 
 static struct endpoint *find_or_add(struct table *table, const struct cu_addr *addr, uint16_t port)
 {
-	if (make_room(table) != 0) {
+	struct endpoint *endpoint = find(table, addr, port);
+	if (endpoint) {
+		return endpoint;
+	}
+	if (table->n == table->most) {
+		for (uint64_t least = 1; table->n > table->most / 2; least++) {
+			forget(table, least);
+		}
+	}
+	struct probes *probes = table->of_clients ? calloc(1, sizeof(*probes)) : NULL;
+	if ((table->of_clients && !probes) ||
+	    !cu_grow((void **)&table->endpoints, &table->cap, table->n, sizeof(*endpoint)) ||
+	    !cu_index_add(&table->index, tag_of(table, addr, port), (uint32_t)table->n + 1)) {
+		free(probes);
 		return NULL;
 	}
-	struct endpoint *endpoint = slot_of(table, addr, port);
-	if (!endpoint->used) {
-		struct probes *probes = table->of_clients ? calloc(1, sizeof(*probes)) : NULL;
-		if (table->of_clients && !probes) {
-			return NULL;
-		}
-		*endpoint = (struct endpoint){.addr = *addr, .port = port, .used = true, .probes = probes};
-		table->n++;
-	}
+	endpoint = &table->endpoints[table->n++];
+	*endpoint = (struct endpoint){.addr = *addr, .port = port, .probes = probes};
 	return endpoint;
 }
 
@@ -358,7 +348,7 @@ static bool is_enough(uint64_t n, uint64_t of, uint64_t least, uint64_t percent)
 static uint64_t count_scanned(const struct endpoint *client)
 {
 	uint64_t n = client->bad[0].n;
-	if (!client->used || !is_enough(n, client->n, CU_SCAN_LEAST, CU_SCAN_PERCENT)) {
+	if (!is_enough(n, client->n, CU_SCAN_LEAST, CU_SCAN_PERCENT)) {
 		return 0;
 	}
 	uint64_t different = cu_distinct_count(&client->probes->endpoints);
@@ -372,8 +362,11 @@ static bool is_bad(const struct cu_findings *findings, const struct endpoint *se
 	uint64_t n = server->bad[kind].n, of = server->n;
 	for (size_t i = 0; kind <= CU_BAD_HALF_OPEN && i < sizeof(server->met) / sizeof(server->met[0]); i++) {
 		const struct met *met = &server->met[i];
-		if (met->n[kind] > 0 && met->n[kind] <= CU_SCAN_TRIES &&
-		    count_scanned(slot_of(&findings->clients, &met->client, 0)) > 0) {
+		if (met->n[kind] == 0 || met->n[kind] > CU_SCAN_TRIES) {
+			continue;
+		}
+		const struct endpoint *client = find(&findings->clients, &met->client, 0);
+		if (client && count_scanned(client) > 0) {
 			n -= met->n[kind];
 			of -= met->n[kind];
 		}
@@ -384,16 +377,16 @@ static bool is_bad(const struct cu_findings *findings, const struct endpoint *se
 static size_t collect(const struct cu_findings *findings, struct candidate *candidates)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < findings->servers.n_slots; i++) {
-		const struct endpoint *server = &findings->servers.slots[i];
-		for (unsigned kind = 0; server->used && kind < CU_N_BAD; kind++) {
+	for (size_t i = 0; i < findings->servers.n; i++) {
+		const struct endpoint *server = &findings->servers.endpoints[i];
+		for (unsigned kind = 0; kind < CU_N_BAD; kind++) {
 			if (is_bad(findings, server, kind)) {
 				candidates[n++] = (struct candidate){server, kind, server->bad[kind].n};
 			}
 		}
 	}
-	for (size_t i = 0; i < findings->clients.n_slots; i++) {
-		const struct endpoint *client = &findings->clients.slots[i];
+	for (size_t i = 0; i < findings->clients.n; i++) {
+		const struct endpoint *client = &findings->clients.endpoints[i];
 		uint64_t different = count_scanned(client);
 		if (different > 0) {
 			candidates[n++] = (struct candidate){client, CU_N_BAD, different};
