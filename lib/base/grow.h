@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum { CU_GROW_FIRST = 256 }; /* elements of a new array */
+enum { CU_GROW_FIRST = 16 }; /* elements of a new array */
 
 /*
  * Makes *array, of *cap elements of size bytes, hold more than n: doubles it

@@ -129,7 +129,8 @@ static int append(struct cu_track *track, struct cu_flow *flow, const struct cu_
 	if (rc == 0 && spool->len > CU_SPOOL_LARGE - CU_SEGMENT_ENCODED_CAP) {
 		rc = flush(track, flow);
 	}
-	while (rc == 0 && track->spools.n_bytes > track->spare_bytes + (uint64_t)track->table.index.n * CU_SPOOL_SMALL) {
+	while (rc == 0 &&
+	       track->spools.n_bytes > track->spare_bytes + (uint64_t)track->table.index.n * CU_SPOOL_SMALL) {
 		rc = flush(track, cu_list_head(&track->table, CU_LIST_PENDING));
 	}
 	return rc;

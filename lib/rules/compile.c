@@ -3,6 +3,8 @@
  */
 #include "lib/rules/program.h"
 
+#include "lib/base/grow.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,78 +240,58 @@ static uint64_t hash_step(const struct cu_program *program, const struct cu_step
 	return hash_more(program, 0, step, sizeof(*step));
 }
 
-/* Doubles a hash table that is half full; the items' hashes are worked out again. */
-static bool rehash(struct cu_program *program, bool of_atoms)
+/* Whether there can be more; the first of all makes the seed. */
+static bool can_grow(struct cu_program *program)
 {
-	uint32_t **slots = of_atoms ? &program->atom_slots : &program->step_slots;
-	size_t *n_slots = of_atoms ? &program->n_atom_slots : &program->n_step_slots;
-	size_t n = of_atoms ? program->n_atoms : program->n_steps;
-	if (n * 2 < *n_slots) {
-		return true;
-	}
-	if (program->n_atom_slots + program->n_step_slots == 0) {
+	if (program->n_atoms + program->n_steps == 0) {
 		program->seed = cu_hash_seed_random();
 	}
-	size_t more = *n_slots ? *n_slots * 2 : 64;
-	uint32_t *grown = calloc(more, sizeof(*grown));
-	if (!grown) {
-		program->failed = true;
-		return false;
-	}
-	for (size_t i = 0; i < n; i++) {
-		uint64_t hash =
-			of_atoms ? hash_atom(program, &program->atoms[i]) : hash_step(program, &program->steps[i]);
-		size_t at = hash & (more - 1);
-		while (grown[at]) {
-			at = (at + 1) & (more - 1);
-		}
-		grown[at] = (uint32_t)i + 1;
-	}
-	free(*slots);
-	*slots = grown;
-	*n_slots = more;
-	return true;
+	return !program->failed && !program->too_large;
+}
+
+static bool add_to_index(struct cu_program *program, struct cu_index *index, uint32_t tag, size_t number)
+{
+	program->failed |= !cu_index_add(index, tag, (uint32_t)number + 1);
+	return !program->failed;
 }
 
 /* The number of an atom: of one like it that is there, or a new one. */
 static uint32_t intern_atom(struct cu_program *program, const struct cu_atom *atom)
 {
-	if (program->failed || program->too_large || !rehash(program, true)) {
+	if (!can_grow(program)) {
 		return 0;
 	}
-	size_t at = hash_atom(program, atom) & (program->n_atom_slots - 1);
-	for (; program->atom_slots[at]; at = (at + 1) & (program->n_atom_slots - 1)) {
-		uint32_t index = program->atom_slots[at] - 1;
-		if (same_atom(program, atom, &program->atoms[index])) {
-			return index;
+	uint32_t tag = cu_index_tag(hash_atom(program, atom));
+	for (uint32_t i = tag, at; (at = cu_index_walk(&program->atom_index, tag, &i)) != 0;) {
+		if (same_atom(program, atom, &program->atoms[at - 1])) {
+			return at - 1;
 		}
 	}
-	if (!GROW(program, atoms, cap_atoms, n_atoms)) {
+	if (!GROW(program, atoms, cap_atoms, n_atoms) ||
+	    !add_to_index(program, &program->atom_index, tag, program->n_atoms)) {
 		return 0;
 	}
 	program->atoms[program->n_atoms] = *atom;
-	program->atom_slots[at] = (uint32_t)program->n_atoms + 1;
 	return (uint32_t)program->n_atoms++;
 }
 
 static int32_t intern_step(struct cu_program *program, uint32_t atom, int32_t on_true, int32_t on_false)
 {
-	if (program->failed || program->too_large || !rehash(program, false)) {
+	if (!can_grow(program)) {
 		return CU_STEP_NO;
 	}
 	struct cu_step step = {.atom = atom, .on_true = on_true, .on_false = on_false};
-	size_t at = hash_step(program, &step) & (program->n_step_slots - 1);
-	for (; program->step_slots[at]; at = (at + 1) & (program->n_step_slots - 1)) {
-		uint32_t index = program->step_slots[at] - 1;
-		if (memcmp(&step, &program->steps[index], sizeof(step)) == 0) {
-			return (int32_t)index;
+	uint32_t tag = cu_index_tag(hash_step(program, &step));
+	for (uint32_t i = tag, at; (at = cu_index_walk(&program->step_index, tag, &i)) != 0;) {
+		if (memcmp(&step, &program->steps[at - 1], sizeof(step)) == 0) {
+			return (int32_t)at - 1;
 		}
 	}
-	if (!GROW(program, steps, cap_steps, n_steps)) {
+	if (!GROW(program, steps, cap_steps, n_steps) ||
+	    !add_to_index(program, &program->step_index, tag, program->n_steps)) {
 		return CU_STEP_NO;
 	}
 	program->steps[program->n_steps] = step;
-	program->step_slots[at] = (uint32_t)program->n_steps + 1;
 	return (int32_t)program->n_steps++;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "lib/rules/load.h"
 
+#include "lib/base/grow.h"
 #include "lib/base/nearest.h"
 
 #include <string.h>
@@ -150,10 +151,8 @@ static const char *nearest_name(const struct cu_name_table *table, const char *n
 {
 	struct cu_nearest nearest;
 	cu_nearest_begin(&nearest, name, strlen(name));
-	for (size_t i = 0; i < table->n_slots; i++) {
-		if (table->slots[i].name) {
-			cu_nearest_try(&nearest, table->slots[i].name);
-		}
+	for (size_t i = 0; i < table->n; i++) {
+		cu_nearest_try(&nearest, table->names[i].name);
 	}
 	return nearest.name;
 }

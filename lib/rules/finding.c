@@ -37,7 +37,7 @@ struct met {
 struct endpoint {
 	struct cu_addr addr;
 	uint16_t port; /* 0: a client */
-	uint64_t n; /* connections */
+	uint64_t n;    /* connections */
 	uint64_t n_prohibited;
 	struct span bad[CU_N_BAD];                /* of a client: [0] is what it tried in vain */
 	uint32_t n_resets[CU_RESET_UNHEEDED + 1]; /* of a server: by kind */

@@ -52,18 +52,3 @@ void cu_heap_release(struct cu_heap *heap)
 	}
 	heap->failed = false;
 }
-
-bool cu_grow(void **items, size_t *cap, size_t n, size_t size)
-{
-	if (n < *cap) {
-		return true;
-	}
-	size_t more = *cap ? *cap * 2 : 16;
-	void *grown = more > SIZE_MAX / size ? NULL : realloc(*items, more * size);
-	if (!grown) {
-		return false;
-	}
-	*items = grown;
-	*cap = more;
-	return true;
-}

@@ -23,10 +23,4 @@ char *cu_heap_copy(struct cu_heap *heap, const char *data, size_t len);
 
 void cu_heap_release(struct cu_heap *heap);
 
-/*
- * Makes room for an item of size bytes behind the n there are, in storage from
- * malloc at *items with room for *cap. False when memory ran out; *items stays.
- */
-bool cu_grow(void **items, size_t *cap, size_t n, size_t size);
-
 #endif

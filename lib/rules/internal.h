@@ -15,11 +15,11 @@
 
 #include "lib/base/hash.h"
 #include "lib/rules/expr.h"
-#include "lib/rules/index.h"
 #include "lib/rules/names.h"
 #include "lib/rules/program.h"
 #include "lib/rules/rules.h"
 #include "lib/rules/service.h"
+#include "lib/rules/sieve.h"
 #include "lib/rules/template.h"
 
 enum { CU_SERVICE_CACHE = 256 }; /* endpoints whose service is remembered: a power of two */
@@ -109,7 +109,7 @@ struct cu_rules {
 		const char *path;
 	} opened[CU_INCLUDE_DEPTH_CAP];
 
-	struct cu_index *index;      /* of the active rules; NULL when they are few */
+	struct cu_sieve *sieve;      /* of the active rules; NULL when they are few */
 	struct cu_wording *wordings; /* of the ledger's own verdicts, by number in ledger.c */
 	bool finished;
 	bool incomplete; /* not all of the files could be read */

@@ -266,8 +266,8 @@ bool cu_is_judged(const struct cu_transaction *transaction, int64_t slow_over_ns
 
 const struct cu_rule *cu_match(struct cu_rules *rules)
 {
-	if (rules->index) {
-		const uint64_t *possible = cu_index_find(rules->index, &rules->program, &rules->view);
+	if (rules->sieve) {
+		const uint64_t *possible = cu_sieve_find(rules->sieve, &rules->program, &rules->view);
 		for (size_t word = 0; word * 64 < rules->n_active; word++) {
 			for (uint64_t bits = possible[word]; bits != 0; bits &= bits - 1) {
 				const struct cu_rule *rule = rules->rules[word * 64 + (size_t)__builtin_ctzll(bits)];

@@ -1,67 +1,59 @@
 #include "lib/rules/names.h"
 
+#include "lib/base/grow.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 64 }; /* a power of two */
-
-static struct cu_name_slot *find_slot(const struct cu_name_table *table, const char *name, size_t len)
+static uint32_t tag_of(const struct cu_name_table *table, const char *name, size_t len)
 {
-	size_t at = cu_hash_bytes(table->seed, name, len) & (table->n_slots - 1);
-	while (table->slots[at].name &&
-	       !(strlen(table->slots[at].name) == len && memcmp(table->slots[at].name, name, len) == 0)) {
-		at = (at + 1) & (table->n_slots - 1);
+	return cu_index_tag(cu_hash_bytes(table->seed, name, len));
+}
+
+static struct cu_name *find(const struct cu_name_table *table, const char *name, size_t len)
+{
+	uint32_t tag = tag_of(table, name, len);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&table->index, tag, &i)) != 0;) {
+		struct cu_name *named = &table->names[at - 1];
+		if (strlen(named->name) == len && memcmp(named->name, name, len) == 0) {
+			return named;
+		}
 	}
-	return &table->slots[at];
+	return NULL;
 }
 
 void *cu_name_table_get(const struct cu_name_table *table, const char *name, size_t len)
 {
-	return table->n_slots > 0 ? find_slot(table, name, len)->value : NULL;
-}
-
-static bool grow(struct cu_name_table *table)
-{
-	struct cu_name_table grown = {.n_slots = table->n_slots ? table->n_slots * 2 : FIRST_SLOTS,
-	                              .n = table->n,
-	                              .seed = table->n_slots ? table->seed : cu_hash_seed_random()};
-	grown.slots = calloc(grown.n_slots, sizeof(*grown.slots));
-	if (!grown.slots) {
-		return false;
-	}
-	for (size_t i = 0; i < table->n_slots; i++) {
-		const struct cu_name_slot *slot = &table->slots[i];
-		if (slot->name) {
-			*find_slot(&grown, slot->name, strlen(slot->name)) = *slot;
-		}
-	}
-	free(table->slots);
-	*table = grown;
-	return true;
+	const struct cu_name *named = find(table, name, len);
+	return named ? named->value : NULL;
 }
 
 bool cu_name_table_put(struct cu_name_table *table, const char *name, void *value)
 {
-	if (table->n * 2 >= table->n_slots && !grow(table)) {
-		return false;
+	if (table->n == 0) {
+		table->seed = cu_hash_seed_random();
 	}
-	struct cu_name_slot *slot = find_slot(table, name, strlen(name));
-	table->n += slot->name == NULL;
-	slot->name = name;
-	slot->value = value;
+	struct cu_name *named = find(table, name, strlen(name));
+	if (!named) {
+		if (!cu_grow((void **)&table->names, &table->cap, table->n, sizeof(*named)) ||
+		    !cu_index_add(&table->index, tag_of(table, name, strlen(name)), (uint32_t)table->n + 1)) {
+			return false;
+		}
+		named = &table->names[table->n++];
+	}
+	*named = (struct cu_name){name, value};
 	return true;
 }
 
 void cu_name_table_clear(struct cu_name_table *table)
 {
-	if (table->n > 0) {
-		memset(table->slots, 0, table->n_slots * sizeof(*table->slots));
-		table->n = 0;
-	}
+	cu_index_clear(&table->index);
+	table->n = 0;
 }
 
 void cu_name_table_release(struct cu_name_table *table)
 {
-	free(table->slots);
+	cu_index_release(&table->index);
+	free(table->names);
 	*table = (struct cu_name_table){0};
 }

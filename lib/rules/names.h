@@ -5,17 +5,19 @@
 #define CU_RULES_NAMES_H
 
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /* {0} is an empty table. */
 struct cu_name_table {
-	struct cu_name_slot {
+	struct cu_name {
 		const char *name; /* borrowed */
 		void *value;
-	} * slots;
-	size_t n_slots, n;
+	} * names; /* in the order in which they came */
+	size_t n, cap;
+	struct cu_index index;
 	struct cu_hash_seed seed;
 };
 

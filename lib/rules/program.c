@@ -13,8 +13,8 @@ void cu_program_release(struct cu_program *program)
 	free(program->ranges);
 	free(program->texts);
 	free(program->networks);
-	free(program->atom_slots);
-	free(program->step_slots);
+	cu_index_release(&program->atom_index);
+	cu_index_release(&program->step_index);
 	free(program->known);
 	*program = (struct cu_program){0};
 }

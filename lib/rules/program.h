@@ -12,6 +12,7 @@
 #define CU_RULES_PROGRAM_H
 
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/rules/expr.h"
 #include "lib/rules/glob.h"
 
@@ -96,8 +97,7 @@ struct cu_program {
 	struct cu_network *networks;
 	size_t n_code, n_scratch, n_atoms, n_steps, n_ranges, n_texts, n_networks;
 	size_t cap_code, cap_scratch, cap_atoms, cap_steps, cap_ranges, cap_texts, cap_networks;
-	uint32_t *atom_slots, *step_slots; /* hash tables of indexes + 1 */
-	size_t n_atom_slots, n_step_slots;
+	struct cu_index atom_index, step_index; /* of numbers + 1 */
 	struct cu_hash_seed seed;
 	uint8_t *known; /* of each atom: 0 not worked out, 1 false, 2 true */
 	size_t cap_known;

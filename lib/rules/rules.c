@@ -21,7 +21,7 @@ void cu_rules_free(struct cu_rules *rules)
 	if (!rules) {
 		return;
 	}
-	cu_index_free(rules->index);
+	cu_sieve_free(rules->sieve);
 	cu_program_release(&rules->program);
 	cu_name_table_release(&rules->rule_names);
 	cu_name_table_release(&rules->macro_names);
@@ -271,14 +271,14 @@ static bool make_index(struct cu_rules *rules)
 	for (size_t i = 0; good && i < n; i++) {
 		steps[i] = rules->rules[i]->step;
 	}
-	rules->index = good ? cu_index_new(&rules->program, steps, n, impossible) : NULL;
-	good = rules->index != NULL;
+	rules->sieve = good ? cu_sieve_new(&rules->program, steps, n, impossible) : NULL;
+	good = rules->sieve != NULL;
 	if (good) {
 		cu_warn_unreachable(rules, impossible);
 	}
 	if (n <= FEW_RULES) {
-		cu_index_free(rules->index);
-		rules->index = NULL;
+		cu_sieve_free(rules->sieve);
+		rules->sieve = NULL;
 	}
 	free(steps);
 	free(impossible);

@@ -3,6 +3,7 @@
  */
 #include "lib/rules/load.h"
 
+#include "lib/base/grow.h"
 #include "lib/base/nearest.h"
 
 #include <string.h>

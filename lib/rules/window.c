@@ -1,13 +1,15 @@
 #include "lib/rules/window.h"
 
+#include "lib/base/grow.h"
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/rules/finding.h"
 #include "lib/rules/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SLOTS = 256, N_BASE_COUNTS = 2 + CU_N_BAD };
+enum { N_BASE_COUNTS = 2 + CU_N_BAD };
 
 /* Counts of a cell: transactions, connections, bad ends, then the program's counters. */
 enum { COUNT_TRANSACTIONS, COUNT_CONNECTIONS, COUNT_BAD };
@@ -21,13 +23,12 @@ struct group {
 
 struct endpoint {
 	struct cu_addr addr;
-	uint16_t port; /* 0: a client */
-	bool used;
+	uint16_t port;          /* 0: a client */
 	struct cu_text service; /* of the rules */
 };
 
 struct cell {
-	uint32_t endpoint; /* slot of it + 1; 0: free */
+	uint32_t endpoint; /* its number, from 1 */
 	uint32_t group;
 	int64_t number; /* of the stretch of time */
 	uint64_t first_frame, last_frame;
@@ -49,11 +50,14 @@ struct cu_windows {
 	size_t n_groups;
 	uint32_t *group_of; /* of each rule about endpoints */
 	struct cu_hash_seed seed;
-	struct endpoint *endpoints; /* all slots from the start: they are told apart by slot */
-	size_t n_endpoints;
+	struct endpoint *endpoints;
+	size_t n_endpoints, endpoints_cap;
+	struct cu_index by_addr; /* of endpoints */
 	struct cell *cells;
-	uint32_t *counts; /* n_counts of each slot of cells */
-	size_t n_counts, n_slots, n_cells;
+	size_t n_cells, cells_cap;
+	struct cu_index by_key; /* of cells */
+	uint32_t *counts;       /* n_counts of each cell */
+	size_t n_counts, counts_cap;
 	uint64_t n_dropped;
 
 	/* for cu_windows_each */
@@ -104,9 +108,8 @@ int cu_windows_new(struct cu_windows **windows, struct cu_rules *rules)
 		made->rules = rules;
 		made->seed = cu_hash_seed_random();
 		made->n_counts = N_BASE_COUNTS + rules->program.n_counters;
-		made->endpoints = calloc((size_t)CU_WINDOW_ENDPOINT_CAP * 2, sizeof(*made->endpoints));
 	}
-	if (!made || !made->endpoints || !make_groups(made)) {
+	if (!made || !make_groups(made)) {
 		cu_windows_free(made);
 		return CU_ERR_NOMEM;
 	}
@@ -122,6 +125,8 @@ void cu_windows_free(struct cu_windows *windows)
 		free(windows->endpoints);
 		free(windows->cells);
 		free(windows->counts);
+		cu_index_release(&windows->by_addr);
+		cu_index_release(&windows->by_key);
 		free(windows->order);
 		free(windows->matches);
 		cu_buf_release(&windows->text);
@@ -131,71 +136,67 @@ void cu_windows_free(struct cu_windows *windows)
 
 /* ---- counting ---- */
 
-/* Finds or adds an endpoint: its slot, or -1 when there are too many. */
-static int64_t endpoint_slot(struct cu_windows *windows, const struct cu_addr *addr, uint16_t port)
+/* Finds or adds an endpoint: its number, 0 when there are too many, or CU_ERR_NOMEM. */
+static int64_t number_endpoint(struct cu_windows *windows, const struct cu_addr *addr, uint16_t port)
 {
-	const size_t mask = (size_t)CU_WINDOW_ENDPOINT_CAP * 2 - 1;
 	uint64_t hash = cu_hash_bytes(windows->seed, addr->bytes, sizeof(addr->bytes));
-	size_t at = cu_hash_mix(hash ^ windows->seed.k[0], port + windows->seed.k[1] + addr->family) & mask;
-	while (windows->endpoints[at].used &&
-	       !(windows->endpoints[at].port == port && cu_addr_equal(&windows->endpoints[at].addr, addr))) {
-		at = (at + 1) & mask;
-	}
-	struct endpoint *endpoint = &windows->endpoints[at];
-	if (!endpoint->used) {
-		if (windows->n_endpoints == CU_WINDOW_ENDPOINT_CAP) {
-			return -1;
-		}
-		windows->n_endpoints++;
-		*endpoint = (struct endpoint){.addr = *addr, .port = port, .used = true};
-		if (port != 0) {
-			endpoint->service = cu_rules_service(windows->rules, addr, port);
+	uint32_t tag = cu_index_tag(cu_hash_mix(hash ^ windows->seed.k[0], port + windows->seed.k[1] + addr->family));
+	for (uint32_t i = tag, at; (at = cu_index_walk(&windows->by_addr, tag, &i)) != 0;) {
+		const struct endpoint *endpoint = &windows->endpoints[at - 1];
+		if (endpoint->port == port && cu_addr_equal(&endpoint->addr, addr)) {
+			return at;
 		}
 	}
-	return (int64_t)at;
+	if (windows->n_endpoints == CU_WINDOW_ENDPOINT_CAP) {
+		return 0;
+	}
+	if (!cu_grow((void **)&windows->endpoints, &windows->endpoints_cap, windows->n_endpoints,
+	             sizeof(*windows->endpoints)) ||
+	    !cu_index_add(&windows->by_addr, tag, (uint32_t)windows->n_endpoints + 1)) {
+		return CU_ERR_NOMEM;
+	}
+	struct endpoint *endpoint = &windows->endpoints[windows->n_endpoints++];
+	*endpoint = (struct endpoint){.addr = *addr, .port = port};
+	if (port != 0) {
+		endpoint->service = cu_rules_service(windows->rules, addr, port);
+	}
+	return (int64_t)windows->n_endpoints;
 }
 
-static size_t cell_slot(const struct cu_windows *windows, const struct cell *key)
+static uint32_t tag_of_cell(const struct cu_windows *windows, const struct cell *key)
 {
-	uint64_t hash = cu_hash_mix((uint64_t)key->number ^ windows->seed.k[0],
-	                            ((uint64_t)key->endpoint << 32 | key->group) ^ windows->seed.k[1]);
-	size_t at = hash & (windows->n_slots - 1);
-	while (windows->cells[at].endpoint != 0 &&
-	       !(windows->cells[at].endpoint == key->endpoint && windows->cells[at].group == key->group &&
-	         windows->cells[at].number == key->number)) {
-		at = (at + 1) & (windows->n_slots - 1);
-	}
-	return at;
+	return cu_index_tag(cu_hash_mix((uint64_t)key->number ^ windows->seed.k[0],
+	                                ((uint64_t)key->endpoint << 32 | key->group) ^ windows->seed.k[1]));
 }
 
-/* Doubles the table of cells. */
+/* Room for another cell and its counts. */
 static bool grow(struct cu_windows *windows)
 {
-	struct cell *cells = windows->cells;
-	uint32_t *counts = windows->counts;
-	size_t n_slots = windows->n_slots, size = windows->n_counts * sizeof(*counts);
-	size_t more = n_slots ? n_slots * 2 : FIRST_SLOTS;
-	windows->cells = calloc(more, sizeof(*cells));
-	windows->counts = calloc(more, size);
-	if (!windows->cells || !windows->counts) {
-		free(windows->cells);
-		free(windows->counts);
-		windows->cells = cells;
-		windows->counts = counts;
-		return false;
-	}
-	windows->n_slots = more;
-	for (size_t i = 0; i < n_slots; i++) {
-		if (cells[i].endpoint != 0) {
-			size_t at = cell_slot(windows, &cells[i]);
-			windows->cells[at] = cells[i];
-			/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): where cells are, counts are */
-			memcpy(&windows->counts[at * windows->n_counts], &counts[i * windows->n_counts], size);
+	return cu_grow((void **)&windows->cells, &windows->cells_cap, windows->n_cells, sizeof(*windows->cells)) &&
+	       cu_grow((void **)&windows->counts, &windows->counts_cap, windows->n_cells,
+	               windows->n_counts * sizeof(*windows->counts));
+}
+
+/* Finds or adds a cell: its number, 0 when there are too many, or CU_ERR_NOMEM. */
+static int64_t number_cell(struct cu_windows *windows, const struct cell *key)
+{
+	uint32_t tag = tag_of_cell(windows, key);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&windows->by_key, tag, &i)) != 0;) {
+		const struct cell *cell = &windows->cells[at - 1];
+		if (cell->endpoint == key->endpoint && cell->group == key->group && cell->number == key->number) {
+			return at;
 		}
 	}
-	free(cells);
-	free(counts);
-	return true;
+	if (windows->n_cells == CU_WINDOW_CELL_CAP) {
+		return 0;
+	}
+	if (!grow(windows) || !cu_index_add(&windows->by_key, tag, (uint32_t)windows->n_cells + 1)) {
+		return CU_ERR_NOMEM;
+	}
+	size_t idx = windows->n_cells++;
+	windows->cells[idx] = *key;
+	memset(&windows->counts[idx * windows->n_counts], 0, windows->n_counts * sizeof(*windows->counts));
+	return (int64_t)windows->n_cells;
 }
 
 /* Where and when something was. */
@@ -226,46 +227,41 @@ static int64_t divide_down(int64_t number, int64_t by)
 }
 
 /* The counts of the cell that something of an endpoint falls in; *counts is NULL when there is no room. */
-static int find_cell(struct cu_windows *windows, int64_t endpoint, uint32_t group, const struct seen *seen,
+static int find_cell(struct cu_windows *windows, uint32_t endpoint, uint32_t group, const struct seen *seen,
                      uint32_t **counts)
 {
 	int64_t over_ns = windows->groups[group].over_ns;
 	const struct cell key = {
-		.endpoint = (uint32_t)endpoint + 1,
+		.endpoint = endpoint,
 		.group = group,
 		.number = over_ns >= CU_WINDOW_CELLS ? divide_down(seen->time_ns, over_ns / CU_WINDOW_CELLS) : 0};
 	*counts = NULL;
-	if (windows->n_cells * 4 >= windows->n_slots * 3 && !grow(windows)) {
-		return CU_ERR_NOMEM;
+	int64_t number = number_cell(windows, &key);
+	if (number > 0) {
+		widen(&windows->cells[number - 1], seen);
+		*counts = &windows->counts[(size_t)(number - 1) * windows->n_counts];
 	}
-	size_t at = cell_slot(windows, &key);
-	if (windows->cells[at].endpoint == 0) {
-		if (windows->n_cells == CU_WINDOW_CELL_CAP) {
-			return 0;
-		}
-		windows->n_cells++;
-		windows->cells[at] = key;
-	}
-	widen(&windows->cells[at], seen);
-	*counts = &windows->counts[at * windows->n_counts];
-	return 0;
+	return number < 0 ? (int)number : 0;
 }
 
 /* Adds one to the counts of bits, and to those of base, for both ends. */
 static int add(struct cu_windows *windows, const struct cu_connection *connection, const struct seen *seen,
                unsigned base, unsigned also, uint64_t bits)
 {
-	int64_t slots[] = {[CU_ABOUT_SERVER] = -2, [CU_ABOUT_CLIENT] = -2}; /* -2: not looked for */
+	int64_t numbers[] = {[CU_ABOUT_SERVER] = -1, [CU_ABOUT_CLIENT] = -1}; /* -1: not looked for */
 	bool dropped = false;
 	for (uint32_t group = 0; group < windows->n_groups; group++) {
 		enum cu_about about = windows->groups[group].about;
-		if (slots[about] == -2) {
-			slots[about] = about == CU_ABOUT_SERVER
-			                       ? endpoint_slot(windows, &connection->server, connection->server_port)
-			                       : endpoint_slot(windows, &connection->client, 0);
+		if (numbers[about] < 0) {
+			numbers[about] = about == CU_ABOUT_SERVER ? number_endpoint(windows, &connection->server,
+			                                                            connection->server_port)
+			                                          : number_endpoint(windows, &connection->client, 0);
+		}
+		if (numbers[about] < 0) {
+			return (int)numbers[about];
 		}
 		uint32_t *counts = NULL;
-		int err = slots[about] < 0 ? 0 : find_cell(windows, slots[about], group, seen, &counts);
+		int err = numbers[about] == 0 ? 0 : find_cell(windows, (uint32_t)numbers[about], group, seen, &counts);
 		if (err != 0) {
 			return err;
 		}
@@ -444,7 +440,7 @@ static int by_rule(const void *a, const void *b)
 	if (x->weight != y->weight) {
 		return x->weight > y->weight ? -1 : 1;
 	}
-	if (x->span.start_ns != y->span.start_ns) { /* not by slot, which is random */
+	if (x->span.start_ns != y->span.start_ns) {
 		return x->span.start_ns < y->span.start_ns ? -1 : 1;
 	}
 	return x->span.first_frame < y->span.first_frame ? -1 : x->span.first_frame > y->span.first_frame;
@@ -491,15 +487,13 @@ static struct cu_finding describe(struct cu_windows *windows, const struct match
 /* Asks every rule about every endpoint of its group. */
 static int ask_all(struct cu_windows *windows)
 {
-	size_t n = 0;
-	windows->order = calloc(windows->n_cells, sizeof(struct cell *));
+	size_t n = windows->n_cells;
+	windows->order = calloc(n, sizeof(struct cell *));
 	if (!windows->order) {
 		return CU_ERR_NOMEM;
 	}
-	for (size_t i = 0; i < windows->n_slots; i++) {
-		if (windows->cells[i].endpoint != 0) {
-			windows->order[n++] = &windows->cells[i];
-		}
+	for (size_t i = 0; i < n; i++) {
+		windows->order[i] = &windows->cells[i];
 	}
 	qsort(windows->order, n, sizeof(*windows->order), by_time);
 	for (size_t first = 0, end; first < n; first = end) {

@@ -1,4 +1,6 @@
-#include "lib/rules/index.h"
+#include "lib/rules/sieve.h"
+
+#include "lib/base/grow.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,7 +8,7 @@
 
 enum {
 	ADDR_KEY_LEN = 17,          /* family, then the address's bytes */
-	STRETCH_BITS_CAP = 1 << 28, /* stretches x rules of an index: 32 MiB */
+	STRETCH_BITS_CAP = 1 << 28, /* stretches x rules of a sieve: 32 MiB */
 	ENOUGH = 4,                 /* candidates that are as well asked as looked up again */
 };
 
@@ -53,7 +55,7 @@ struct axis {
 	size_t n_rules; /* that are bounded here */
 };
 
-struct cu_index {
+struct cu_sieve {
 	struct axis *axes;
 	size_t n_axes, cap_axes;
 	size_t n_rules, n_words;
@@ -82,20 +84,20 @@ static int compare_keys(enum axis_kind kind, const struct key *a, const struct k
 /* ---- bounds from what rules need ---- */
 
 /* The axis of the kind, a new one if need be; NULL when memory ran out. */
-static struct axis *find_axis(struct cu_index *index, const struct cu_program *program, const struct axis *like)
+static struct axis *find_axis(struct cu_sieve *sieve, const struct cu_program *program, const struct axis *like)
 {
-	for (size_t i = 0; i < index->n_axes; i++) {
-		struct axis *axis = &index->axes[i];
+	for (size_t i = 0; i < sieve->n_axes; i++) {
+		struct axis *axis = &sieve->axes[i];
 		if (axis->kind == like->kind && axis->field == like->field &&
 		    cu_program_same_code(program, axis->left, like->left)) {
 			return axis;
 		}
 	}
-	if (!cu_grow((void **)&index->axes, &index->cap_axes, index->n_axes, sizeof(*index->axes))) {
+	if (!cu_grow((void **)&sieve->axes, &sieve->cap_axes, sieve->n_axes, sizeof(*sieve->axes))) {
 		return NULL;
 	}
-	index->axes[index->n_axes] = *like;
-	return &index->axes[index->n_axes++];
+	sieve->axes[sieve->n_axes] = *like;
+	return &sieve->axes[sieve->n_axes++];
 }
 
 static bool add_bound(struct axis *axis, struct bound bound)
@@ -117,13 +119,13 @@ static struct bound of_comparison(uint32_t op, double number, double slack)
 	return bound;
 }
 
-static bool bound_numbers(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+static bool bound_numbers(struct cu_sieve *sieve, const struct cu_program *program, const struct cu_atom *atom,
                           struct bound base)
 {
 	struct axis like = {.kind = AXIS_NUMBER, .left = atom->left};
 	double number;
 	if (atom->op == CU_ATOM_BETWEEN) {
-		struct axis *axis = find_axis(index, program, &like);
+		struct axis *axis = find_axis(sieve, program, &like);
 		for (uint32_t i = 0; axis && i < atom->n_set; i++) {
 			base.low.number = program->ranges[atom->set + i].low;
 			base.high.number = program->ranges[atom->set + i].high;
@@ -147,7 +149,7 @@ static bool bound_numbers(struct cu_index *index, const struct cu_program *progr
 	}
 	bound.rule = base.rule;
 	bound.part = base.part;
-	return add_bound(find_axis(index, program, &like), bound);
+	return add_bound(find_axis(sieve, program, &like), bound);
 }
 
 /* The bytes that every match of a glob begins with. */
@@ -160,7 +162,7 @@ static size_t glob_prefix(struct cu_text pattern)
 	return n;
 }
 
-static bool bound_texts(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+static bool bound_texts(struct cu_sieve *sieve, const struct cu_program *program, const struct cu_atom *atom,
                         struct bound base)
 {
 	struct axis like = {.kind = AXIS_TEXT, .field = atom->field};
@@ -170,7 +172,7 @@ static bool bound_texts(struct cu_index *index, const struct cu_program *program
 			return true; /* any text can match */
 		}
 	}
-	struct axis *axis = find_axis(index, program, &like);
+	struct axis *axis = find_axis(sieve, program, &like);
 	for (uint32_t i = 0; axis && i < atom->n_set; i++) {
 		struct cu_text text = program->texts[atom->set + i];
 		base.low = base.high = (struct key){.data = text.data, .len = glob ? glob_prefix(text) : text.len};
@@ -182,14 +184,14 @@ static bool bound_texts(struct cu_index *index, const struct cu_program *program
 	return axis != NULL;
 }
 
-static bool bound_addrs(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+static bool bound_addrs(struct cu_sieve *sieve, const struct cu_program *program, const struct cu_atom *atom,
                         struct bound base)
 {
 	struct axis like = {.kind = AXIS_ADDR, .field = atom->field};
-	struct axis *axis = find_axis(index, program, &like);
+	struct axis *axis = find_axis(sieve, program, &like);
 	for (uint32_t i = 0; axis && i < atom->n_set; i++) {
-		base.low = (struct key){.data = index->addr_keys[2 * (atom->set + i)], .len = ADDR_KEY_LEN};
-		base.high = (struct key){.data = index->addr_keys[2 * (atom->set + i) + 1], .len = ADDR_KEY_LEN};
+		base.low = (struct key){.data = sieve->addr_keys[2 * (atom->set + i)], .len = ADDR_KEY_LEN};
+		base.high = (struct key){.data = sieve->addr_keys[2 * (atom->set + i) + 1], .len = ADDR_KEY_LEN};
 		if (!add_bound(axis, base)) {
 			return false;
 		}
@@ -198,7 +200,7 @@ static bool bound_addrs(struct cu_index *index, const struct cu_program *program
 }
 
 /* Bounds from an atom that has to be true; none for those that bound nothing. */
-static bool bound_atom(struct cu_index *index, const struct cu_program *program, const struct cu_atom *atom,
+static bool bound_atom(struct cu_sieve *sieve, const struct cu_program *program, const struct cu_atom *atom,
                        struct bound base)
 {
 	switch ((enum cu_atom_op)atom->op) {
@@ -208,13 +210,13 @@ static bool bound_atom(struct cu_index *index, const struct cu_program *program,
 	case CU_ATOM_GE:
 	case CU_ATOM_EQ:
 	case CU_ATOM_BETWEEN:
-		return bound_numbers(index, program, atom, base);
+		return bound_numbers(sieve, program, atom, base);
 	case CU_ATOM_TEXT_IN:
 	case CU_ATOM_TEXT_GLOB:
 	case CU_ATOM_TEXT_STARTS:
-		return bound_texts(index, program, atom, base);
+		return bound_texts(sieve, program, atom, base);
 	case CU_ATOM_ADDR_IN:
-		return bound_addrs(index, program, atom, base);
+		return bound_addrs(sieve, program, atom, base);
 	case CU_ATOM_NE:
 	case CU_ATOM_TRUE:
 	case CU_ATOM_HAS:
@@ -232,7 +234,7 @@ static bool bound_atom(struct cu_index *index, const struct cu_program *program,
 }
 
 /* Follows a condition as long as one outcome of each step ends it. */
-static bool bound_rule(struct cu_index *index, const struct cu_program *program, uint32_t rule, int32_t step)
+static bool bound_rule(struct cu_sieve *sieve, const struct cu_program *program, uint32_t rule, int32_t step)
 {
 	uint32_t part = 0;
 	while (step >= 0) {
@@ -240,7 +242,7 @@ static bool bound_rule(struct cu_index *index, const struct cu_program *program,
 		if (at->on_false == CU_STEP_NO) {
 			struct bound base = {.rule = rule, .part = part};
 			part++;
-			if (!bound_atom(index, program, &program->atoms[at->atom], base)) {
+			if (!bound_atom(sieve, program, &program->atoms[at->atom], base)) {
 				return false;
 			}
 			step = at->on_true;
@@ -362,20 +364,20 @@ static size_t mark_rule(const struct axis *axis, size_t first, uint8_t *allowed,
 }
 
 /* Fills in the bits of an axis when they are worth their room; always finds what is impossible. */
-static bool fill_axis(struct cu_index *index, struct axis *axis, bool *impossible)
+static bool fill_axis(struct cu_sieve *sieve, struct axis *axis, bool *impossible)
 {
 	enum { WORTH_PERCENT = 2 }; /* of the rules bounded here: else looking up costs more than it saves */
-	size_t n = n_stretches(axis), n_words = n * index->n_words;
+	size_t n = n_stretches(axis), n_words = n * sieve->n_words;
 	uint8_t *allowed = malloc(2 * n);
 	if (!allowed) {
 		return false;
 	}
-	bool worth = axis->n_rules * 100 >= index->n_rules * WORTH_PERCENT &&
-	             index->n_bits + n_words * 64 <= STRETCH_BITS_CAP;
+	bool worth = axis->n_rules * 100 >= sieve->n_rules * WORTH_PERCENT &&
+	             sieve->n_bits + n_words * 64 <= STRETCH_BITS_CAP;
 	axis->bits = worth ? malloc(n_words * sizeof(*axis->bits)) : NULL;
 	if (axis->bits) {
 		memset(axis->bits, 0xff, n_words * sizeof(*axis->bits));
-		index->n_bits += n_words * 64;
+		sieve->n_bits += n_words * 64;
 	}
 	for (size_t at = 0; at < axis->n_bounds;) {
 		uint32_t rule = axis->bounds[at].rule;
@@ -384,7 +386,7 @@ static bool fill_axis(struct cu_index *index, struct axis *axis, bool *impossibl
 		impossible[rule] = impossible[rule] || !possible;
 		for (size_t i = 0; axis->bits && i < n; i++) {
 			if (!allowed[i]) {
-				axis->bits[i * index->n_words + rule / 64] &= ~(UINT64_C(1) << rule % 64);
+				axis->bits[i * sieve->n_words + rule / 64] &= ~(UINT64_C(1) << rule % 64);
 			}
 		}
 	}
@@ -398,12 +400,12 @@ static int by_rules(const void *a, const void *b)
 	return (x->n_rules < y->n_rules) - (x->n_rules > y->n_rules);
 }
 
-static bool make_addr_keys(struct cu_index *index, const struct cu_program *program)
+static bool make_addr_keys(struct cu_sieve *sieve, const struct cu_program *program)
 {
-	index->addr_keys = calloc(2 * program->n_networks + 1, sizeof(*index->addr_keys));
-	for (size_t i = 0; index->addr_keys && i < program->n_networks; i++) {
+	sieve->addr_keys = calloc(2 * program->n_networks + 1, sizeof(*sieve->addr_keys));
+	for (size_t i = 0; sieve->addr_keys && i < program->n_networks; i++) {
 		const struct cu_network *network = &program->networks[i];
-		uint8_t *low = index->addr_keys[2 * i], *high = index->addr_keys[2 * i + 1];
+		uint8_t *low = sieve->addr_keys[2 * i], *high = sieve->addr_keys[2 * i + 1];
 		low[0] = high[0] = network->addr.family;
 		for (unsigned byte = 0; byte < sizeof(network->addr.bytes); byte++) {
 			unsigned bits = network->prefix > byte * 8 ? network->prefix - byte * 8 : 0;
@@ -413,64 +415,64 @@ static bool make_addr_keys(struct cu_index *index, const struct cu_program *prog
 			high[1 + byte] = is_used ? (uint8_t)(low[1 + byte] | (uint8_t)~mask) : 0;
 		}
 	}
-	return index->addr_keys != NULL;
+	return sieve->addr_keys != NULL;
 }
 
-void cu_index_free(struct cu_index *index)
+void cu_sieve_free(struct cu_sieve *sieve)
 {
-	if (!index) {
+	if (!sieve) {
 		return;
 	}
-	for (size_t i = 0; i < index->n_axes; i++) {
-		free(index->axes[i].bounds);
-		free(index->axes[i].cuts);
-		free(index->axes[i].numbers);
-		free(index->axes[i].bits);
+	for (size_t i = 0; i < sieve->n_axes; i++) {
+		free(sieve->axes[i].bounds);
+		free(sieve->axes[i].cuts);
+		free(sieve->axes[i].numbers);
+		free(sieve->axes[i].bits);
 	}
-	free(index->axes);
-	free(index->found);
-	free(index->addr_keys);
-	free(index);
+	free(sieve->axes);
+	free(sieve->found);
+	free(sieve->addr_keys);
+	free(sieve);
 }
 
-static bool build(struct cu_index *index, const struct cu_program *program, const int32_t *steps, bool *impossible)
+static bool build(struct cu_sieve *sieve, const struct cu_program *program, const int32_t *steps, bool *impossible)
 {
-	for (size_t rule = 0; rule < index->n_rules; rule++) {
-		if (!bound_rule(index, program, (uint32_t)rule, steps[rule])) {
+	for (size_t rule = 0; rule < sieve->n_rules; rule++) {
+		if (!bound_rule(sieve, program, (uint32_t)rule, steps[rule])) {
 			return false;
 		}
 	}
-	for (size_t i = 0; i < index->n_axes; i++) {
-		struct axis *axis = &index->axes[i];
+	for (size_t i = 0; i < sieve->n_axes; i++) {
+		struct axis *axis = &sieve->axes[i];
 		for (size_t b = 0; b < axis->n_bounds; b++) {
 			axis->n_rules += b == 0 || axis->bounds[b].rule != axis->bounds[b - 1].rule;
 		}
 	}
-	if (index->n_axes > 0) {
-		qsort(index->axes, index->n_axes, sizeof(*index->axes), by_rules);
+	if (sieve->n_axes > 0) {
+		qsort(sieve->axes, sieve->n_axes, sizeof(*sieve->axes), by_rules);
 	}
-	for (size_t i = 0; i < index->n_axes; i++) {
-		if (!cut_axis(&index->axes[i]) || !fill_axis(index, &index->axes[i], impossible)) {
+	for (size_t i = 0; i < sieve->n_axes; i++) {
+		if (!cut_axis(&sieve->axes[i]) || !fill_axis(sieve, &sieve->axes[i], impossible)) {
 			return false;
 		}
 	}
 	return true;
 }
 
-struct cu_index *cu_index_new(const struct cu_program *program, const int32_t *steps, size_t n_rules, bool *impossible)
+struct cu_sieve *cu_sieve_new(const struct cu_program *program, const int32_t *steps, size_t n_rules, bool *impossible)
 {
-	struct cu_index *index = calloc(1, sizeof(*index));
-	if (!index) {
+	struct cu_sieve *sieve = calloc(1, sizeof(*sieve));
+	if (!sieve) {
 		return NULL;
 	}
-	index->n_rules = n_rules;
-	index->n_words = (n_rules + 63) / 64;
-	index->found = calloc(index->n_words + 1, sizeof(*index->found));
-	if (!index->found || !make_addr_keys(index, program) || !build(index, program, steps, impossible)) {
-		cu_index_free(index);
+	sieve->n_rules = n_rules;
+	sieve->n_words = (n_rules + 63) / 64;
+	sieve->found = calloc(sieve->n_words + 1, sizeof(*sieve->found));
+	if (!sieve->found || !make_addr_keys(sieve, program) || !build(sieve, program, steps, impossible)) {
+		cu_sieve_free(sieve);
 		return NULL;
 	}
-	return index;
+	return sieve;
 }
 
 /* ---- looking up ---- */
@@ -512,29 +514,29 @@ static ptrdiff_t find_stretch(const struct axis *axis, struct cu_program *progra
 	}
 }
 
-const uint64_t *cu_index_find(struct cu_index *index, struct cu_program *program, const struct cu_view *view)
+const uint64_t *cu_sieve_find(struct cu_sieve *sieve, struct cu_program *program, const struct cu_view *view)
 {
-	size_t n_words = index->n_words, n_left = index->n_rules;
-	memset(index->found, 0xff, n_words * sizeof(*index->found));
-	if (index->n_rules % 64 != 0) {
-		index->found[n_words - 1] = (UINT64_C(1) << index->n_rules % 64) - 1;
+	size_t n_words = sieve->n_words, n_left = sieve->n_rules;
+	memset(sieve->found, 0xff, n_words * sizeof(*sieve->found));
+	if (sieve->n_rules % 64 != 0) {
+		sieve->found[n_words - 1] = (UINT64_C(1) << sieve->n_rules % 64) - 1;
 	}
-	for (size_t i = 0; i < index->n_axes && n_left > ENOUGH; i++) {
-		const struct axis *axis = &index->axes[i];
+	for (size_t i = 0; i < sieve->n_axes && n_left > ENOUGH; i++) {
+		const struct axis *axis = &sieve->axes[i];
 		ptrdiff_t stretch = axis->bits ? find_stretch(axis, program, view) : STRETCH_UNKNOWN;
 		if (stretch == STRETCH_UNKNOWN) {
 			continue;
 		}
 		const uint64_t *bits = axis->bits + (size_t)stretch * n_words;
 		for (size_t w = 0; w < n_words; w++) {
-			index->found[w] &= bits[w];
+			sieve->found[w] &= bits[w];
 		}
 		n_left = 0; /* counted as far as it matters */
 		for (size_t w = 0; w < n_words && n_left <= ENOUGH; w++) {
-			for (uint64_t left = index->found[w]; left != 0 && n_left <= ENOUGH; left &= left - 1) {
+			for (uint64_t left = sieve->found[w]; left != 0 && n_left <= ENOUGH; left &= left - 1) {
 				n_left++;
 			}
 		}
 	}
-	return index->found;
+	return sieve->found;
 }
