@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS_MIN = 64 };
+enum { SLOTS_MIN = 16 };
 
 /* Slots are found by 32 bits of hash, so that half of them is the most there can be. */
 #define INDEX_CAP ((UINT32_C(1) << 31) - 1)

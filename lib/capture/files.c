@@ -17,7 +17,7 @@ void cu_files_init(struct cu_files *files)
 
 void cu_files_release(struct cu_files *files)
 {
-	free(files->slot);
+	cu_index_release(&files->index);
 	for (size_t i = 0; i < files->n; i++) {
 		free(files->all[i].path);
 	}
@@ -30,57 +30,28 @@ static bool is_taken(const struct cu_files *files, uint16_t number)
 	return (files->is_number_taken[number / 64] >> number % 64 & 1) != 0;
 }
 
-/* Where a file is in the table, or would be; there are slots. */
-static uint32_t *find_slot(const struct cu_files *files, const char *path, uint16_t number, bool is_input)
+static uint32_t tag_of(const struct cu_files *files, const char *path, uint16_t number, bool is_input)
 {
 	uint64_t hash = cu_hash_bytes(files->seed, path, strlen(path)) ^ ((uint64_t)is_input << 16 | number);
-	size_t mask = files->n_slots - 1;
-	for (size_t i = (size_t)cu_hash_mix(hash, files->seed.k[0] | 1) & mask;; i = (i + 1) & mask) {
-		const struct cu_capture_file *file = files->slot[i] != 0 ? &files->all[files->slot[i] - 1] : NULL;
-		if (file == NULL ||
-		    (file->given == number && file->is_input == is_input && strcmp(file->path, path) == 0)) {
-			return &files->slot[i];
-		}
-	}
-}
-
-/* Room for another file. */
-static bool grow(struct cu_files *files)
-{
-	if (!cu_grow((void **)&files->all, &files->cap, files->n, sizeof(*files->all))) {
-		return false;
-	}
-	if (files->n_slots >= 2 * files->cap) {
-		return true;
-	}
-	uint32_t *slot = calloc(2 * files->cap, sizeof(*slot));
-	if (slot == NULL) {
-		return false;
-	}
-	free(files->slot);
-	files->slot = slot;
-	files->n_slots = 2 * files->cap;
-	for (size_t i = 0; i < files->n; i++) {
-		const struct cu_capture_file *file = &files->all[i];
-		*find_slot(files, file->path, file->given, file->is_input) = (uint32_t)i + 1;
-	}
-	return true;
+	return cu_index_tag(cu_hash_mix(hash, files->seed.k[0] | 1));
 }
 
 int cu_files_add(struct cu_files *files, const char *path, uint16_t number, bool is_input)
 {
-	if (!grow(files)) {
-		return CU_ERR_NOMEM;
-	}
-	uint32_t *slot = find_slot(files, path, number, is_input);
-	if (*slot != 0) {
-		return (int)*slot - 1;
+	uint32_t tag = tag_of(files, path, number, is_input);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&files->index, tag, &i)) != 0;) {
+		const struct cu_capture_file *file = &files->all[at - 1];
+		if (file->given == number && file->is_input == is_input && strcmp(file->path, path) == 0) {
+			return (int)at - 1;
+		}
 	}
 	if (files->n >= (is_input ? UINT16_MAX : NAMED_CAP)) {
 		return CU_ERR_RANGE;
 	}
 	char *copy = strdup(path);
-	if (copy == NULL) {
+	if (copy == NULL || !cu_grow((void **)&files->all, &files->cap, files->n, sizeof(*files->all)) ||
+	    !cu_index_add(&files->index, tag, (uint32_t)files->n + 1)) {
+		free(copy);
 		return CU_ERR_NOMEM;
 	}
 	struct cu_capture_file *file = &files->all[files->n];
@@ -89,8 +60,7 @@ int cu_files_add(struct cu_files *files, const char *path, uint16_t number, bool
 		file->number++;
 	}
 	files->is_number_taken[file->number / 64] |= UINT64_C(1) << file->number % 64;
-	*slot = (uint32_t)++files->n;
-	return (int)*slot - 1;
+	return (int)files->n++;
 }
 
 void cu_files_note(struct cu_files *files, uint16_t file, uint16_t linktype, uint32_t snaplen)

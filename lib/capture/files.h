@@ -8,13 +8,13 @@
 #define CU_CAPTURE_FILES_H
 
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/capture/capture.h"
 
 struct cu_files {
 	struct cu_capture_file *all;
 	size_t n, cap;
-	uint32_t *slot; /* open addressing, a power of two, at most half full: place and one; 0 empty */
-	size_t n_slots;
+	struct cu_index index; /* of all, by path and number */
 	struct cu_hash_seed seed;
 	uint64_t is_number_taken[(UINT16_MAX + 1) / 64];
 };

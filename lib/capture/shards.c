@@ -3,6 +3,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/grow.h"
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/base/units.h"
 #include "lib/capture/dump.h"
 #include "lib/capture/files.h"
@@ -21,7 +22,6 @@
 enum {
 	SHARDS_CAP = 1 << 24,
 	INTERFACES_CAP = 1 << 16, /* of one shard */
-	FEW = 4,                  /* interfaces that are found without a table */
 	ZSTD_LEVEL = 3,           /* zstd's own default */
 	RESOLUTION_MICRO = 6,
 };
@@ -44,8 +44,8 @@ struct shard {
 	struct cu_buf buf;
 	struct local_interface *interfaces;
 	size_t n_interfaces, interfaces_cap;
-	uint32_t *table;  /* of more than a few interfaces: open addressing, number from 1, at most half full */
-	uint64_t n_bytes; /* put so far */
+	struct cu_index index; /* of the interfaces, by input and number */
+	uint64_t n_bytes;      /* put so far */
 	int64_t last_ns;
 	bool is_micro; /* a pcap in microseconds */
 };
@@ -279,7 +279,7 @@ static void free_shard(struct shard *shard)
 	if (shard != NULL) {
 		cu_buf_release(&shard->buf);
 		free(shard->interfaces);
-		free(shard->table);
+		cu_index_release(&shard->index);
 		free(shard->temporary);
 		free(shard);
 	}
@@ -350,39 +350,14 @@ int cu_shards_add(struct cu_shards *s, int64_t time_ns, const char *key, uint32_
 
 /* ------------------------------------------------------------------- write */
 
-static bool is_interface(const struct local_interface *local, uint32_t number, uint16_t input)
+static uint32_t interface_tag(const struct cu_shards *s, uint32_t number, uint16_t input)
 {
-	return local->interface.number == number && local->input == input;
-}
-
-/* Where in the table an interface is, or would be. */
-static uint32_t *find_in_table(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t input)
-{
-	size_t mask = shard->interfaces_cap * 2 - 1;
 	uint64_t key = (uint64_t)input << 32 | number;
-	size_t i = (size_t)cu_hash_mix(cu_hash_mix(key ^ s->seed.k[0], s->seed.k[1]), s->seed.k[0] | 1) & mask;
-	while (shard->table[i] != 0 && !is_interface(&shard->interfaces[shard->table[i] - 1], number, input)) {
-		i = (i + 1) & mask;
-	}
-	return &shard->table[i];
-}
-
-/* An interface's number in the shard, or that of the next. */
-static size_t find_interface(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t input)
-{
-	if (shard->table != NULL) {
-		uint32_t at = *find_in_table(s, shard, number, input);
-		return at != 0 ? at - 1 : shard->n_interfaces;
-	}
-	size_t i = 0;
-	while (i < shard->n_interfaces && !is_interface(&shard->interfaces[i], number, input)) {
-		i++;
-	}
-	return i;
+	return cu_index_tag(cu_hash_mix(cu_hash_mix(key ^ s->seed.k[0], s->seed.k[1]), s->seed.k[0] | 1));
 }
 
 /* Makes room for another interface; false when there is no memory, or there are too many. */
-static bool grow_interfaces(struct cu_shards *s, struct shard *shard)
+static bool grow_interfaces(struct shard *shard)
 {
 	if (shard->n_interfaces < shard->interfaces_cap) {
 		return true;
@@ -397,19 +372,7 @@ static bool grow_interfaces(struct cu_shards *s, struct shard *shard)
 		return false;
 	}
 	shard->interfaces = bigger;
-	if (cap > FEW) {
-		uint32_t *table = calloc(cap * 2, sizeof(*table));
-		if (table == NULL) {
-			return false;
-		}
-		free(shard->table);
-		shard->table = table;
-	}
 	shard->interfaces_cap = cap;
-	for (size_t i = 0; i < shard->n_interfaces && shard->table != NULL; i++) {
-		const struct local_interface *local = &bigger[i];
-		*find_in_table(s, shard, local->interface.number, local->input) = (uint32_t)i + 1;
-	}
 	return true;
 }
 
@@ -419,11 +382,14 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 {
 	uint16_t input = origin != NULL ? origin->input : cu_capture_input(capture);
 	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture);
-	size_t at = find_interface(s, shard, number, input);
-	if (at < shard->n_interfaces) {
-		return (int64_t)at;
+	uint32_t tag = interface_tag(s, number, input);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&shard->index, tag, &i)) != 0;) {
+		const struct local_interface *local = &shard->interfaces[at - 1];
+		if (local->interface.number == number && local->input == input) {
+			return at - 1;
+		}
 	}
-	if (!grow_interfaces(s, shard)) {
+	if (!grow_interfaces(shard) || !cu_index_add(&shard->index, tag, (uint32_t)shard->n_interfaces + 1)) {
 		return CU_ERR_NOMEM;
 	}
 	struct local_interface *local = &shard->interfaces[shard->n_interfaces];
@@ -440,9 +406,6 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 		char comment[CU_FILE_COMMENT_CAP];
 		cu_file_comment(comment, cu_capture_file(capture, packet->file));
 		cu_dump_interface(&shard->buf, &local->interface, comment);
-	}
-	if (shard->table != NULL) {
-		*find_in_table(s, shard, number, input) = (uint32_t)at + 1;
 	}
 	return (int64_t)shard->n_interfaces++;
 }

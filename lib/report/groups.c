@@ -1,5 +1,7 @@
 #include "lib/report/groups.h"
 
+#include "lib/base/grow.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,7 @@ void cu_groups_release(struct cu_groups *groups)
 	}
 	cu_histogram_release(&groups->others.histogram);
 	free(groups->group);
-	free(groups->slot);
+	cu_index_release(&groups->index);
 }
 
 struct key {
@@ -110,60 +112,23 @@ static void make_key(unsigned by, const struct cu_report_transaction *item, stru
 	}
 }
 
-static size_t slot_of(const struct cu_groups *groups, const struct key *key)
-{
-	size_t mask = groups->n_slots - 1;
-	size_t at = cu_hash_bytes(groups->seed, key->bytes, key->len) & mask;
-	while (groups->slot[at] != 0) {
-		const struct cu_group *group = &groups->group[groups->slot[at] - 1];
-		if (group->key_len == key->len && memcmp(group->key, key->bytes, key->len) == 0) {
-			break;
-		}
-		at = (at + 1) & mask;
-	}
-	return at;
-}
-
-static bool grow(struct cu_groups *groups)
-{
-	size_t cap = groups->cap == 0 ? 32 : groups->cap * 2;
-	struct cu_group *group = reallocarray(groups->group, cap, sizeof(*group));
-	if (group == NULL) {
-		return false;
-	}
-	groups->group = group;
-	uint32_t *slot = calloc(cap * 2, sizeof(*slot));
-	if (slot == NULL) {
-		return false;
-	}
-	free(groups->slot);
-	groups->slot = slot;
-	groups->n_slots = cap * 2;
-	groups->cap = cap;
-	for (size_t i = 0; i < groups->n; i++) {
-		struct key key = {.len = group[i].key_len};
-		memcpy(key.bytes, group[i].key, key.len);
-		slot[slot_of(groups, &key)] = (uint32_t)(i + 1);
-	}
-	return true;
-}
-
 /* The group with this key, made if need be; NULL when memory ran out. */
 static struct cu_group *get_group(struct cu_groups *groups, const struct key *key)
 {
-	if (groups->n_slots > 0) {
-		size_t at = slot_of(groups, key);
-		if (groups->slot[at] != 0) {
-			return &groups->group[groups->slot[at] - 1];
+	uint32_t tag = cu_index_tag(cu_hash_bytes(groups->seed, key->bytes, key->len));
+	for (uint32_t i = tag, at; (at = cu_index_walk(&groups->index, tag, &i)) != 0;) {
+		struct cu_group *group = &groups->group[at - 1];
+		if (group->key_len == key->len && memcmp(group->key, key->bytes, key->len) == 0) {
+			return group;
 		}
 	}
 	if (groups->n == CU_GROUPS_CAP) {
 		return &groups->others;
 	}
-	if (groups->n == groups->cap && !grow(groups)) {
+	if (!cu_grow((void **)&groups->group, &groups->cap, groups->n, sizeof(*groups->group)) ||
+	    !cu_index_add(&groups->index, tag, (uint32_t)groups->n + 1)) {
 		return NULL;
 	}
-	groups->slot[slot_of(groups, key)] = (uint32_t)(groups->n + 1);
 	struct cu_group *group = &groups->group[groups->n++];
 	*group = (struct cu_group){.key_len = key->len};
 	memcpy(group->key, key->bytes, key->len);

@@ -9,6 +9,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/base/histogram.h"
+#include "lib/base/index.h"
 #include "lib/report/format.h"
 
 enum { CU_GROUPS_CAP = 1 << 16, CU_GROUP_KEY_CAP = 64 };
@@ -33,8 +34,7 @@ struct cu_groups {
 	bool requests_only; /* total_ns and histogram are of requests */
 	struct cu_group *group;
 	size_t n, cap;
-	uint32_t *slot; /* index + 1 into group, 0 free; n_slots is a power of two */
-	size_t n_slots;
+	struct cu_index index; /* of groups, by key */
 	struct cu_hash_seed seed;
 	struct cu_group others;
 };

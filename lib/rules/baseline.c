@@ -2,6 +2,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/base/histogram.h"
+#include "lib/base/index.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@ static const uint8_t magic[8] = {0x8a, 'C', 'U', 'B', '\r', '\n', 0x1a, '\n'};
 /* In a file: more than anyone learns, and room to add many up. */
 #define COUNT_CAP (UINT64_C(1) << 48)
 
-enum { SLOTS = CU_BASELINE_ENTRY_CAP * 2, N_HISTOGRAMS = CU_N_CAUSES, CRC_LEN = 4 };
+enum { N_HISTOGRAMS = CU_N_CAUSES, CRC_LEN = 4 };
 
 /* A service's transactions of a kind: the total, then each cause. */
 struct entry {
@@ -29,7 +30,8 @@ struct entry {
 };
 
 struct cu_baseline {
-	struct entry *slots[SLOTS];
+	struct entry *entries[CU_BASELINE_ENTRY_CAP]; /* counts.n_entries of them */
+	struct cu_index index;                        /* by name and kind */
 	struct cu_hash_seed seed;
 	struct cu_baseline_counts counts;
 };
@@ -54,12 +56,13 @@ static void free_entry(struct entry *entry)
 
 void cu_baseline_free(struct cu_baseline *baseline)
 {
-	for (size_t i = 0; baseline && i < SLOTS; i++) {
-		if (baseline->slots[i]) {
-			free_entry(baseline->slots[i]);
+	if (baseline) {
+		for (size_t i = 0; i < baseline->counts.n_entries; i++) {
+			free_entry(baseline->entries[i]);
 		}
+		cu_index_release(&baseline->index);
+		free(baseline);
 	}
-	free(baseline);
 }
 
 /* Entries are in order of name, then kind. */
@@ -73,30 +76,35 @@ static int compare(const struct entry *x, const struct entry *y)
 	return x->kind < y->kind ? -1 : x->kind > y->kind;
 }
 
-static struct entry **slot_of(struct cu_baseline *baseline, const char *name, size_t len, unsigned kind)
+static uint32_t tag_of(const struct cu_baseline *baseline, const char *name, size_t len, unsigned kind)
 {
-	size_t at = cu_hash_mix(cu_hash_bytes(baseline->seed, name, len) ^ baseline->seed.k[0],
-	                        kind ^ baseline->seed.k[1]) %
-	            SLOTS;
-	for (;; at = (at + 1) % SLOTS) {
-		struct entry *entry = baseline->slots[at];
-		if (!entry || (entry->kind == kind && entry->name_len == len && memcmp(entry->name, name, len) == 0)) {
-			return &baseline->slots[at];
+	return cu_index_tag(cu_hash_mix(cu_hash_bytes(baseline->seed, name, len) ^ baseline->seed.k[0],
+	                                kind ^ baseline->seed.k[1]));
+}
+
+static struct entry *find(const struct cu_baseline *baseline, const char *name, size_t len, unsigned kind)
+{
+	uint32_t tag = tag_of(baseline, name, len, kind);
+	for (uint32_t i = tag, at; (at = cu_index_walk(&baseline->index, tag, &i)) != 0;) {
+		struct entry *entry = baseline->entries[at - 1];
+		if (entry->kind == kind && entry->name_len == len && memcmp(entry->name, name, len) == 0) {
+			return entry;
 		}
 	}
+	return NULL;
 }
 
 /* An entry that is there or a new one. 0, with NULL when there are too many, or CU_ERR_NOMEM. */
 static int get_entry(struct cu_baseline *baseline, const char *name, size_t len, unsigned kind, struct entry **entry)
 {
-	struct entry **slot = slot_of(baseline, name, len, kind);
-	*entry = *slot;
-	if (*slot || baseline->counts.n_entries == CU_BASELINE_ENTRY_CAP) {
+	size_t n = baseline->counts.n_entries;
+	*entry = find(baseline, name, len, kind);
+	if (*entry || n == CU_BASELINE_ENTRY_CAP) {
 		return 0;
 	}
 	struct entry *made = calloc(1, sizeof(*made));
 	char *copy = malloc(len + 1);
-	if (!made || !copy) {
+	if (!made || !copy || !cu_index_add(&baseline->index, tag_of(baseline, name, len, kind), (uint32_t)n + 1)) {
 		free(made);
 		free(copy);
 		return CU_ERR_NOMEM;
@@ -104,7 +112,7 @@ static int get_entry(struct cu_baseline *baseline, const char *name, size_t len,
 	memcpy(copy, name, len);
 	copy[len] = '\0';
 	*made = (struct entry){.name = copy, .name_len = len, .kind = kind};
-	*entry = *slot = made;
+	*entry = baseline->entries[n] = made;
 	baseline->counts.n_entries++;
 	return 0;
 }
@@ -153,7 +161,7 @@ const struct cu_usual *cu_baseline_find(struct cu_baseline *baseline, struct cu_
 	static const double shares[CU_N_USUAL] = {0.5, 0.95, 0.99};
 	char text[16];
 	struct cu_text name = name_of(service, port, text);
-	struct entry *entry = *slot_of(baseline, name.data, name.len, kind);
+	struct entry *entry = find(baseline, name.data, name.len, kind);
 	if (!entry || entry->histogram[0].n < CU_BASELINE_LEAST) {
 		return NULL;
 	}
@@ -205,17 +213,13 @@ static int by_name(const void *a, const void *b)
 
 void cu_baseline_encode(struct cu_baseline *baseline, struct cu_buf *buf)
 {
-	struct entry **entries = malloc((baseline->counts.n_entries + 1) * sizeof(struct entry *));
-	size_t begin = buf->len, n = 0;
+	size_t begin = buf->len, n = baseline->counts.n_entries;
+	struct entry **entries = malloc((n + 1) * sizeof(struct entry *));
 	if (!entries) {
 		buf->failed = true;
 		return;
 	}
-	for (size_t i = 0; i < SLOTS; i++) {
-		if (baseline->slots[i]) {
-			entries[n++] = baseline->slots[i];
-		}
-	}
+	memcpy(entries, baseline->entries, n * sizeof(struct entry *));
 	qsort(entries, n, sizeof(*entries), by_name);
 	cu_buf_add(buf, magic, sizeof(magic));
 	add_varint(buf, CU_BASELINE_VERSION);
