@@ -50,7 +50,9 @@ struct finder {
 	int64_t highest[2];    /* end of what was seen of each direction */
 	int64_t server_end_ns; /* when the server last sent new data */
 	struct aside aside;
-	bool short_end; /* the server's newest segment was not full: its last for now */
+	bool is_tls;          /* as far as the hints say */
+	bool said_last_words; /* of TLS: an alert */
+	bool short_end;       /* the server's newest segment was not full: its last for now */
 	bool client_fin;
 	uint32_t client_fin_seg;
 	bool server_fin;
@@ -92,6 +94,73 @@ static bool ends_message(const struct finder *finder, const struct cu_trace_segm
 static uint8_t hint_kind(const struct finder *finder, uint32_t hint)
 {
 	return hint != 0 ? finder->trace->hint[hint - 1].kind : CU_HINT_NONE;
+}
+
+static bool is_of_tls(unsigned kind)
+{
+	return kind >= CU_HINT_TLS_CLIENT_HELLO && kind <= CU_HINT_TLS_ALERT;
+}
+
+enum last_word { WORD_NONE, WORD_OTHER, WORD_GOAWAY, WORD_ALERT };
+
+/*
+ * What a segment of TLS may be that is so long: TLS 1.3 hides which records are
+ * alerts (RFC 8446 section 5.2). An alert is two bytes, HTTP/2's GOAWAY before
+ * it 17 (RFC 9113 section 6.8), and a record adds what its cipher does.
+ */
+static enum last_word last_word(const struct finder *finder, const struct cu_trace_segment *seg)
+{
+	/* TLS 1.3; TLS 1.2 with ChaCha20-Poly1305 (RFC 7905), and with AES-GCM (RFC 5288) */
+	static const uint32_t record[] = {22, 21, 29};
+	enum { ALERT = 2, GOAWAY = 17 };
+	if (hint_kind(finder, seg->hint) == CU_HINT_TLS_ALERT) {
+		return WORD_ALERT;
+	}
+	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]); i++) {
+		if (seg->len == record[i] + ALERT || seg->len == 2 * record[i] + GOAWAY + ALERT) {
+			return WORD_ALERT;
+		}
+		if (seg->len == record[i] + GOAWAY) {
+			return WORD_GOAWAY;
+		}
+	}
+	return seg->len > 0 ? WORD_OTHER : WORD_NONE;
+}
+
+/*
+ * Whether a side says its last words in TLS from a segment on: an alert, and
+ * then it closes, or the capture ends. All of it comes at once: a PING of HTTP/2
+ * is as long as a GOAWAY. Once one side did, the other's words may be the last.
+ */
+static bool says_last_words(const struct finder *finder, uint32_t i)
+{
+	enum { LOOK_AHEAD = 32 };
+	const int64_t within_ns = CU_NS_PER_S;
+	const struct cu_trace *trace = finder->trace;
+	const struct cu_trace_segment *first = &trace->segment[i];
+	if (!finder->is_tls || last_word(finder, first) == WORD_OTHER) {
+		return false;
+	}
+	if (finder->said_last_words || hint_kind(finder, first->hint) == CU_HINT_TLS_ALERT) {
+		return true;
+	}
+	bool alert = false;
+	for (uint32_t s = i; s < trace->n; s++) {
+		const struct cu_trace_segment *seg = &trace->segment[s];
+		bool is_own = seg->dir == first->dir;
+		enum last_word word = last_word(finder, seg);
+		if (seg->icmp || (is_own && seg->seq < first->seq)) {
+			continue;
+		}
+		if (word == WORD_OTHER || s - i == LOOK_AHEAD || seg->time_ns - first->time_ns > within_ns) {
+			return false;
+		}
+		alert = alert || (is_own && word == WORD_ALERT);
+		if (is_own && (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0) {
+			return alert;
+		}
+	}
+	return alert && trace->connection.end != CU_END_EVICTED;
 }
 
 /*
@@ -341,6 +410,16 @@ static bool refuses(const struct cu_trace_segment *icmp)
 	return v4 || v6;
 }
 
+/* Data in its order. An alert is the answer to what had no other. */
+static int take_data(struct finder *finder, uint32_t i)
+{
+	const struct cu_exchange *now = current(finder);
+	bool is_client = finder->trace->segment[i].dir == CU_C2S;
+	bool may_be_idle = is_client || (now != NULL && answered(now));
+	finder->said_last_words = may_be_idle && says_last_words(finder, i);
+	return finder->said_last_words ? 0 : is_client ? client_data(finder, i) : server_data(finder, i);
+}
+
 static int take(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
@@ -371,8 +450,9 @@ static int take(struct finder *finder, uint32_t i)
 	}
 	bool probe = cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	int64_t data_end = seg->seq + seg->len;
+	finder->is_tls = finder->is_tls || is_of_tls(hint_kind(finder, seg->hint));
 	if (seg->len > 0 && !probe && data_end > finder->highest[seg->dir]) {
-		int err = seg->dir == CU_C2S ? client_data(finder, i) : server_data(finder, i);
+		int err = take_data(finder, i);
 		if (err != 0) {
 			return err;
 		}

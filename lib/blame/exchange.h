@@ -3,7 +3,9 @@
  *
  * No application parser is needed: a segment from the server whose ACK number
  * does not cover a request cannot be an answer to it. Hints only name what
- * was found, and tell the steps of a TLS handshake apart.
+ * was found, and tell the steps of a TLS handshake apart. The last words of TLS
+ * ask nothing, and answer nothing behind an answer: an idle connection is
+ * closed with them after a minute.
  */
 #ifndef CU_BLAME_EXCHANGE_H
 #define CU_BLAME_EXCHANGE_H

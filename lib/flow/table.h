@@ -62,7 +62,7 @@ struct cu_flow {
 	uint8_t turn;           /* CU_C2S, CU_S2C: who sent data last; 2: nobody yet */
 	bool client_is_lower;   /* which end of the key */
 	bool turn_hinted : 1;   /* a hint was kept of that turn */
-	bool tls : 1;           /* a TLS hello was seen */
+	bool tls : 1;           /* TLS was seen */
 	bool tls_handshake : 1; /* and no application data since at the start of a turn */
 	bool reset : 1;         /* a RST was seen, and nothing that belies it */
 	bool reset_by_server : 1;

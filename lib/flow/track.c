@@ -574,6 +574,7 @@ static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 		flow->tls = true;
 		flow->tls_handshake = true;
 	} else if (kind == CU_HINT_TLS_DATA) {
+		flow->tls = true;
 		flow->tls_handshake = false;
 	}
 	return true;

@@ -1107,6 +1107,16 @@ static void test_flowify_hints_first_of_turn(void **state)
 	          with_payload((struct frame)C2S(63, ACK, 1218, 3301, 20), alert)},
 	         {0, CU_HINT_TLS_CLIENT_HELLO, CU_HINT_TLS_HANDSHAKE, CU_HINT_TLS_HANDSHAKE, CU_HINT_TLS_DATA, 0, 0,
 	          CU_HINT_TLS_ALERT}},
+		{"TLS from the middle on: an alert, too",
+	         {C2S(0, ACK, 101, 501, 0), with_payload((struct frame)C2S(30, ACK, 101, 501, 200), data),
+	          with_payload((struct frame)S2C(50, ACK, 501, 301, 400), data),
+	          with_payload((struct frame)S2C(51, ACK, 901, 301, 20), alert)},
+	         {0, CU_HINT_TLS_DATA, CU_HINT_TLS_DATA, CU_HINT_TLS_ALERT}},
+		{"an alert of what is no TLS",
+	         {C2S(0, ACK, 101, 501, 0), with_payload((struct frame)C2S(30, ACK, 101, 501, 200), "x"),
+	          with_payload((struct frame)S2C(50, ACK, 501, 301, 400), "x"),
+	          with_payload((struct frame)S2C(51, ACK, 901, 301, 20), alert)},
+	         {0, 0, 0, 0}},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct result result = run_frames(cases[i].frames, &defaults);

@@ -633,6 +633,87 @@ static void test_ledger_second_request_after_idle_charges_no_idle(void **state)
 	talk_release(&talk);
 }
 
+/* What two sides say, and a minute later: a piece of so many bytes, 0 none, an alert, and the FIN. */
+static struct cu_transaction last_words(struct talk *talk, int dir, uint32_t before, uint32_t alert, bool named)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 30000, 10000);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(talk, t + 40000, CU_C2S, ACK, 101, 501, 0);
+	uint32_t seq = dir == CU_S2C ? 501 : 101, ack = dir == CU_S2C ? 101 : 501;
+	t += 60000000;
+	if (before > 0) {
+		talk_add(talk, t, dir, PSH, seq, ack, before);
+	}
+	struct cu_segment *said = talk_add(talk, t + 10, dir, PSH, seq + before, ack, alert);
+	said->hint.kind = named ? CU_HINT_TLS_ALERT : CU_HINT_NONE;
+	talk_add(talk, t + 20, dir, ACK | CU_TCP_FIN, seq + before + alert, ack, 0);
+	talk_add(talk, t + 40000, !dir, ACK, ack, seq + before + alert + 1, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_last_words_of_tls_are_no_answer(void **state)
+{
+	(void)state;
+	enum { ALERT_1_2 = 31, ALERT_1_3 = 24, GOAWAY_1_3 = 39 };
+	static const struct {
+		uint32_t before, alert;
+		bool named;
+	} words[] = {
+		{0, ALERT_1_2, true},
+		{0, ALERT_1_3, false},
+		{GOAWAY_1_3, ALERT_1_3, false},
+		{0, GOAWAY_1_3 + ALERT_1_3, false},
+	};
+	struct talk talk;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct cu_transaction request =
+			last_words(&talk, CU_S2C, words[i].before, words[i].alert, words[i].named);
+		assert_us(request, CU_SERVER_PAUSE, 0);
+		assert_int_equal(request.total_ns, 40000 * US);
+		assert_int_equal(request.response.n_bytes, 500);
+		talk_release(&talk);
+		last_words(&talk, CU_C2S, words[i].before, words[i].alert, words[i].named);
+		assert_int_equal(talk.exchanges.n, 3);
+		assert_int_equal(talk.exchanges.item[2].kind, CU_TXN_CLOSE);
+		talk_release(&talk);
+	}
+	/* The other side's words follow, and nobody has closed when the capture ends. */
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(&talk, t + 60000000, CU_C2S, PSH, 101, 501, ALERT_1_3);
+	talk_add(&talk, t + 60030000, CU_S2C, PSH, 501, 101, GOAWAY_1_3);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 2);
+	assert_us(talk_transaction(&talk, 1), CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+	/* A PING of HTTP/2 is as long as a GOAWAY, and answered. */
+	talk_init(&talk);
+	t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(&talk, t + 60000000, CU_C2S, PSH, 101, 501, GOAWAY_1_3);
+	talk_add(&talk, t + 60030000, CU_S2C, PSH, 501, 140, GOAWAY_1_3);
+	talk_add(&talk, t + 90000000, CU_C2S, PSH, 140, 540, ALERT_1_3);
+	talk_add(&talk, t + 90000010, CU_C2S, ACK | CU_TCP_FIN, 164, 540, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 4);
+	assert_us(talk_transaction(&talk, 1), CU_SERVER_PAUSE, 0);
+	assert_int_equal(talk_transaction(&talk, 2).response.n_bytes, GOAWAY_1_3);
+	talk_release(&talk);
+	/* The rest of an answer is as short, but ends with no alert. */
+	struct cu_transaction request = last_words(&talk, CU_S2C, 0, 27, false);
+	assert_us(request, CU_SERVER_PAUSE, 59970010);
+	talk_release(&talk);
+	request = last_words(&talk, CU_S2C, 27, ALERT_1_3, false);
+	assert_us(request, CU_SERVER_PAUSE, 59970000);
+	talk_release(&talk);
+}
+
 static void test_ledger_greeting(void **state)
 {
 	(void)state;
@@ -1145,6 +1226,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer),
 		cmocka_unit_test(test_ledger_news_and_a_paused_answer_look_alike),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
+		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
