@@ -247,6 +247,22 @@ static void charge_answer(struct cu_account *account, const struct cu_exchange *
 	}
 }
 
+/*
+ * Whether the client sent more, later than any timer waits (RFC 6298 section
+ * 2.1, and 3 s before that), without having sent the request again: then that
+ * was acknowledged, and the capture lacks the ACK.
+ */
+static bool acked_unseen(const struct cu_account *account, const struct cu_exchange *exchange,
+                         const struct passage *request)
+{
+	const int64_t timer_ns = 3 * CU_NS_PER_S;
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *end = &trace->segment[exchange->end_seg];
+	return end->dir == CU_C2S && cu_carries(end) && end->seq >= exchange->request_end &&
+	       account->transaction->request.n_retransmitted == 0 &&
+	       end->time_ns - trace->segment[request->last_seg].time_ns > timer_ns;
+}
+
 /* No answer was seen: was the request received? */
 static void charge_silence(struct cu_account *account, const struct cu_exchange *exchange,
                            const struct passage *request, int64_t complete_ns, int64_t end_ns)
@@ -259,8 +275,10 @@ static void charge_silence(struct cu_account *account, const struct cu_exchange 
 	}
 	/* Not even its TCP answered: large segments alone, or everything? */
 	bool too_large = cu_delivery_too_big(&account->known->delivery[CU_C2S], request->first_ns, end_ns);
-	cu_charge(account, too_large ? CU_NETWORK_MTU : CU_NETWORK_LOSS, complete_ns, end_ns, request->first_seg,
-	          exchange->end_seg);
+	enum cu_cause cause = acked_unseen(account, exchange, request) ? CU_UNKNOWN_CAPTURE
+	                      : too_large                              ? CU_NETWORK_MTU
+	                                                               : CU_NETWORK_LOSS;
+	cu_charge(account, cause, complete_ns, end_ns, request->first_seg, exchange->end_seg);
 }
 
 /* What the client waited for its first request before that passed: copies that were lost on the way here. */

@@ -811,6 +811,29 @@ static void test_ledger_unanswered_request_that_was_received(void **state)
 	talk_release(&talk);
 }
 
+/* Nothing acknowledges the request, which the client does not send again before it closes. */
+static void test_ledger_unanswered_request_whose_ack_the_capture_lacks(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 5000000, CU_C2S, ACK | CU_TCP_FIN, 101, 1, 0);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_UNKNOWN_CAPTURE, 5000000);
+	talk_release(&talk);
+
+	talk_init(&talk);
+	t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 1000000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 5000000, CU_C2S, ACK | CU_TCP_FIN, 101, 1, 0);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_NETWORK_LOSS, 5000000);
+	talk_release(&talk);
+}
+
 static void test_ledger_request_behind_an_answer_of_full_segments(void **state)
 {
 	(void)state;
@@ -1232,6 +1255,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
 		cmocka_unit_test(test_ledger_frames_captured_twice_are_no_retransmission),
 		cmocka_unit_test(test_ledger_unanswered_request_that_was_received),
+		cmocka_unit_test(test_ledger_unanswered_request_whose_ack_the_capture_lacks),
 		cmocka_unit_test(test_ledger_request_behind_an_answer_of_full_segments),
 		cmocka_unit_test(test_ledger_words_aside_do_not_cut_a_stream),
 		cmocka_unit_test(test_ledger_a_queue_behind_the_vantage_point_is_not_the_servers),
