@@ -101,27 +101,30 @@ static bool is_of_tls(unsigned kind)
 	return kind >= CU_HINT_TLS_CLIENT_HELLO && kind <= CU_HINT_TLS_ALERT;
 }
 
-enum last_word { WORD_NONE, WORD_OTHER, WORD_GOAWAY, WORD_ALERT };
+enum word { WORD_NONE, WORD_OTHER, WORD_CONTROL, WORD_ALERT };
 
 /*
  * What a segment of TLS may be that is so long: TLS 1.3 hides which records are
- * alerts (RFC 8446 section 5.2). An alert is two bytes, HTTP/2's GOAWAY before
- * it 17 (RFC 9113 section 6.8), and a record adds what its cipher does.
+ * alerts (RFC 8446 section 5.2), and both hide HTTP/2's frames. An alert is two
+ * bytes. Frames that ask for no answer (RFC 9113 section 6) are 9, an
+ * acknowledgement of SETTINGS, 13, a WINDOW_UPDATE, or 17, a PING's or a GOAWAY. A
+ * record adds what its cipher does.
  */
-static enum last_word last_word(const struct finder *finder, const struct cu_trace_segment *seg)
+static enum word word_of(const struct finder *finder, const struct cu_trace_segment *seg)
 {
 	/* TLS 1.3; TLS 1.2 with ChaCha20-Poly1305 (RFC 7905), and with AES-GCM (RFC 5288) */
 	static const uint32_t record[] = {22, 21, 29};
-	enum { ALERT = 2, GOAWAY = 17 };
+	enum { ALERT = 2, SETTINGS_ACK = 9, WINDOW_UPDATE = 13, PING = 17, GOAWAY = 17 };
 	if (hint_kind(finder, seg->hint) == CU_HINT_TLS_ALERT) {
 		return WORD_ALERT;
 	}
-	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]); i++) {
-		if (seg->len == record[i] + ALERT || seg->len == 2 * record[i] + GOAWAY + ALERT) {
+	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]) && finder->is_tls; i++) {
+		uint32_t content = seg->len - record[i];
+		if (content == ALERT || content == record[i] + GOAWAY + ALERT) {
 			return WORD_ALERT;
 		}
-		if (seg->len == record[i] + GOAWAY) {
-			return WORD_GOAWAY;
+		if (content == SETTINGS_ACK || content == WINDOW_UPDATE || content == PING) {
+			return WORD_CONTROL;
 		}
 	}
 	return seg->len > 0 ? WORD_OTHER : WORD_NONE;
@@ -129,8 +132,9 @@ static enum last_word last_word(const struct finder *finder, const struct cu_tra
 
 /*
  * Whether a side says its last words in TLS from a segment on: an alert, and
- * then it closes, or the capture ends. All of it comes at once: a PING of HTTP/2
- * is as long as a GOAWAY. Once one side did, the other's words may be the last.
+ * then it closes, or the capture ends; before it there may be frames that ask
+ * for nothing. All of it comes at once. Once one side did, the other's words may
+ * be the last.
  */
 static bool says_last_words(const struct finder *finder, uint32_t i)
 {
@@ -138,7 +142,7 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 	const int64_t within_ns = CU_NS_PER_S;
 	const struct cu_trace *trace = finder->trace;
 	const struct cu_trace_segment *first = &trace->segment[i];
-	if (!finder->is_tls || last_word(finder, first) == WORD_OTHER) {
+	if (!finder->is_tls || word_of(finder, first) == WORD_OTHER) {
 		return false;
 	}
 	if (finder->said_last_words || hint_kind(finder, first->hint) == CU_HINT_TLS_ALERT) {
@@ -148,7 +152,7 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 	for (uint32_t s = i; s < trace->n; s++) {
 		const struct cu_trace_segment *seg = &trace->segment[s];
 		bool is_own = seg->dir == first->dir;
-		enum last_word word = last_word(finder, seg);
+		enum word word = word_of(finder, seg);
 		if (seg->icmp || (is_own && seg->seq < first->seq)) {
 			continue;
 		}
@@ -184,6 +188,7 @@ static int client_data(struct finder *finder, uint32_t i)
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	struct cu_exchange *now = current(finder);
 	int64_t start = finder->highest[CU_C2S];
+	bool asks_nothing = word_of(finder, seg) == WORD_CONTROL;
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
 	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
 	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
@@ -204,10 +209,17 @@ static int client_data(struct finder *finder, uint32_t i)
 		now->request_start = start;
 		now->request_end = seg->seq + seg->len;
 		now->request_hint = seg->hint;
+		now->asks_nothing = asks_nothing;
 		finder->aside.waits = false;
 	} else if (!answered(now)) {
+		bool begins_here = now->asks_nothing && !asks_nothing;
+		if (begins_here) {
+			now->request_start = start;
+			now->first_seg = i;
+			now->asks_nothing = false;
+		}
 		now->request_end = seg->seq + seg->len;
-		if (now->request_hint == 0) {
+		if (seg->hint != 0 && (begins_here || now->request_hint == 0)) {
 			now->request_hint = seg->hint;
 		}
 	} else if (seg->ack >= finder->highest[CU_S2C]) {
@@ -349,9 +361,19 @@ static int server_data(struct finder *finder, uint32_t i)
 	return 0;
 }
 
+/* What asked for nothing, and got no answer, was no request. */
+static void drop_idle(struct finder *finder)
+{
+	const struct cu_exchange *now = current(finder);
+	if (now != NULL && now->outcome == CU_OUTCOME_NONE && now->asks_nothing && !now->interim) {
+		finder->out->n--;
+	}
+}
+
 /* Gives what is still unanswered its end. */
 static void end_open(struct finder *finder, uint32_t i, enum cu_outcome outcome)
 {
+	drop_idle(finder);
 	for (size_t n = finder->out->n; n > 0; n--) {
 		struct cu_exchange *exchange = &finder->out->item[n - 1];
 		if (exchange->outcome != CU_OUTCOME_NONE) {
@@ -464,6 +486,7 @@ static int take(struct finder *finder, uint32_t i)
 	}
 	if (seg->flags & CU_TCP_FIN) {
 		bool first = !finder->client_fin && !finder->server_fin;
+		drop_idle(finder);
 		if (seg->dir == CU_S2C) {
 			/* No answer can come any more; a client that had closed before did not wait for one. */
 			if (finder->client_fin) {

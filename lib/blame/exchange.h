@@ -5,7 +5,8 @@
  * does not cover a request cannot be an answer to it. Hints only name what
  * was found, and tell the steps of a TLS handshake apart. The last words of TLS
  * ask nothing, and answer nothing behind an answer: an idle connection is
- * closed with them after a minute.
+ * closed with them after a minute. Nor do HTTP/2's frames that need no answer
+ * begin a request that follows them after a while.
  */
 #ifndef CU_BLAME_EXCHANGE_H
 #define CU_BLAME_EXCHANGE_H
@@ -21,6 +22,7 @@ struct cu_exchange {
 	uint32_t first_seg, last_seg;         /* of its segments, with everything between */
 	uint32_t end_seg;                     /* what ended it without an answer: FIN, RST, ICMP, or the last segment */
 	uint32_t request_hint, response_hint; /* as in a segment: index plus 1 */
+	bool asks_nothing;                    /* the request is HTTP/2's frames that need no answer, by their length */
 	bool interim;                         /* the server spoke before it had the whole request */
 	int64_t interim_start, interim_end;
 };

@@ -714,6 +714,35 @@ static void test_ledger_last_words_of_tls_are_no_answer(void **state)
 	talk_release(&talk);
 }
 
+/* HTTP/2 in TLS 1.3: SETTINGS and their acknowledgement, and a request after a minute. */
+static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **state)
+{
+	(void)state;
+	enum { SETTINGS_ACK = 31, PING_ACK = 39 };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(&talk, t + 40000, CU_C2S, PSH, 101, 501, SETTINGS_ACK);
+	talk_add(&talk, t + 70000, CU_S2C, ACK, 501, 132, 0);
+	talk_add(&talk, t + 60000000, CU_C2S, PSH, 132, 501, 200);
+	talk_add(&talk, t + 60030000, CU_S2C, PSH, 501, 332, 500);
+	talk_add(&talk, t + 60040000, CU_C2S, ACK, 332, 1001, 0);
+	talk_add(&talk, t + 70000000, CU_C2S, PSH, 332, 1001, PING_ACK);
+	talk_add(&talk, t + 70030000, CU_S2C, ACK, 1001, 371, 0);
+	talk_add(&talk, t + 90000000, CU_C2S, ACK | CU_TCP_FIN, 371, 1001, 0);
+	talk_add(&talk, t + 90030000, CU_S2C, ACK, 1001, 372, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 4);
+	struct cu_transaction request = talk_transaction(&talk, 2);
+	assert_us(request, CU_CLIENT_PAUSE, 0);
+	assert_int_equal(request.request.n_bytes, 200);
+	assert_int_equal(request.total_ns, 40000 * US);
+	assert_int_equal(talk.exchanges.item[3].kind, CU_TXN_CLOSE);
+	talk_release(&talk);
+}
+
 static void test_ledger_greeting(void **state)
 {
 	(void)state;
@@ -1250,6 +1279,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_news_and_a_paused_answer_look_alike),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
+		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
