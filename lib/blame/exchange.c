@@ -333,6 +333,7 @@ static int server_data(struct finder *finder, uint32_t i)
 			if (old->dir == CU_C2S && old->len > 0 && old->seq >= next->request_start) {
 				next->first_seg = s;
 				next->request_hint = old->hint;
+				next->asks_nothing = old->end == request_end && word_of(finder, old) == WORD_CONTROL;
 				break;
 			}
 		}
@@ -432,14 +433,26 @@ static bool refuses(const struct cu_trace_segment *icmp)
 	return v4 || v6;
 }
 
-/* Data in its order. An alert is the answer to what had no other. */
+/* Data in its order. An alert is the answer to a request that has no other. */
 static int take_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_exchange *now = current(finder);
 	bool is_client = finder->trace->segment[i].dir == CU_C2S;
-	bool may_be_idle = is_client || (now != NULL && answered(now));
-	finder->said_last_words = may_be_idle && says_last_words(finder, i);
+	bool is_asked = now == NULL || (!answered(now) && !now->asks_nothing);
+	finder->said_last_words = (is_client || !is_asked) && says_last_words(finder, i);
 	return finder->said_last_words ? 0 : is_client ? client_data(finder, i) : server_data(finder, i);
+}
+
+/*
+ * Whether it is sent to see if the other side is there. The first of a
+ * connection that was captured from the middle on tells by its one byte without
+ * PSH, which a sender sets at the end of what it has to send.
+ */
+static bool is_probe(const struct finder *finder, const struct cu_trace_segment *seg)
+{
+	const struct cu_connection_side *side = &finder->trace->connection.side[seg->dir];
+	bool is_first = !side->has_syn && seg->seq == 1 && finder->highest[seg->dir] == 1;
+	return cu_is(seg, CU_EVENT_KEEP_ALIVE) || (is_first && seg->len == 1 && (seg->flags & CU_TCP_PSH) == 0);
 }
 
 static int take(struct finder *finder, uint32_t i)
@@ -470,10 +483,10 @@ static int take(struct finder *finder, uint32_t i)
 	if (seg->flags & CU_TCP_SYN) {
 		return handshake(finder, i);
 	}
-	bool probe = cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+	bool counts = !is_probe(finder, seg) && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	int64_t data_end = seg->seq + seg->len;
 	finder->is_tls = finder->is_tls || is_of_tls(hint_kind(finder, seg->hint));
-	if (seg->len > 0 && !probe && data_end > finder->highest[seg->dir]) {
+	if (seg->len > 0 && counts && data_end > finder->highest[seg->dir]) {
 		int err = take_data(finder, i);
 		if (err != 0) {
 			return err;

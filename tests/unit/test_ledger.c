@@ -727,12 +727,14 @@ static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **stat
 	talk_add(&talk, t + 40000, CU_C2S, PSH, 101, 501, SETTINGS_ACK);
 	talk_add(&talk, t + 70000, CU_S2C, ACK, 501, 132, 0);
 	talk_add(&talk, t + 60000000, CU_C2S, PSH, 132, 501, 200);
+	/* before the answer, and not acknowledged by it */
+	talk_add(&talk, t + 60029000, CU_C2S, PSH, 332, 501, PING_ACK);
 	talk_add(&talk, t + 60030000, CU_S2C, PSH, 501, 332, 500);
-	talk_add(&talk, t + 60040000, CU_C2S, ACK, 332, 1001, 0);
-	talk_add(&talk, t + 70000000, CU_C2S, PSH, 332, 1001, PING_ACK);
-	talk_add(&talk, t + 70030000, CU_S2C, ACK, 1001, 371, 0);
-	talk_add(&talk, t + 90000000, CU_C2S, ACK | CU_TCP_FIN, 371, 1001, 0);
-	talk_add(&talk, t + 90030000, CU_S2C, ACK, 1001, 372, 0);
+	talk_add(&talk, t + 60040000, CU_C2S, ACK, 371, 1001, 0);
+	talk_add(&talk, t + 60059000, CU_S2C, ACK, 1001, 371, 0);
+	talk_add(&talk, t + 90000000, CU_S2C, PSH, 1001, 371, 39)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 90000010, CU_S2C, PSH | CU_TCP_FIN, 1040, 371, 24);
+	talk_add(&talk, t + 90010010, CU_C2S, ACK, 371, 1065, 0);
 	talk_analyse(&talk);
 	assert_int_equal(talk.exchanges.n, 4);
 	struct cu_transaction request = talk_transaction(&talk, 2);
@@ -741,6 +743,24 @@ static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **stat
 	assert_int_equal(request.total_ns, 40000 * US);
 	assert_int_equal(talk.exchanges.item[3].kind, CU_TXN_CLOSE);
 	talk_release(&talk);
+}
+
+/* A capture that begins while the connection is idle. */
+static void test_ledger_first_keep_alive_is_no_request(void **state)
+{
+	(void)state;
+	struct talk talk;
+	for (int pushed = 0; pushed < 2; pushed++) {
+		talk_init(&talk);
+		talk.connection.side[CU_C2S].has_syn = talk.connection.side[CU_S2C].has_syn = false;
+		for (unsigned t = 0; t < 3; t++) {
+			talk_add(&talk, t * 45000000, CU_C2S, pushed ? PSH : ACK, 1, 1, 1);
+			talk_add(&talk, t * 45000000 + 30000, CU_S2C, ACK, 1, 2, 0);
+		}
+		talk_analyse(&talk);
+		assert_int_equal(talk.exchanges.n, pushed);
+		talk_release(&talk);
+	}
 }
 
 static void test_ledger_greeting(void **state)
@@ -1280,6 +1300,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
+		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
