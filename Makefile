@@ -196,8 +196,8 @@ fuzz: ## fuzz each parser for TIME seconds (60), from its corpus
 	$(MAKE) BUILD=fuzz fuzz-build
 	for name in $(patsubst fuzz_%,%,$(notdir $(fuzzers))); do mkdir -p build/fuzz/corpus/$$name; \
 		dict=tests/fuzz/$$name.dict; test -f $$dict && dict=-dict=$$dict || dict=; \
-		build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
-			-artifact_prefix=build/fuzz/$$name- $$dict build/fuzz/corpus/$$name tests/corpus/$$name || exit 1; done
+		build/fuzz/tests/fuzz/fuzz_$$name -max_total_time=$(TIME) -timeout=10 -print_final_stats=1 \
+			-rss_limit_mb=1024 -malloc_limit_mb=2200 -artifact_prefix=build/fuzz/$$name- $$dict build/fuzz/corpus/$$name tests/corpus/$$name || exit 1; done
 TIME = 60
 .PHONY: fuzz-build
 fuzz-build: $(fuzzers)
