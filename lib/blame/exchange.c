@@ -183,6 +183,13 @@ static bool is_new_request(const struct finder *finder, const struct cu_trace_se
 	return had_all || seg->time_ns - finder->server_end_ns > quiet_ns;
 }
 
+/* Whether it acknowledges data of the other side that was not seen; a FIN is none. */
+static bool acks_unseen(const struct finder *finder, const struct cu_trace_segment *seg)
+{
+	bool fin = seg->dir == CU_S2C ? finder->client_fin : finder->server_fin;
+	return seg->ack > finder->highest[!seg->dir] + fin;
+}
+
 static int client_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
@@ -192,7 +199,7 @@ static int client_data(struct finder *finder, uint32_t i)
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
 	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
 	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
-	if (now != NULL && !answered(now) && now->kind != CU_TXN_GREETING && seg->ack > finder->highest[CU_S2C]) {
+	if (now != NULL && !answered(now) && now->kind != CU_TXN_GREETING && acks_unseen(finder, seg)) {
 		/* It acknowledges an answer that the capture missed. */
 		now->response_start = finder->highest[CU_S2C];
 		now->response_end = finder->highest[CU_S2C] = seg->ack;
@@ -287,7 +294,7 @@ static int server_data(struct finder *finder, uint32_t i)
 		return err;
 	}
 	struct cu_exchange *now = current(finder);
-	if (seg->ack > finder->highest[CU_C2S]) {
+	if (acks_unseen(finder, seg)) {
 		/* It acknowledges a request, or the end of one, that the capture missed. */
 		bool waiting = now != NULL && !answered(now) && now->kind == CU_TXN_REQUEST;
 		if (!waiting) {

@@ -745,6 +745,24 @@ static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **stat
 	talk_release(&talk);
 }
 
+/* The client closes, and the server says something that acknowledges it: nobody asked for that. */
+static void test_ledger_an_acknowledged_fin_is_no_request(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+	talk_add(&talk, t + 40000, CU_C2S, ACK | CU_TCP_FIN, 101, 501, 0);
+	talk_add(&talk, t + 3070000, CU_S2C, PSH, 501, 102, 40);
+	talk_add(&talk, t + 3070000, CU_S2C, ACK | CU_TCP_FIN, 541, 102, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 3);
+	assert_int_equal(talk.exchanges.item[2].kind, CU_TXN_CLOSE);
+	talk_release(&talk);
+}
+
 /* A capture that begins while the connection is idle. */
 static void test_ledger_first_keep_alive_is_no_request(void **state)
 {
@@ -1300,6 +1318,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
+		cmocka_unit_test(test_ledger_an_acknowledged_fin_is_no_request),
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
