@@ -247,20 +247,18 @@ static void charge_answer(struct cu_account *account, const struct cu_exchange *
 	}
 }
 
-/*
- * Whether the client sent more, later than any timer waits (RFC 6298 section
- * 2.1, and 3 s before that), without having sent the request again: then that
- * was acknowledged, and the capture lacks the ACK.
- */
+/* What was not sent again for so long was acknowledged: no first timer waits longer (RFC 6298, and RFC 2988 before). */
+#define ACKED_AFTER_NS (3 * CU_NS_PER_S)
+
+/* Whether the client sent more after that time, and not the request again: the capture lacks the ACK. */
 static bool acked_unseen(const struct cu_account *account, const struct cu_exchange *exchange,
                          const struct passage *request)
 {
-	const int64_t timer_ns = 3 * CU_NS_PER_S;
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *end = &trace->segment[exchange->end_seg];
 	return end->dir == CU_C2S && cu_carries(end) && end->seq >= exchange->request_end &&
 	       account->transaction->request.n_retransmitted == 0 &&
-	       end->time_ns - trace->segment[request->last_seg].time_ns > timer_ns;
+	       end->time_ns - trace->segment[request->last_seg].time_ns > ACKED_AFTER_NS;
 }
 
 /* No answer was seen: was the request received? */
@@ -431,10 +429,12 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	cu_charge_distance(account, near_ns, fin.first_seg, step->seg);
 	cu_charge(account, CU_NETWORK_LOSS, fin.first_ns, arrived_ns, fin.first_seg, fin.last_seg);
 	/* An ACK may be delayed by half a second at most (RFC 9293 3.8.6.3): a later one is another, the first was lost. */
-	bool lost = step->time_ns - arrived_ns - far_rtt_ns > CU_NS_PER_S / 2 || fin.arrived_ns > step->time_ns ||
-	            transaction->request.n_retransmitted > 0;
-	cu_charge_turnaround(account, lost ? CU_NETWORK_LOSS : cu_delayed_ack_of_receiver(dir), arrived_ns,
-	                     step->time_ns, far_rtt_ns, fin.last_seg, step->seg);
+	int64_t waited_ns = step->time_ns - arrived_ns - far_rtt_ns;
+	bool resent = fin.arrived_ns > step->time_ns || transaction->request.n_retransmitted > 0;
+	enum cu_cause cause = !resent && waited_ns > ACKED_AFTER_NS   ? CU_UNKNOWN_CAPTURE
+	                      : resent || waited_ns > CU_NS_PER_S / 2 ? CU_NETWORK_LOSS
+	                                                              : cu_delayed_ack_of_receiver(dir);
+	cu_charge_turnaround(account, cause, arrived_ns, step->time_ns, far_rtt_ns, fin.last_seg, step->seg);
 	return true;
 }
 

@@ -745,6 +745,27 @@ static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **stat
 	talk_release(&talk);
 }
 
+/* A FIN that is not sent again for ten seconds was acknowledged, whatever the capture has; the one that is was lost. */
+static void test_ledger_a_fin_whose_ack_the_capture_lacks(void **state)
+{
+	(void)state;
+	struct talk talk;
+	for (int again = 0; again < 2; again++) {
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_S2C, ACK | CU_TCP_FIN, 1, 1, 0);
+		if (again) {
+			talk_add(&talk, t + 1000000, CU_S2C, ACK | CU_TCP_FIN, 1, 1, 0);
+		}
+		talk_add(&talk, t + 10010000, CU_C2S, ACK | CU_TCP_FIN, 1, 2, 0);
+		talk_analyse(&talk);
+		assert_int_equal(talk.exchanges.item[1].kind, CU_TXN_CLOSE);
+		struct cu_transaction close = talk_transaction(&talk, 1);
+		assert_us(close, again ? CU_NETWORK_LOSS : CU_UNKNOWN_CAPTURE, 10000000);
+		talk_release(&talk);
+	}
+}
+
 /* The client closes, and the server says something that acknowledges it: nobody asked for that. */
 static void test_ledger_an_acknowledged_fin_is_no_request(void **state)
 {
@@ -1318,6 +1339,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
+		cmocka_unit_test(test_ledger_a_fin_whose_ack_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_acknowledged_fin_is_no_request),
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
