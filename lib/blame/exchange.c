@@ -3,6 +3,7 @@
 #include "lib/base/grow.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void cu_exchanges_release(struct cu_exchanges *exchanges)
 {
@@ -440,14 +441,33 @@ static bool refuses(const struct cu_trace_segment *icmp)
 	return v4 || v6;
 }
 
-/* Data in its order. An alert is the answer to a request that has no other. */
+/*
+ * Whether a server of HTTP says that it waits no longer for a request: 408 (RFC
+ * 9110 section 15.5.9), or any answer where nothing was asked.
+ */
+static bool gives_up_waiting(struct finder *finder, const struct cu_trace_segment *seg)
+{
+	if (hint_kind(finder, seg->hint) != CU_HINT_HTTP_RESPONSE || acks_unseen(finder, seg)) {
+		return false;
+	}
+	const struct cu_hint *status = cu_trace_hint(finder->trace, seg);
+	const struct cu_exchange *last = last_of(finder);
+	bool is_first = last != NULL && last->kind == CU_TXN_CONNECT;
+	return is_first || (status->text_len == 3 && memcmp(status->text, "408", 3) == 0);
+}
+
+/* Data in its order. An alert, or 408, is the answer to a request that has no other. */
 static int take_data(struct finder *finder, uint32_t i)
 {
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	const struct cu_exchange *now = current(finder);
-	bool is_client = finder->trace->segment[i].dir == CU_C2S;
-	bool is_asked = now == NULL || (!answered(now) && !now->asks_nothing);
-	finder->said_last_words = (is_client || !is_asked) && says_last_words(finder, i);
-	return finder->said_last_words ? 0 : is_client ? client_data(finder, i) : server_data(finder, i);
+	bool is_client = seg->dir == CU_C2S;
+	bool is_asked = now != NULL && !answered(now) && !now->asks_nothing;
+	finder->said_last_words = (is_client || (now != NULL && !is_asked)) && says_last_words(finder, i);
+	if (finder->said_last_words || (!is_client && !is_asked && gives_up_waiting(finder, seg))) {
+		return 0;
+	}
+	return is_client ? client_data(finder, i) : server_data(finder, i);
 }
 
 /*

@@ -540,8 +540,8 @@ static bool names_protocol(unsigned kind)
 /*
  * Whether a segment's hint is worth its bytes: at the start of a turn, that is
  * the first data after the other side sent some; later in a turn when its start
- * was lost; each HTTP request; records of a TLS handshake, and alerts. Keeps
- * count of turns.
+ * was lost; each HTTP request and response; records of a TLS handshake, and
+ * alerts. Keeps count of turns.
  */
 static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 {
@@ -559,7 +559,8 @@ static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 	}
 	bool wanted = begins_turn;
 	if ((flow->turn == dir && !flow->turn_hinted && names_protocol(kind)) ||
-	    (is_new && kind == CU_HINT_HTTP_REQUEST)) { /* pipelined, or the answers were not captured */
+	    (is_new && (kind == CU_HINT_HTTP_REQUEST || kind == CU_HINT_HTTP_RESPONSE))) {
+		/* pipelined, or the other side was not captured; or an answer to nothing: 408 */
 		wanted = true;
 	} else if (is_new && (kind == CU_HINT_TLS_SERVER_HELLO || kind == CU_HINT_TLS_HANDSHAKE)) {
 		wanted = wanted || flow->tls_handshake;

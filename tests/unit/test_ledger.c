@@ -784,6 +784,48 @@ static void test_ledger_an_acknowledged_fin_is_no_request(void **state)
 	talk_release(&talk);
 }
 
+/* A server that waits for a request in vain, at first or after one. */
+static void test_ledger_408_answers_nothing(void **state)
+{
+	(void)state;
+	static const struct cu_hint status = {CU_HINT_HTTP_RESPONSE, 3, "408"},
+				    get = {CU_HINT_HTTP_REQUEST, 5, "GET /"};
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t + 10000000, CU_S2C, PSH, 1, 1, 200)->hint = status;
+	talk_add(&talk, t + 10000010, CU_S2C, ACK | CU_TCP_FIN, 201, 1, 0);
+	talk_add(&talk, t + 10010000, CU_C2S, ACK, 1, 202, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 2);
+	assert_int_equal(talk.exchanges.item[1].kind, CU_TXN_CLOSE);
+	talk_release(&talk);
+
+	talk_init(&talk);
+	t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint = get;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500)->hint.kind = CU_HINT_HTTP_RESPONSE;
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 501, 0);
+	talk_add(&talk, t + 60000000, CU_S2C, PSH, 501, 101, 200)->hint = status;
+	talk_add(&talk, t + 60010000, CU_C2S, ACK, 101, 701, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	assert_int_equal(request.response.n_bytes, 500);
+	talk_release(&talk);
+
+	/* Half a request is answered by it. */
+	talk_init(&talk);
+	t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint = get;
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 10030000, CU_S2C, PSH, 1, 101, 200)->hint = status;
+	talk_add(&talk, t + 10040000, CU_C2S, ACK, 101, 201, 0);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_SERVER_THINK, 10000000);
+	talk_release(&talk);
+}
+
 /* A capture that begins while the connection is idle. */
 static void test_ledger_first_keep_alive_is_no_request(void **state)
 {
@@ -1341,6 +1383,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
 		cmocka_unit_test(test_ledger_a_fin_whose_ack_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_acknowledged_fin_is_no_request),
+		cmocka_unit_test(test_ledger_408_answers_nothing),
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
