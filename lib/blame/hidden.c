@@ -337,7 +337,8 @@ bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, i
  * as a timer's. The lost answer took the ACK of its request with it, unless
  * that was sent at once: a server that thinks sends it alone, after 200 ms at
  * the latest in the stacks in use. An ACK that was delayed until its timer
- * fired shows that nothing had been said before.
+ * fired shows that nothing had been said before; and nothing a capture that has
+ * no bare ACKs.
  */
 enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t request_end, uint32_t seg_index,
                                       int64_t silence_ns)
@@ -355,7 +356,7 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 		return CU_NO_SECOND_COPY;
 	}
 	size_t s = cu_delivery_acked(delivery, request_end);
-	if (s < delivery->n_steps && delivery->step[s].seg == seg_index) {
+	if (s < delivery->n_steps && delivery->step[s].seg == seg_index && path->has_bare_acks) {
 		return silence_ns > ack_delay_ns ? CU_SECOND_COPY : CU_MAYBE_SECOND_COPY;
 	}
 	bool timer_fired = account->transaction->ack_delay_ns - path->server_rtt_ns > CU_DELAYED_ACK_NS;

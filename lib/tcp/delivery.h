@@ -106,9 +106,6 @@ size_t cu_delivery_acked_near(const struct cu_delivery *delivery, int64_t seq, s
 int64_t cu_delivery_queued_ns(const struct cu_delivery *delivery, int64_t start, int64_t end, int64_t mss,
                               int64_t receiver_rtt_ns);
 
-/* The longest that a receiver may keep an ACK back (RFC 9293 section 3.8.6.3). */
-#define CU_ACK_DELAY_NS (500 * CU_NS_PER_MS)
-
 /*
  * Whether the receiver of a delivery that is not clean may be one that keeps
  * its ACKs of segments that are alone back: it is seldom or never seen to

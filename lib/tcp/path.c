@@ -214,9 +214,21 @@ enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 	return near_client ? CU_VANTAGE_CLIENT : near_server ? CU_VANTAGE_SERVER : CU_VANTAGE_MIDDLE;
 }
 
+/*
+ * Whether an ACK came so soon that it may be the first. What is not acknowledged is
+ * sent again, by the first timer of any TCP (1 s: RFC 6298; 3 s before); and an
+ * ACK waits for data to ride on for half a second at most. Later the capture
+ * lacks the first: some have no bare ACKs.
+ */
+static bool may_be_rtt(const struct cu_trace_segment *ack, int64_t rtt_ns)
+{
+	return rtt_ns >= 0 && rtt_ns <= (ack->len > 0 ? CU_ACK_DELAY_NS : 3 * CU_NS_PER_S);
+}
+
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)
 {
 	struct sampler sampler[2];
+	int64_t shortest_ns[2] = {INT64_MAX, INT64_MAX};
 
 	*path = (struct cu_path){.handshake_rtt_ns = trace->handshake_ns};
 	if (scratch->pending == NULL) {
@@ -241,11 +253,15 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 			continue;
 		}
 		struct cu_path_pending *out = &pending[seg->dir], *back = &pending[!seg->dir];
+		path->has_bare_acks |= seg->ack > 0 && seg->end == seg->seq && (seg->flags & CU_TCP_RST) == 0;
 		if (seg->ack >= 0) {
 			int64_t sent_ns = 0;
 			enum taken taken = pending_take(back, trace, seg, &sent_ns);
 			if (taken != TAKEN_NONE) {
 				int64_t rtt = seg->time_ns - sent_ns;
+				if (may_be_rtt(seg, rtt) && rtt < shortest_ns[!seg->dir]) {
+					shortest_ns[!seg->dir] = rtt;
+				}
 				path->side[!seg->dir].n_by_timestamp += taken == TAKEN_BY_TIMESTAMP;
 				if (!add_sample(scratch, path, &sampler[!seg->dir], !seg->dir, sent_ns, rtt)) {
 					return CU_ERR_NOMEM;
@@ -270,10 +286,10 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 	for (int dir = 0; dir < 2; dir++) {
 		summarise(&scratch->histogram[dir], &sampler[dir], &path->side[dir]);
 	}
-	path->server_known = path->side[CU_C2S].n_samples > 0;
-	path->client_known = path->side[CU_S2C].n_samples > 0;
-	path->server_rtt_ns = path->side[CU_C2S].min_ns;
-	path->client_rtt_ns = path->side[CU_S2C].min_ns;
+	path->server_known = shortest_ns[CU_C2S] != INT64_MAX;
+	path->client_known = shortest_ns[CU_S2C] != INT64_MAX;
+	path->server_rtt_ns = path->server_known ? shortest_ns[CU_C2S] : 0;
+	path->client_rtt_ns = path->client_known ? shortest_ns[CU_S2C] : 0;
 	if (path->server_known && path->client_known) {
 		path->vantage = cu_path_vantage(path->client_rtt_ns, path->server_rtt_ns);
 	}

@@ -8,6 +8,9 @@
 #include "lib/base/histogram.h"
 #include "lib/tcp/trace.h"
 
+/* The longest that a receiver may keep an ACK back (RFC 9293 section 3.8.6.3). */
+#define CU_ACK_DELAY_NS (500 * CU_NS_PER_MS)
+
 /* Round trips from the vantage point to the receiver of a direction and back. */
 struct cu_path_side {
 	size_t n_samples;
@@ -21,11 +24,12 @@ struct cu_path_side {
 
 struct cu_path {
 	struct cu_path_side side[2]; /* CU_C2S: to the server; CU_S2C: to the client */
-	int64_t server_rtt_ns;       /* as used: 0 when unknown */
+	int64_t server_rtt_ns;       /* the shortest that may be one: 0 when unknown */
 	int64_t client_rtt_ns;
 	int64_t handshake_rtt_ns; /* the trace's: the answered SYN to the ACK that ends the handshake */
 	uint8_t vantage;          /* enum cu_vantage */
 	bool server_known, client_known;
+	bool has_bare_acks;   /* of either side: some captures lack them */
 	uint8_t usual_ttl[2]; /* of a direction's segments in an earlier connection of the same hosts; 0 unknown */
 };
 

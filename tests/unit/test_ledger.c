@@ -826,6 +826,36 @@ static void test_ledger_408_answers_nothing(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * A capture from the middle on that has no bare ACKs: when the client speaks
+ * next says nothing of its distance, nor an answer after a second of a loss.
+ */
+static void test_ledger_of_a_capture_without_bare_acks(void **state)
+{
+	(void)state;
+	static const int64_t client_waits_us[] = {900000, 300000000};
+	struct talk talk;
+	for (size_t i = 0; i < sizeof(client_waits_us) / sizeof(client_waits_us[0]); i++) {
+		talk_init(&talk);
+		talk.connection.side[CU_C2S].has_syn = talk.connection.side[CU_S2C].has_syn = false;
+		int64_t t = 0;
+		for (uint32_t n = 0; n < 3; n++) {
+			talk_add(&talk, t, CU_C2S, PSH, 1 + 100 * n, 1 + 500 * n, 100);
+			t += n == 2 ? 1000000 : 27000;
+			talk_add(&talk, t, CU_S2C, PSH, 1 + 500 * n, 101 + 100 * n, 500);
+			t += client_waits_us[i];
+		}
+		talk_analyse(&talk);
+		assert_false(talk.path.client_known);
+		assert_int_equal(talk.exchanges.n, 3);
+		assert_int_equal(talk_transaction(&talk, 0).total_ns, 27000 * US);
+		struct cu_transaction last = talk_transaction(&talk, 2);
+		assert_us(last, CU_NETWORK_LOSS, 0);
+		assert_us(last, CU_SERVER_THINK, 973000);
+		talk_release(&talk);
+	}
+}
+
 /* A capture that begins while the connection is idle. */
 static void test_ledger_first_keep_alive_is_no_request(void **state)
 {
@@ -1384,6 +1414,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_fin_whose_ack_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_acknowledged_fin_is_no_request),
 		cmocka_unit_test(test_ledger_408_answers_nothing),
+		cmocka_unit_test(test_ledger_of_a_capture_without_bare_acks),
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
