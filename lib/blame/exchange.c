@@ -207,7 +207,8 @@ static int client_data(struct finder *finder, uint32_t i)
 		now->outcome = CU_OUTCOME_ANSWERED;
 		finder->short_end = true;
 	}
-	bool begins = now == NULL || now->kind == CU_TXN_GREETING ||
+	bool is_over = now != NULL && !answered(now) && now->outcome != CU_OUTCOME_NONE; /* the server had closed */
+	bool begins = now == NULL || now->kind == CU_TXN_GREETING || is_over ||
 	              (answered(now) && (handshaken || is_new_request(finder, seg)));
 	if (begins) {
 		now = begin(finder, CU_TXN_REQUEST, i);

@@ -856,6 +856,28 @@ static void test_ledger_of_a_capture_without_bare_acks(void **state)
 	}
 }
 
+/* The server closes, and the client goes on to send: what it sends acknowledges no answer. */
+static void test_ledger_sending_on_after_the_server_closed(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK | CU_TCP_FIN, 1, 101, 0);
+	talk_add(&talk, t + 2000000, CU_C2S, PSH, 101, 2, 300);
+	talk_add(&talk, t + 2030000, CU_S2C, ACK, 2, 401, 0);
+	talk_add(&talk, t + 2040000, CU_C2S, ACK | CU_TCP_FIN, 401, 2, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 4);
+	assert_int_equal(talk.exchanges.item[1].outcome, CU_OUTCOME_UNANSWERED);
+	assert_int_equal(talk_transaction(&talk, 1).total_ns, 30000 * US);
+	assert_int_equal(talk.exchanges.item[2].kind, CU_TXN_CLOSE);
+	assert_int_equal(talk.exchanges.item[3].outcome, CU_OUTCOME_ABANDONED);
+	assert_int_equal(talk_transaction(&talk, 3).request.n_bytes, 300);
+	talk_release(&talk);
+}
+
 /* A capture that begins while the connection is idle. */
 static void test_ledger_first_keep_alive_is_no_request(void **state)
 {
@@ -1415,6 +1437,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_an_acknowledged_fin_is_no_request),
 		cmocka_unit_test(test_ledger_408_answers_nothing),
 		cmocka_unit_test(test_ledger_of_a_capture_without_bare_acks),
+		cmocka_unit_test(test_ledger_sending_on_after_the_server_closed),
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
