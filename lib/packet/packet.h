@@ -59,6 +59,7 @@ struct cu_syn_options {
 	bool has_wscale;
 	bool sack_permitted;
 	bool has_timestamps;
+	bool cut; /* some were not captured: what is not given above may have been */
 };
 
 struct cu_tcp {

@@ -29,7 +29,8 @@ static void parse_sack(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 	}
 }
 
-static void parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
+/* Whether their end was among them. */
+static bool parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 {
 	bool is_syn = (tcp->flags & CU_TCP_SYN) != 0;
 	while (len > 0 && p[0] != OPT_END) {
@@ -39,7 +40,7 @@ static void parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 			continue;
 		}
 		if (len < 2 || p[1] < 2 || p[1] > len) {
-			return;
+			return false;
 		}
 		uint8_t opt_len = p[1];
 		switch (p[0]) {
@@ -76,6 +77,7 @@ static void parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 		p += opt_len;
 		len -= opt_len;
 	}
+	return len > 0;
 }
 
 enum cu_packet_kind cu_decode_tcp(const uint8_t *pos, uint32_t cap, uint32_t wire, struct cu_tcp *tcp)
@@ -108,7 +110,9 @@ enum cu_packet_kind cu_decode_tcp(const uint8_t *pos, uint32_t cap, uint32_t wir
 		}
 		tcp->payload = tcp->payload_caplen > 0 ? pos + header : NULL;
 	}
+	bool is_syn = (tcp->flags & CU_TCP_SYN) != 0;
 	if (header == TCP_HEADER_MIN || cap <= TCP_HEADER_MIN) {
+		tcp->syn.cut = is_syn && cap < header;
 		return CU_PACKET_TCP;
 	}
 	const uint8_t *opt = pos + TCP_HEADER_MIN;
@@ -117,12 +121,11 @@ enum cu_packet_kind cu_decode_tcp(const uint8_t *pos, uint32_t cap, uint32_t wir
 		tcp->has_timestamps = true;
 		tcp->tsval = cu_get_be32(opt + 4);
 		tcp->tsecr = cu_get_be32(opt + 8);
-		tcp->syn.has_timestamps = (tcp->flags & CU_TCP_SYN) != 0;
+		tcp->syn.has_timestamps = is_syn;
 		opt += NOP_NOP_TIMESTAMPS_LEN;
 		opt_len -= NOP_NOP_TIMESTAMPS_LEN;
 	}
-	if (opt_len > 0) {
-		parse_options(opt, opt_len, tcp);
-	}
+	bool ended = opt_len > 0 && parse_options(opt, opt_len, tcp);
+	tcp->syn.cut = is_syn && cap < header && !ended;
 	return CU_PACKET_TCP;
 }

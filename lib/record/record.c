@@ -34,13 +34,13 @@
  *	FRAME      in a part: zigzag above what the part is at, or 0
  */
 
-#define SIDE_FIELDS(OP)                                                                \
-	OP(U64, 1, n_segments)                                                         \
-	OP(U64, 2, n_bytes)                                                            \
-	OP(FIXED32, 3, isn)                                                            \
-	OP(FLAGS4, 4, has_syn, syn.has_wscale, syn.sack_permitted, syn.has_timestamps) \
-	OP(U16, 5, syn.mss)                                                            \
-	OP(U8, 6, syn.wscale, 255)                                                     \
+#define SIDE_FIELDS(OP)                                                                         \
+	OP(U64, 1, n_segments)                                                                  \
+	OP(U64, 2, n_bytes)                                                                     \
+	OP(FIXED32, 3, isn)                                                                     \
+	OP(FLAGS5, 4, has_syn, syn.has_wscale, syn.sack_permitted, syn.has_timestamps, syn.cut) \
+	OP(U16, 5, syn.mss)                                                                     \
+	OP(U8, 6, syn.wscale, 255)                                                              \
 	OP(U8, 7, ttl, 255)
 
 #define CONNECTION_FIELDS(OP)                   \
@@ -379,9 +379,10 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define PUT_SEEN_SINCE(nr, member, base) PUT_SINCE(nr, member, base)
 #define PUT_FLAGS1(nr, a) put_number(out, nr, from->a);
 #define PUT_FLAGS2(nr, a, b) put_number(out, nr, (unsigned)from->a | (unsigned)from->b << 1);
-#define PUT_FLAGS4(nr, a, b, c, d) \
-	put_number(out, nr,        \
-	           (unsigned)from->a | (unsigned)from->b << 1 | (unsigned)from->c << 2 | (unsigned)from->d << 3);
+#define PUT_FLAGS5(nr, a, b, c, d, e)                                                                            \
+	put_number(out, nr,                                                                                      \
+	           (unsigned)from->a | (unsigned)from->b << 1 | (unsigned)from->c << 2 | (unsigned)from->d << 3 | \
+	                   (unsigned)from->e << 4);
 #define PUT_ADDR(nr, member) put_addr(out, nr, &from->member);
 #define PUT_TEXT(nr, member) put_text(out, nr, &from->member);
 #define PUT_NUMBERS(nr, member, count, cap) \
@@ -439,7 +440,7 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define HAS_SEEN_SINCE(member, base) HAS_NUMBER(member)
 #define HAS_FRAME(member) HAS_NUMBER(member)
 #define HAS_ADDR(member) HAS_NUMBER(member.family)
-#define HAS_FLAGS4(a, b, c, d) (HAS_NUMBER(a) | HAS_NUMBER(b) | HAS_NUMBER(c) | HAS_NUMBER(d))
+#define HAS_FLAGS5(a, b, c, d, e) (HAS_NUMBER(a) | HAS_NUMBER(b) | HAS_NUMBER(c) | HAS_NUMBER(d) | HAS_NUMBER(e))
 /* What has parts of its own is always looked into. */
 #define HAS_PART(member, part) 1
 #define HAS_PARTS(member, n, part) 1
@@ -538,12 +539,13 @@ enum { LAST_OF_PART = 64, LAST_OF_RECORD };
 	uint64_t flags = cu_cursor_varint(&cur); \
 	to->a = (flags & 1) != 0;                \
 	to->b = (flags & 2) != 0;
-#define GET_FLAGS4(a, b, c, d)                   \
+#define GET_FLAGS5(a, b, c, d, e)                \
 	uint64_t flags = cu_cursor_varint(&cur); \
 	to->a = (flags & 1) != 0;                \
 	to->b = (flags & 2) != 0;                \
 	to->c = (flags & 4) != 0;                \
-	to->d = (flags & 8) != 0;
+	to->d = (flags & 8) != 0;                \
+	to->e = (flags & 16) != 0;
 #define GET_ADDR(member) get_addr(&cur, &to->member);
 #define GET_TEXT(member) to->member = get_text(&cur);
 #define GET_NUMBERS(member, count, cap) to->count = get_numbers(&cur, to->member, cap);

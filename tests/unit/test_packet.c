@@ -681,7 +681,8 @@ static void test_decode_takes_the_payload_length_from_ip(void **state)
 	}
 }
 
-static void decode_options(const char *flags, const char *options, struct cu_tcp *tcp)
+/* n_cut: bytes at the end that were not captured. */
+static void decode_cut_options(const char *flags, const char *options, size_t n_cut, struct cu_tcp *tcp)
 {
 	struct frame f = {.start = FRAME_CAP};
 	struct cu_packet_content content;
@@ -693,8 +694,13 @@ static void decode_options(const char *flags, const char *options, struct cu_tcp
 	*push(&f, 1) = (uint8_t)(header / 4 << 4);
 	push_hex(&f, "03e8 0050 0000006f 000000de");
 	push_ipv4(&f, 6);
-	assert_int_equal(decode(101, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_TCP);
+	assert_int_equal(decode(101, f.bytes + f.start, frame_len(&f) - n_cut, frame_len(&f), &content), CU_PACKET_TCP);
 	*tcp = content.tcp;
+}
+
+static void decode_options(const char *flags, const char *options, struct cu_tcp *tcp)
+{
+	decode_cut_options(flags, options, 0, tcp);
 }
 
 static void test_decode_reads_the_options_of_a_syn(void **state)
@@ -723,6 +729,28 @@ static void test_decode_reads_the_options_of_a_syn(void **state)
 		decode_options("02", cases[i].options, &tcp);
 		assert_memory_equal(&tcp.syn, &cases[i].syn, sizeof(tcp.syn));
 		assert_int_equal(tcp.has_timestamps, cases[i].syn.has_timestamps);
+	}
+}
+
+/* A snap length of 68 bytes leaves Linux's SYN without its window scale: what was not captured is not known. */
+static void test_decode_tells_options_that_were_cut(void **state)
+{
+	(void)state;
+	static const char linux_syn[] = "020405b4 0402 080a 00000001 00000000 01 030307";
+	static const struct {
+		const char *options;
+		size_t n_cut;
+		bool cut;
+	} cases[] = {
+		{linux_syn, 0, false}, {linux_syn, 1, true}, {linux_syn, 4, true}, {linux_syn, 6, true},
+		{linux_syn, 20, true}, {"00 00 00 00 020405b4", 4, false}, /* behind the end there is nothing */
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cu_tcp tcp;
+		decode_cut_options("02", cases[i].options, cases[i].n_cut, &tcp);
+		assert_int_equal(tcp.syn.cut, cases[i].cut);
+		decode_cut_options("10", cases[i].options, cases[i].n_cut, &tcp);
+		assert_false(tcp.syn.cut);
 	}
 }
 
@@ -918,6 +946,7 @@ int main(void)
 		cmocka_unit_test(test_decode_tells_datagrams_apart),
 		cmocka_unit_test(test_decode_takes_the_payload_length_from_ip),
 		cmocka_unit_test(test_decode_reads_the_options_of_a_syn),
+		cmocka_unit_test(test_decode_tells_options_that_were_cut),
 		cmocka_unit_test(test_decode_ignores_syn_options_elsewhere),
 		cmocka_unit_test(test_decode_reads_sack_blocks),
 		cmocka_unit_test(test_decode_keeps_nine_flags),

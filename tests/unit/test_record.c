@@ -198,6 +198,7 @@ static void test_connection_round_trip(void **state)
 			                                           .syn = {.mss = (uint16_t)any(),
 			                                                   .wscale = (uint8_t)(next_random() % 15),
 			                                                   .has_wscale = next_random() % 2,
+			                                                   .cut = next_random() % 2,
 			                                                   .sack_permitted = next_random() % 2,
 			                                                   .has_timestamps = next_random() % 2},
 			                                           .ttl = (uint8_t)any()};
@@ -216,6 +217,7 @@ static void test_connection_round_trip(void **state)
 			assert_int_equal(in.side[dir].syn.mss, out.side[dir].syn.mss);
 			assert_int_equal(in.side[dir].syn.wscale, out.side[dir].syn.wscale);
 			assert_int_equal(in.side[dir].syn.has_wscale, out.side[dir].syn.has_wscale);
+			assert_int_equal(in.side[dir].syn.cut, out.side[dir].syn.cut);
 			assert_int_equal(in.side[dir].has_syn, out.side[dir].has_syn);
 		}
 	}
