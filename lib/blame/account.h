@@ -7,12 +7,7 @@
 
 #include "lib/blame/ledger.h"
 
-/*
- * Tolerances. A host takes its time to answer: scheduling, interrupt
- * moderation, its application's wake-up. What is shorter is not a cause.
- */
-#define CU_HOST_NS (2 * CU_NS_PER_MS)
-/* ... and a busy one that much more, before something else must be the reason. */
+/* Tolerances. A busy host takes that much longer than CU_HOST_NS, before something else must be the reason. */
 #define CU_BUSY_NS (6 * CU_NS_PER_MS)
 /* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
 #define CU_DELAYED_ACK_NS (15 * CU_NS_PER_MS)
@@ -21,6 +16,15 @@
 struct cu_small_waits {
 	unsigned n;
 	int64_t transfer_ns, delayed_ns;
+};
+
+/*
+ * Waits that ACKs may have ended, of the message at hand: before full segments,
+ * after one that was not, when the sender had run out of bytes; and all others.
+ */
+struct cu_ran_out_waits {
+	unsigned n;
+	int64_t ns, others_ns;
 };
 
 /* Waits that nothing held, after full segments and after others, of the message at hand. */
@@ -44,6 +48,7 @@ struct cu_account {
 	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
 	struct cu_small_waits small;
 	struct cu_full_waits full;
+	struct cu_ran_out_waits ran_out;
 	enum cu_wait charging;            /* what is charged now is one of these */
 	struct cu_hidden_flights flights; /* of the message at hand */
 	size_t near_step;                 /* of the ACKs of the message at hand, where one was looked for last */
@@ -201,8 +206,11 @@ bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, i
 /* hidden.c: what they were lost to: CU_NETWORK_LOSS or CU_NETWORK_MTU. */
 enum cu_cause cu_hidden_loss_cause(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
 
-/* Whether the first word of an answer can be a second copy, and how sure that is. */
-enum cu_second_copy { CU_NO_SECOND_COPY, CU_MAYBE_SECOND_COPY, CU_SECOND_COPY };
+/*
+ * Whether the first word of an answer can be a second copy, and how sure that is. Late: copies were lost before it, but
+ * the silence was longer than their timers.
+ */
+enum cu_second_copy { CU_NO_SECOND_COPY, CU_MAYBE_SECOND_COPY, CU_LATE_SECOND_COPY, CU_SECOND_COPY };
 
 /* hidden.c: of an answer's first segment after a silence, to a request that ends at request_end. */
 enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t request_end, uint32_t seg_index,
@@ -213,5 +221,16 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 
 /* handshake.c: when the client first acknowledged the SYN-ACK, and with which segment; INT64_MAX never. */
 int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index);
+
+/* How a handshake's last ACK passed the vantage point. */
+struct cu_handshake_ack {
+	int64_t sent_ns;  /* the first: where that was lost before, when it would have passed */
+	int64_t heard_ns; /* the one that the server heard: it repeats its SYN-ACK until then */
+	uint32_t sent_seg, heard_seg;
+	enum cu_cause unheard; /* what the time between is charged to */
+};
+
+/* handshake.c: of a connection whose server speaks first, and so waits for that ACK alone. False when none was seen. */
+bool cu_handshake_ack_find(const struct cu_account *account, struct cu_handshake_ack *ack);
 
 #endif

@@ -68,6 +68,57 @@ int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
 	return INT64_MAX;
 }
 
+/* The client's first ACK behind a segment; trace->n without one. */
+static uint32_t next_ack(const struct cu_trace *trace, uint32_t i)
+{
+	for (i++; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && seg->dir == CU_C2S && seg->ack >= 1 && !(seg->flags & (CU_TCP_SYN | CU_TCP_RST))) {
+			return i;
+		}
+	}
+	return (uint32_t)trace->n;
+}
+
+/*
+ * A SYN-ACK repeated later than the ACK of the one before can have come was
+ * sent for want of that ACK. One that the ACK echoes had arrived all the same
+ * (RFC 7323 section 4.1): what was lost before the vantage point is the ACK.
+ */
+bool cu_handshake_ack_find(const struct cu_account *account, struct cu_handshake_ack *ack)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_path *path = account->known->path;
+	*ack = (struct cu_handshake_ack){.unheard = CU_NETWORK_CONNECT};
+	ack->sent_ns = cu_handshake_done(trace, &ack->sent_seg);
+	if (ack->sent_ns == INT64_MAX) {
+		return false;
+	}
+	ack->heard_ns = ack->sent_ns;
+	ack->heard_seg = ack->sent_seg;
+	for (uint32_t i = ack->sent_seg + 1; i < trace->syn_end; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		bool repeat = !seg->icmp && seg->dir == CU_S2C && seg->flags & CU_TCP_SYN &&
+		              !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+		if (!repeat || seg->time_ns - ack->heard_ns <= path->server_rtt_ns + CU_HOST_NS) {
+			continue;
+		}
+		uint32_t again = next_ack(trace, i);
+		if (again == trace->n) {
+			break;
+		}
+		ack->heard_ns = trace->segment[again].time_ns;
+		ack->heard_seg = again;
+		/* Seen next to the server, it arrived: a full backlog has no room for it. */
+		ack->unheard = path->vantage == CU_VANTAGE_SERVER ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
+	}
+	struct syn_copies answer = find_syn(account, CU_S2C, &trace->segment[ack->sent_seg], path->client_rtt_ns);
+	if (answer.seen && trace->segment[ack->sent_seg].has_timestamps) {
+		ack->sent_ns = cu_min_ns(ack->sent_ns, answer.used_ns + path->client_rtt_ns);
+	}
+	return true;
+}
+
 /*
  * SYN and SYN-ACK timers: 1 s, doubled (RFC 6298 section 2.1), or 3 s before
  * that (RFC 1122). Those of 3 s may run in ticks of 500 ms, of which the first

@@ -17,7 +17,11 @@ static bool is_counted(const struct cu_trace_segment *seg, int dir)
 /* So few lost packets may have been lone ACKs: then the time has to look like a timer's. */
 enum { FEW = 2 };
 
-enum { LOOK = 64, SKIPPED_CAP = 1024, UNTOLD = -1 };
+/* Behind a sender's last segment come the ACKs of all that was in flight, and after a silence there is time to look. */
+enum { LOOK = 64, LOOK_BACK = 1024, SKIPPED_CAP = 1024, UNTOLD = -1 };
+
+/* No retransmission timer in use is shorter: Linux's least is 200 ms, before the clock's ticks. */
+#define TIMER_LEAST_NS (190 * CU_NS_PER_MS)
 
 /*
  * How many identifications are missing between two segments of a sender; UNTOLD when they do not count up. One that was
@@ -40,7 +44,7 @@ static int skipped_before(const struct cu_account *account, uint32_t seg_index)
 	if (!is_counted(seg, seg->dir) || account->known->ids_shared[seg->dir]) {
 		return UNTOLD;
 	}
-	for (uint32_t i = seg_index; i-- > 0 && i + LOOK >= seg_index;) {
+	for (uint32_t i = seg_index; i-- > 0 && i + LOOK_BACK >= seg_index;) {
 		if (is_counted(&trace->segment[i], seg->dir)) {
 			return skipped_between(trace, &trace->segment[i], seg);
 		}
@@ -74,16 +78,38 @@ static bool others_took_some(const struct cu_trace *trace, const struct cu_trace
                              const struct cu_trace_segment *next, const struct between *between)
 {
 	return skipped_between(trace, one, next) > between->came + FEW && next->seq == one->end &&
-	       next->time_ns - between->woken_ns < 190 * CU_NS_PER_MS;
+	       next->time_ns - between->woken_ns < TIMER_LEAST_NS;
 }
 
-/* Whether identifications around a segment, its own step apart, count by one; what comes after tells as much. */
+/*
+ * Whether a server's SYN-ACK has no identification, and what follows has: Linux,
+ * which counts by one for each connection, from when it is established.
+ */
+static bool begins_without_id(const struct cu_trace *trace, int dir)
+{
+	bool begins = false;
+	for (size_t i = 0; i < trace->syn_end && dir == CU_S2C; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && seg->dir == dir && seg->flags & CU_TCP_SYN) {
+			if (seg->ip_id != 0) {
+				return false;
+			}
+			begins = true;
+		}
+	}
+	return begins;
+}
+
+/*
+ * Whether identifications around a segment, its own step apart, count by one; what comes after tells as much. Where
+ * there are no others, the handshake may tell.
+ */
 static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 {
 	const struct cu_trace_segment *seg = &trace->segment[seg_index], *last = NULL;
 	struct between between = {0};
 	unsigned by_one = 0, others = 0;
-	for (uint32_t i = seg_index > LOOK ? seg_index - LOOK : 0; i < trace->n && i <= seg_index + LOOK; i++) {
+	for (uint32_t i = seg_index > LOOK_BACK ? seg_index - LOOK_BACK : 0; i < trace->n && i <= seg_index + LOOK; i++) {
 		const struct cu_trace_segment *one = &trace->segment[i];
 		if (!is_counted(one, seg->dir)) {
 			if (last != NULL && one->dir != seg->dir && !one->icmp) {
@@ -102,6 +128,9 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 		last = one;
 		between = (struct between){.woken_ns = one->time_ns};
 	}
+	if (by_one == 0 && others == 0) {
+		return begins_without_id(trace, seg->dir);
+	}
 	return by_one > 0 && by_one >= 4 * others;
 }
 
@@ -112,7 +141,7 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
  */
 static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
 {
-	const int64_t shortest = 190 * CU_NS_PER_MS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
+	const int64_t shortest = TIMER_LEAST_NS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
 	const int64_t standard = CU_NS_PER_S - 50 * CU_NS_PER_MS, standard_most = 1100 * CU_NS_PER_MS + 2 * rtt_ns;
 	int64_t doubled = (INT64_C(1) << n) - 1;
 	return (silence_ns >= shortest * n && silence_ns <= longest * doubled) ||
@@ -128,7 +157,7 @@ static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
  */
 static bool lost_tail(const struct cu_account *account, uint32_t seg_index, int64_t silence_ns, unsigned n)
 {
-	const int64_t shortest = 190 * CU_NS_PER_MS, longest = 3 * CU_NS_PER_S + 500 * CU_NS_PER_MS;
+	const int64_t shortest = TIMER_LEAST_NS, longest = 3 * CU_NS_PER_S + 500 * CU_NS_PER_MS;
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *seg = &trace->segment[seg_index];
 	int64_t doubled = (INT64_C(1) << n) - 1;
@@ -147,39 +176,61 @@ static bool lost_tail(const struct cu_account *account, uint32_t seg_index, int6
 	return false;
 }
 
-/*
- * Whether a direction's sender cuts its segments smaller since one of them: a
- * run of full ones below the maximum, of a size not used before. After long
- * silence that is a path MTU found by trying (RFC 4821, RFC 8899), though what
- * was too large never passed here.
- */
-static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_index)
-{
-	enum { LEAST = 256, RUN = 3, FAR = 256 };
-	const struct cu_trace *trace = account->known->trace;
-	uint32_t largest = 0, run = 0;
-	int64_t next_seq = 0;
+enum { CUT_FAR = 256 };
 
-	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
+/* The largest segment of a direction's sender that is smaller than a size, near behind one of its segments. */
+static uint32_t largest_below(const struct cu_trace *trace, int dir, uint32_t seg_index, uint32_t size)
+{
+	uint32_t largest = 0;
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + CUT_FAR; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		largest = seg->dir == dir && !seg->icmp && seg->len > largest ? seg->len : largest;
+		largest = seg->dir == dir && !seg->icmp && seg->len < size && seg->len > largest ? seg->len : largest;
 	}
-	if (largest < LEAST || largest >= trace->mss[dir]) {
-		return false;
-	}
-	for (uint32_t i = seg_index; i < trace->n && i < seg_index + FAR; i++) {
+	return largest;
+}
+
+/* How many of that size follow in order. */
+static uint32_t run_of(const struct cu_trace *trace, int dir, uint32_t seg_index, uint32_t size)
+{
+	uint32_t run = 0;
+	int64_t next_seq = 0;
+	for (uint32_t i = seg_index; i < trace->n && i < seg_index + CUT_FAR; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->dir != dir || seg->icmp || seg->len == 0) {
 			continue;
 		}
-		run += seg->len == largest && (run == 0 || seg->seq >= next_seq);
+		run += seg->len == size && (run == 0 || seg->seq >= next_seq);
 		next_seq = seg->end;
 	}
-	for (uint32_t i = seg_index > FAR ? seg_index - FAR : 0; i < seg_index; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		run = seg->dir == dir && seg->len == largest ? 0 : run;
+	return run;
+}
+
+/*
+ * Whether a direction's sender cuts its segments smaller since one of them: a
+ * run of full ones below the maximum, of a size not used before. After long
+ * silence that is a path MTU found by trying (RFC 4821, RFC 8899), though what
+ * was too large never passed here. Once found, lone larger ones try for more
+ * (RFC 4821 section 7.3).
+ */
+static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_index)
+{
+	enum { LEAST = 256, RUN = 3, PROBES = 3 };
+	const struct cu_trace *trace = account->known->trace;
+	int64_t mss = trace->advertised_mss != 0 ? trace->advertised_mss : trace->mss[dir];
+	uint32_t size = largest_below(trace, dir, seg_index, UINT32_MAX), run = 0;
+
+	if (size >= mss) {
+		return false;
 	}
-	return run >= RUN;
+	for (int probes = 0; size >= LEAST && (run = run_of(trace, dir, seg_index, size)) < RUN && probes < PROBES;
+	     probes++) {
+		size = largest_below(trace, dir, seg_index, size);
+	}
+	for (uint32_t i = seg_index > CUT_FAR ? seg_index - CUT_FAR : 0; i < seg_index; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		run = seg->dir == dir && seg->len == size ? 0 : run;
+	}
+	return size >= LEAST && run >= RUN;
 }
 
 /* Whether a sender went on at once: a second segment of new data that no ACK of the first can have set free. */
@@ -220,7 +271,7 @@ static int64_t shortest_silence(const struct cu_trace *trace, uint32_t seg_index
 		first_copies += !one->icmp && one->dir == seg->dir && one->len > 0 && one->end > seg->seq;
 	}
 	int64_t timeouts = cu_min_ns(n - first_copies + 1, 32);
-	return 190 * CU_NS_PER_MS * (timeouts < 3 ? timeouts : (INT64_C(1) << (timeouts - 1)) - 1);
+	return TIMER_LEAST_NS * (timeouts < 3 ? timeouts : (INT64_C(1) << (timeouts - 1)) - 1);
 }
 
 /*
@@ -242,7 +293,7 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	int n = skipped_before(account, seg_index);
+	int n = silence_ns >= TIMER_LEAST_NS ? skipped_before(account, seg_index) : UNTOLD;
 	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
@@ -254,6 +305,24 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 		return false;
 	}
 	return lost_in_silence(account, seg_index, n, silence_ns);
+}
+
+/*
+ * Whether copies were lost before a segment, how long ago whatever: more are
+ * missing than its sender can have sent ACKs, as nothing came from its peer.
+ */
+static bool lost_some(const struct cu_account *account, uint32_t seg_index)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	int came = 0, missing = skipped_before(account, seg_index);
+	if (missing <= 0 || missing > LOOK || cu_is(seg, CU_EVENT_LOST_SEGMENT)) {
+		return false;
+	}
+	for (uint32_t i = seg_index; i-- > 0 && !is_counted(&trace->segment[i], seg->dir);) {
+		came += !trace->segment[i].icmp;
+	}
+	return missing > came && counts_by_one(trace, seg_index);
 }
 
 bool cu_hidden_missing(const struct cu_account *account, uint32_t seg_index)
@@ -349,6 +418,9 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 	const struct cu_delivery *delivery = &account->known->delivery[CU_C2S];
 	if (cu_hidden_loss(account, CU_S2C, seg_index, silence_ns)) {
 		return CU_SECOND_COPY;
+	}
+	if (path->vantage != CU_VANTAGE_SERVER && silence_ns >= TIMER_LEAST_NS && lost_some(account, seg_index)) {
+		return CU_LATE_SECOND_COPY;
 	}
 	if (path->vantage == CU_VANTAGE_SERVER ||
 	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns) ||

@@ -134,7 +134,7 @@ struct cu_analysis cu_judge_analysis(const struct cu_judge *judge, const struct 
 		const struct cu_delivery *delivery = &judge->delivery[dir];
 		struct cu_analysis_side *side = &analysis.side[dir];
 		put_rtt(&path->side[dir], side);
-		side->window = cu_window_measure(trace, delivery, path, dir);
+		side->window = judge->window[dir];
 		side->loss = cu_loss_runs_count(trace, delivery, dir);
 		for (size_t p = 0; p < delivery->n_pieces; p++) {
 			const struct cu_piece *piece = &delivery->piece[p];
@@ -226,6 +226,7 @@ int cu_judge_put_transactions(struct cu_judge *judge, const struct cu_hearing *h
 	struct cu_case known = {.trace = trace,
 	                        .path = &hearing->path,
 	                        .delivery = judge->delivery,
+	                        .window = judge->window,
 	                        .exchanges = &judge->exchanges,
 	                        .stretches = &judge->stretches,
 	                        .capture_lacks =
@@ -252,6 +253,8 @@ int cu_judge_follow(struct cu_judge *judge, const struct cu_hearing *hearing)
 	for (int dir = 0; dir < 2 && err == 0; dir++) {
 		err = cu_delivery_build(&judge->delivery[dir], hearing->trace, &hearing->path, dir);
 		if (err == 0) {
+			cu_window_learn_scale(hearing->trace, &judge->delivery[dir], &hearing->path, dir);
+			judge->window[dir] = cu_window_measure(hearing->trace, &judge->delivery[dir], &hearing->path, dir);
 			err = cu_gaps_find(&judge->gaps[dir], hearing->trace, &judge->delivery[dir], dir);
 		}
 	}

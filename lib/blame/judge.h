@@ -26,6 +26,7 @@ struct cu_hearing {
 struct cu_judge {
 	struct cu_delivery delivery[2];
 	struct cu_gaps gaps[2];
+	struct cu_window_use window[2];
 	struct cu_exchanges exchanges;
 	struct cu_stretches stretches;
 	struct cu_buf buf;

@@ -220,9 +220,11 @@ static void charge_thinking(struct cu_account *account, const struct cu_exchange
 	if (second == CU_MAYBE_SECOND_COPY) {
 		cu_account_doubt(account, CU_DOUBT_LIKE_A_TIMER);
 	}
-	if (second == CU_SECOND_COPY) {
+	if (second == CU_LATE_SECOND_COPY || second == CU_SECOND_COPY) {
 		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
+	}
+	if (second == CU_SECOND_COPY) {
 		cause = cu_hidden_loss_cause(account, CU_S2C, first_seg, silence_ns);
 	} else if (delivery->piece[cu_delivery_find(delivery, exchange->response_start)].loss == CU_LOSS_CAPTURE) {
 		cause = CU_UNKNOWN_CAPTURE;
@@ -375,26 +377,26 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 
 static bool fill_greeting(struct cu_account *account, const struct cu_exchange *exchange)
 {
-	const struct cu_case *known = account->known;
-	const struct cu_trace *trace = known->trace;
 	struct cu_transaction *transaction = account->transaction;
 	struct passage greeting;
-	uint32_t done_seg = 0;
-	int64_t done_ns = cu_handshake_done(trace, &done_seg);
+	struct cu_handshake_ack ack;
 
-	if (done_ns == INT64_MAX || !find_passage(account, CU_S2C, exchange->response_start, exchange->response_end,
-	                                          &greeting, &transaction->response)) {
+	if (!cu_handshake_ack_find(account, &ack) ||
+	    !find_passage(account, CU_S2C, exchange->response_start, exchange->response_end, &greeting,
+	                  &transaction->response)) {
 		return false;
 	}
 	/* The client's wait begins when its handshake is done: half its round trip before that passed here. */
-	done_ns = cu_min_ns(done_ns, greeting.first_ns);
+	int64_t done_ns = cu_min_ns(ack.sent_ns, greeting.first_ns);
+	int64_t heard_ns = cu_min_ns(ack.heard_ns, greeting.first_ns);
 	transaction->start_ns = done_ns - transaction->client_distance_ns;
 	transaction->total_ns = greeting.arrived_ns - done_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = greeting.first_ns - done_ns + 2 * transaction->client_distance_ns;
-	cu_account_cite(account, &transaction->request, done_seg, done_seg);
-	cu_charge_distance(account, transaction->client_distance_ns, done_seg, greeting.last_seg);
-	cu_charge_turnaround(account, CU_SERVER_THINK, done_ns, greeting.first_ns, 2 * transaction->server_distance_ns,
-	                     done_seg, greeting.first_seg);
+	cu_account_cite(account, &transaction->request, ack.sent_seg, ack.heard_seg);
+	cu_charge_distance(account, transaction->client_distance_ns, ack.sent_seg, greeting.last_seg);
+	cu_charge(account, ack.unheard, done_ns, heard_ns, ack.sent_seg, ack.heard_seg);
+	cu_charge_turnaround(account, CU_SERVER_THINK, heard_ns, greeting.first_ns,
+	                     2 * transaction->server_distance_ns, ack.heard_seg, greeting.first_seg);
 	cu_charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, greeting.first_ns,
 	                   greeting.arrived_ns);
 	return true;
@@ -445,8 +447,11 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 
 	uint32_t first_seg = exchange->first_seg;
 	uint32_t last_seg = exchange->outcome == CU_OUTCOME_ANSWERED ? exchange->last_seg : exchange->end_seg;
-	cu_stretches_begin(known->stretches, trace->segment[last_seg].time_ns - trace->segment[first_seg].time_ns +
-	                                             known->path->client_rtt_ns);
+	/* What the first after the handshake waited for may have begun with that. */
+	bool first = exchange->kind == CU_TXN_GREETING || exchange->request_start <= 1;
+	int64_t since_ns = trace->segment[first ? 0 : first_seg].time_ns;
+	cu_stretches_begin(known->stretches,
+	                   trace->segment[last_seg].time_ns - since_ns + known->path->client_rtt_ns);
 	*transaction = (struct cu_transaction){
 		.stream = trace->connection.stream,
 		.kind = exchange->kind,

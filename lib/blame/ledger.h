@@ -12,7 +12,7 @@
 #include "lib/tcp/delivery.h"
 
 /* A wait whose cause may yet be found to be another, when the whole message is known. */
-enum cu_wait { CU_WAIT_SETTLED = 0, CU_WAIT_SMALL, CU_WAIT_FULL };
+enum cu_wait { CU_WAIT_SETTLED = 0, CU_WAIT_SMALL, CU_WAIT_FULL, CU_WAIT_RAN_OUT };
 
 /* A stretch of time as it was charged, at the vantage point. */
 struct cu_charged {
@@ -37,6 +37,7 @@ struct cu_case {
 	const struct cu_trace *trace;
 	const struct cu_path *path;
 	const struct cu_delivery *delivery; /* two, by direction */
+	const struct cu_window_use *window; /* two, by direction of what goes by it */
 	const struct cu_exchanges *exchanges;
 	bool capture_lacks;             /* segments of the connection that were acknowledged and never seen */
 	bool one_sided;                 /* one direction was captured, and says that the other spoke */

@@ -6,13 +6,11 @@
 /* The ACK of a full segment may take so much longer than a round trip; queues make it later, and delays of ACKs. */
 #define ACK_LATE_NS (200 * CU_NS_PER_MS)
 
-/*
- * What an end did at once may show a little earlier than its round trip's
- * minimum allows: that was measured on answers of the same host.
- */
-static int64_t early(int64_t rtt_ns)
+/* Whether a segment is as large as they get, or is several that are, which a card cuts later. */
+static bool is_full(const struct cu_trace *trace, const struct cu_trace_segment *seg)
 {
-	return cu_max_ns(rtt_ns / 8, cu_min_ns(rtt_ns, CU_HOST_NS));
+	int64_t mss = trace->mss[seg->dir], full = trace->full[seg->dir];
+	return seg->len >= full && (seg->len % full == 0 || seg->len % mss == 0);
 }
 
 /* Why a sender's next bytes came only at until, when those before had come at from. */
@@ -46,6 +44,8 @@ static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, c
  * How long the receiver's window held the sender, as seen at the vantage
  * point: until the ACK that made room had reached the sender and what it set
  * free had come back. Returns the end of that, wait->from when it did not.
+ * Where the window was the limit all along, each ACK sets free what it makes
+ * room for, and one that comes within the tolerance is the next one's.
  */
 static int64_t window_until(struct cu_account *account, const struct wait *wait, uint32_t *opened_by)
 {
@@ -55,7 +55,8 @@ static int64_t window_until(struct cu_account *account, const struct wait *wait,
 	int64_t rtt = cu_sender_rtt(account, wait->dir);
 	int64_t need = cu_min_ns(wait->next->end - wait->next->start, trace->mss[wait->dir]);
 	int64_t edge = wait->next->start + need;
-	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + early(rtt), account->near_step);
+	int64_t tolerance = account->known->window[wait->dir].small ? 0 : cu_path_early_ns(rtt);
+	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + tolerance, account->near_step);
 	account->near_step = s;
 	if (s == 0) {
 		return wait->from;
@@ -64,7 +65,7 @@ static int64_t window_until(struct cu_account *account, const struct wait *wait,
 	if (cut_to_window(delivery, s - 1, wait->next, trace->mss[wait->dir])) {
 		edge = wait->next->start + trace->mss[wait->dir];
 	}
-	bool blocked = step->edge < edge && (!trace->scale_unknown[!wait->dir] || step->window == 0);
+	bool blocked = step->edge < edge && (!delivery->scale_unknown || step->window == 0);
 	if (!blocked) {
 		return wait->from;
 	}
@@ -110,7 +111,7 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	}
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
-	int64_t mss = trace->mss[wait->dir];
+	int64_t mss = trace->full[wait->dir];
 	int64_t rtt = cu_sender_rtt(account, wait->dir);
 	uint32_t first = wait->before != NULL ? wait->before->arrive_seg : wait->next->first_seg;
 	uint32_t last = wait->next->first_seg;
@@ -146,7 +147,7 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	bool was_told = false;
 	if (!cu_delivery_is_clean(delivery)) {
 		size_t acked = cu_delivery_acked_near(delivery, wait->before->end, account->near_step);
-		was_told = acked < delivery->n_steps && delivery->step[acked].time_ns + rtt - early(rtt) <= until;
+		was_told = acked < delivery->n_steps && delivery->step[acked].time_ns + rtt - cu_path_early_ns(rtt) <= until;
 	}
 	for (uint32_t i = first + 1; was_told && i < last; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
@@ -161,7 +162,7 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	}
 	/* Did an ACK set it free? One that reached the sender just before it sent. */
 	int64_t slack = cu_max_ns(CU_BUSY_NS, rtt / 4);
-	size_t s = cu_delivery_steps_until(delivery, until - rtt + early(rtt), account->near_step);
+	size_t s = cu_delivery_steps_until(delivery, until - rtt + cu_path_early_ns(rtt), account->near_step);
 	if (s > 0) {
 		/* back to the one that moved the edge */
 		s = cu_delivery_acked_near(delivery, delivery->step[s - 1].ack, s) + 1;
@@ -177,15 +178,25 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 		int64_t sent_ns = trigger->time_ns - cu_receiver_rtt(account, wait->dir);
 		bool delayed = in_flight < 2 * mss && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
 		int64_t held = delayed ? cu_min_ns(cu_max_ns(sent_ns, from), until) - from : 0;
-		bool small = wait->before->end - wait->before->start < mss && trace->segment[last].len < mss;
+		bool next_full = trace->segment[last].len >= mss;
+		bool small = wait->before->end - wait->before->start < mss && !next_full;
+		/* Or cut to the window. */
+		bool at_edge = !delivery->scale_unknown && s > 1 && delivery->step[s - 2].edge - sent_before < mss;
+		bool ran_out = next_full && held == 0 && !at_edge && !is_full(trace, &trace->segment[first]);
 		account->charging = small ? CU_WAIT_SMALL : CU_WAIT_SETTLED;
 		cu_charge(account, cu_delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
+		account->charging = ran_out ? CU_WAIT_RAN_OUT : account->charging;
 		cu_charge(account, CU_NETWORK_TRANSFER, from + held, until, held > 0 ? trigger->seg : first, last);
 		account->charging = CU_WAIT_SETTLED;
 		if (small) {
 			account->small.n++;
 			account->small.delayed_ns += held;
 			account->small.transfer_ns += until - from - held;
+		} else if (ran_out) {
+			account->ran_out.n++;
+			account->ran_out.ns += until - from;
+		} else {
+			account->ran_out.others_ns += until - from;
 		}
 		return;
 	}
@@ -195,8 +206,7 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	 * nothing: stacks set it by habit.
 	 */
 	int64_t acked_now = trigger != NULL ? trigger->ack : 0;
-	const struct cu_trace_segment *before = &trace->segment[wait->before->arrive_seg];
-	bool full = before->len >= mss && before->len % mss == 0; /* or several, which a card cuts later */
+	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
 	bool within_flight = until - from < rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
 	if (full && acked_now < sent_before && within_flight) {
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
@@ -236,9 +246,13 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	const struct cu_trace_segment *sent = &trace->segment[piece->first_seg];
 	const struct cu_trace_segment *came = &trace->segment[piece->arrive_seg];
-	/* What a card cuts later was no larger on the wire. */
-	uint32_t len = (uint32_t)cu_min_ns(sent->len, trace->mss[dir]);
-	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == trace->mss[dir];
+	/* What a card cuts later was no larger on the wire, and where it is cut the last part is what is left. */
+	int64_t mss = trace->mss[dir], len = sent->len;
+	if (len > mss) {
+		int64_t parts = came->seq > sent->seq && came->seq < sent->end ? (came->seq - sent->seq) / mss : 0;
+		len = cu_min_ns(mss, len - parts * mss);
+	}
+	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == mss;
 	bool large = len > 536;
 	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->n_steps > 0 &&
 	              delivery->largest_passed < len;
@@ -249,6 +263,19 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	return piece->loss == CU_LOSS_BEFORE
 	               ? cu_hidden_loss_cause(account, dir, piece->arrive_seg, piece->arrive_ns - piece->due_ns)
 	               : CU_NETWORK_LOSS;
+}
+
+/* Takes what was charged to a cause and moves it to another, which cites the same frames if it has none. */
+static void move(struct cu_ledger_entry *from, struct cu_ledger_entry *to, int64_t ns)
+{
+	if (to->first_frame == 0) {
+		to->first_frame = from->first_frame;
+		to->last_frame = from->last_frame;
+		to->first_file = from->first_file;
+		to->last_file = from->last_file;
+	}
+	from->ns -= ns;
+	to->ns += ns;
 }
 
 /*
@@ -262,7 +289,6 @@ static void settle_small_waits(struct cu_account *account, int dir)
 	enum { HABIT = 2, DELAYED_SHARE = 4 };
 	struct cu_ledger_entry *ledger = account->transaction->ledger;
 	const struct cu_small_waits *small = &account->small;
-	struct cu_ledger_entry *pause = &ledger[cu_pause_of(dir)];
 	bool habit = small->n >= HABIT && small->delayed_ns <= (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE;
 	if (small->n > 0) {
 		cu_stretches_settle(account->known->stretches, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
@@ -270,17 +296,10 @@ static void settle_small_waits(struct cu_account *account, int dir)
 	if (!habit) {
 		return;
 	}
-	if (pause->first_frame == 0) {
-		pause->first_frame = ledger[CU_NETWORK_TRANSFER].first_frame;
-		pause->last_frame = ledger[CU_NETWORK_TRANSFER].last_frame;
-		pause->first_file = ledger[CU_NETWORK_TRANSFER].first_file;
-		pause->last_file = ledger[CU_NETWORK_TRANSFER].last_file;
-	}
 	/* Or one that says each in answer to the ACK of the one before. */
 	cu_account_doubt(account, CU_DOUBT_OWN_MESSAGE);
-	pause->ns += small->transfer_ns + small->delayed_ns;
-	ledger[CU_NETWORK_TRANSFER].ns -= small->transfer_ns;
-	ledger[cu_delayed_ack_of_receiver(dir)].ns -= small->delayed_ns;
+	move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], small->transfer_ns);
+	move(&ledger[cu_delayed_ack_of_receiver(dir)], &ledger[cu_pause_of(dir)], small->delayed_ns);
 }
 
 /*
@@ -290,23 +309,35 @@ static void settle_small_waits(struct cu_account *account, int dir)
 static void settle_full_waits(struct cu_account *account, int dir)
 {
 	enum { HABIT = 4 };
-	struct cu_ledger_entry *pause = &account->transaction->ledger[cu_pause_of(dir)];
-	struct cu_ledger_entry *transfer = &account->transaction->ledger[CU_NETWORK_TRANSFER];
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
 	bool habit = account->full.n >= HABIT && account->full.n_others == 0;
 	if (account->full.n > 0) {
 		cu_stretches_settle(account->known->stretches, CU_WAIT_FULL,
 		                    habit ? CU_NETWORK_TRANSFER : CU_CAUSE_NONE);
 	}
-	if (!habit) {
-		return;
+	if (habit) {
+		move(&ledger[cu_pause_of(dir)], &ledger[CU_NETWORK_TRANSFER], account->full.ns);
 	}
-	pause->ns -= account->full.ns;
-	transfer->ns += account->full.ns;
-	if (transfer->first_frame == 0) {
-		transfer->first_frame = pause->first_frame;
-		transfer->last_frame = pause->last_frame;
-		transfer->first_file = pause->first_file;
-		transfer->last_file = pause->last_file;
+}
+
+/*
+ * A sender that has more fills its segments. One that waits again and again
+ * behind a segment that is not full, and hardly ever behind one that is, has
+ * run out of bytes each time: no ACK, and no window or congestion window, holds
+ * it then, though ACKs of what went before come all the while.
+ */
+static void settle_ran_out_waits(struct cu_account *account, int dir)
+{
+	enum { HABIT = 4, OTHERS_SHARE = 3 };
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
+	const struct cu_ran_out_waits *ran_out = &account->ran_out;
+	bool habit = ran_out->n >= HABIT && ran_out->others_ns <= ran_out->ns / OTHERS_SHARE;
+	if (ran_out->n > 0) {
+		cu_stretches_settle(account->known->stretches, CU_WAIT_RAN_OUT,
+		                    habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
+	}
+	if (habit) {
+		move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], ran_out->ns);
 	}
 }
 
@@ -317,6 +348,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	const struct cu_piece *before = NULL;
 	account->small = (struct cu_small_waits){0};
 	account->full = (struct cu_full_waits){0};
+	account->ran_out = (struct cu_ran_out_waits){0};
 	account->burst_start = start;
 	size_t first = cu_delivery_find(delivery, start);
 	account->near_step = cu_delivery_acked(delivery, start);
@@ -362,5 +394,6 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	}
 	settle_full_waits(account, dir);
 	settle_small_waits(account, dir);
+	settle_ran_out_waits(account, dir);
 	return now;
 }

@@ -1,6 +1,7 @@
 #include "lib/report/connection.h"
 
 #include "lib/report/words.h"
+#include "lib/tcp/trace.h"
 
 enum { GAPS_SHOWN = 20 };
 
@@ -140,12 +141,16 @@ static void put_handshake(struct cu_page *page, const struct cu_report_connectio
 		if (side->has_syn) {
 			cu_page_say(page, dir == CU_C2S ? "client: MSS " : "server: MSS ");
 			say_count(page, side->syn.mss);
-			cu_page_say(page, side->syn.has_wscale ? ", window scale " : ", no window scale");
+			bool cut = side->syn.cut; /* what is not there may have been */
 			if (side->syn.has_wscale) {
+				cu_page_say(page, ", window scale ");
 				say_count(page, side->syn.wscale);
+			} else {
+				cu_page_say(page, cut ? "" : ", no window scale");
 			}
-			cu_page_say(page, side->syn.sack_permitted ? ", SACK" : ", no SACK");
-			cu_page_say(page, side->syn.has_timestamps ? ", timestamps" : ", no timestamps");
+			cu_page_say(page, side->syn.sack_permitted ? ", SACK" : cut ? "" : ", no SACK");
+			cu_page_say(page, side->syn.has_timestamps ? ", timestamps" : cut ? "" : ", no timestamps");
+			cu_page_say(page, cut ? ", and what was not captured" : "");
 			if (item->analysis->side[dir].n_syns > 1) {
 				cu_page_say(page, ", sent ");
 				say_counted(page, item->analysis->side[dir].n_syns, "time");
@@ -153,7 +158,7 @@ static void put_handshake(struct cu_page *page, const struct cu_report_connectio
 			cu_page_say(page, ". ");
 		}
 	}
-	if (client->has_syn && server->has_syn && client->syn.has_wscale != server->syn.has_wscale) {
+	if ((cu_scales_not(client) && server->syn.has_wscale) || (cu_scales_not(server) && client->syn.has_wscale)) {
 		cu_page_say(page, client->syn.has_wscale ? "The server's" : "The client's");
 		cu_page_say(page, " SYN has no window scale: no window can be above 64 KiB. ");
 	}

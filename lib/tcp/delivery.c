@@ -984,6 +984,7 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	}
 	delivery->refused_ns = INT64_MIN;
 	delivery->n_earlier = 0;
+	delivery->scale_unknown = trace->scale_unknown[!dir];
 
 	bool begun_before =
 		delivery->highest < 0 && !trace->connection.side[!dir].has_syn && trace->dropped_end[!dir] == 0;

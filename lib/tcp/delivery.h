@@ -71,6 +71,7 @@ struct cu_delivery {
 	int64_t earlier_end; /* what lies below was sent before the capture, where there are such holes */
 	int64_t refused_ns;  /* when a SYN was answered last for a connection of before: cu_is_of_before */
 	bool lacks;          /* bytes were acknowledged that were never seen */
+	bool scale_unknown;  /* its receiver's windows are as sent, and may have been larger */
 };
 
 /* Whether every byte passed once and in order: nothing can be lost, resent or lacking then. */

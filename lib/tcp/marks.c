@@ -386,6 +386,62 @@ static bool fills(const struct cu_trace *trace, int dir, int64_t len, int64_t rt
 	return false;
 }
 
+/* A length that more than half of a direction's segments with data have, if there is one. */
+struct vote { /* Boyer, Moore: MJRTY, a fast majority vote algorithm */
+	uint32_t len, n;
+};
+
+static inline void count_vote(struct vote *vote, uint32_t len)
+{
+	if (vote->n == 0) {
+		vote->len = len;
+	}
+	vote->n = vote->len == len ? vote->n + 1 : vote->n - 1;
+}
+
+static bool is_majority(const struct cu_trace *trace, int dir, uint32_t len)
+{
+	size_t n = 0, n_data = 0;
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && seg->dir == dir && seg->len > 0) {
+			n_data++;
+			n += seg->len == len;
+		}
+	}
+	return 2 * n > n_data;
+}
+
+/*
+ * What most segments of a direction hold that were filled. A sender that
+ * learns in mid-connection that the path takes less (RFC 1191), or tries now and
+ * then whether it takes more (RFC 4821), has filled larger ones.
+ */
+static void settle_full(struct cu_trace *trace, int dir, uint32_t len, int64_t rtt_ns)
+{
+	trace->full[dir] = trace->mss[dir];
+	if (len < trace->mss[dir] && len > trace->mss[dir] / 2 && is_majority(trace, dir, len) &&
+	    fills(trace, dir, len, rtt_ns)) {
+		trace->full[dir] = len;
+	}
+}
+
+/* Whether every segment carries timestamps: both SYNs say so, or, where they were cut, the first segment behind them. */
+static bool carry_timestamps(const struct cu_trace *trace)
+{
+	const struct cu_connection_side *side = trace->connection.side;
+	if (side[CU_C2S].syn.has_timestamps && side[CU_S2C].syn.has_timestamps) {
+		return true;
+	}
+	for (size_t i = 0; i < trace->n && (side[CU_C2S].syn.cut || side[CU_S2C].syn.cut); i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (!seg->icmp && !(seg->flags & (CU_TCP_SYN | CU_TCP_RST))) {
+			return seg->has_timestamps;
+		}
+	}
+	return false;
+}
+
 /*
  * What a sender may put in a segment: the smaller of both advertised sizes,
  * less its options (RFC 9293 3.7.1), or less where it fills smaller ones: for
@@ -404,9 +460,10 @@ static void settle_mss(struct cu_trace *trace, int64_t rtt_ns)
 			advertised = side[dir].syn.mss;
 		}
 	}
-	if (advertised != INT64_MAX && side[CU_C2S].syn.has_timestamps && side[CU_S2C].syn.has_timestamps) {
+	if (advertised != INT64_MAX && carry_timestamps(trace)) {
 		advertised -= TIMESTAMPS_BYTES;
 	}
+	trace->advertised_mss = advertised != INT64_MAX ? advertised : 0;
 	for (int dir = 0; dir < 2; dir++) {
 		int64_t seen = trace->mss[dir];
 		if (advertised == INT64_MAX) {
@@ -575,6 +632,7 @@ void cu_trace_mark(struct cu_trace *trace)
 	begin(&pass, trace, true);
 	pass.mirror.files = comes_from_mirrors(trace);
 	trace->mss[CU_C2S] = trace->mss[CU_S2C] = 0;
+	struct vote votes[2] = {{0}};
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->marks = 0;
@@ -592,6 +650,9 @@ void cu_trace_mark(struct cu_trace *trace)
 		if (seg->len > trace->mss[seg->dir]) {
 			trace->mss[seg->dir] = seg->len;
 		}
+		if (seg->len > 0) {
+			count_vote(&votes[seg->dir], seg->len);
+		}
 		pass_segment(&pass, i, true);
 		seg->marks |= pass.marks | (seg->flags & CU_TCP_RST ? UINT32_C(1) << CU_EVENT_RESET : 0);
 		seg->dup_ack = pass.dup_ack;
@@ -600,6 +661,9 @@ void cu_trace_mark(struct cu_trace *trace)
 		}
 	}
 	settle_mss(trace, pass.first_rtt_ns);
+	for (int dir = 0; dir < 2; dir++) {
+		settle_full(trace, dir, votes[dir].len, pass.first_rtt_ns);
+	}
 	trace->handshake_ns = pass.first_rtt_ns;
 }
 

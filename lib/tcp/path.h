@@ -47,6 +47,22 @@ void cu_path_scratch_release(struct cu_path_scratch *scratch);
  */
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path);
 
+/*
+ * A host takes its time to answer: scheduling, interrupt moderation, its
+ * application's wake-up. What is shorter is not a cause.
+ */
+#define CU_HOST_NS (2 * CU_NS_PER_MS)
+
+/*
+ * How much earlier than a round trip allows what an end did at once may show:
+ * its minimum was measured on answers of the same host.
+ */
+static inline int64_t cu_path_early_ns(int64_t rtt_ns)
+{
+	int64_t host_ns = rtt_ns < CU_HOST_NS ? rtt_ns : CU_HOST_NS;
+	return rtt_ns / 8 > host_ns ? rtt_ns / 8 : host_ns;
+}
+
 /* Where a capture stands whose ends are these round trips away. */
 enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns);
 

@@ -21,16 +21,15 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 	trace->dropped_end[CU_C2S] = trace->dropped_end[CU_S2C] = trace->dropped_handshake_ns = 0;
 	const struct cu_connection_side *side = connection->side;
 	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
-	trace->scaled = both && side[CU_C2S].syn.has_wscale && side[CU_S2C].syn.has_wscale;
 	/* Neither side scales unless both SYNs say so. */
-	bool unscaled = (side[CU_C2S].has_syn && !side[CU_C2S].syn.has_wscale) ||
-	                (side[CU_S2C].has_syn && !side[CU_S2C].syn.has_wscale);
+	bool unscaled = cu_scales_not(&side[CU_C2S]) || cu_scales_not(&side[CU_S2C]);
+	trace->scaled = both && !unscaled;
 	for (int dir = 0; dir < 2; dir++) {
 		/* A larger shift than 14 counts as 14 (RFC 7323 section 2.3). */
 		uint8_t wscale = side[dir].syn.wscale < 14 ? side[dir].syn.wscale : 14;
 		trace->scale_unknown[dir] = !cu_knows_scale(connection, dir);
 		trace->shift[dir] = !trace->scale_unknown[dir] && !unscaled ? wscale : 0;
-		trace->mss[dir] = 0;
+		trace->mss[dir] = trace->full[dir] = 0;
 		trace->has_base[dir] = side[dir].has_syn;
 		trace->begun[dir] = !side[dir].has_syn;
 		trace->base[dir] = trace->last[dir] = side[dir].isn;

@@ -77,9 +77,11 @@ struct cu_trace {
 	size_t n_sack, sack_cap;
 	struct cu_hint *hint;
 	size_t n_hint, hint_cap;
+	int64_t advertised_mss; /* the smaller of what the SYNs say, less options of every segment; 0: none says it */
 	int64_t mss[2];   /* bytes a direction's segments hold at most: advertised, or the largest that were filled */
+	int64_t full[2];  /* what most of them hold that were filled: mss, or less once the path was found to take less */
 	uint8_t shift[2]; /* window scale of each direction's sender, when both SYNs carried one */
-	bool scaled;      /* both SYNs seen with a window scale */
+	bool scaled;      /* both SYNs seen with a window scale, as far as they were captured */
 	bool scale_unknown[2]; /* the SYNs seen do not say it: windows are as sent */
 	int64_t handshake_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
 	/* Of the segments that were dropped before: where each direction had come to, 0 when there were none; that too. */
@@ -97,6 +99,12 @@ static inline uint16_t cu_trace_file(const struct cu_trace *trace, const struct 
 	return (uint16_t)(seg->file - trace->connection.first_file);
 }
 
+/* Whether a side's SYN says that its windows are not scaled. */
+static inline bool cu_scales_not(const struct cu_connection_side *side)
+{
+	return side->has_syn && !side->syn.has_wscale && !side->syn.cut;
+}
+
 /*
  * Whether the SYNs seen say how the windows of a direction's sender are scaled:
  * both, or the SYN-ACK of its own, which has a scale only if the SYN did, or one
@@ -105,8 +113,8 @@ static inline uint16_t cu_trace_file(const struct cu_trace *trace, const struct 
 static inline bool cu_knows_scale(const struct cu_connection *connection, int dir)
 {
 	const struct cu_connection_side *own = &connection->side[dir], *other = &connection->side[!dir];
-	bool none = (own->has_syn && !own->syn.has_wscale) || (other->has_syn && !other->syn.has_wscale);
-	return none || (own->has_syn && (other->has_syn || dir == CU_S2C));
+	bool agreed = dir == CU_S2C || (other->has_syn && other->syn.has_wscale);
+	return cu_scales_not(own) || cu_scales_not(other) || (own->has_syn && own->syn.has_wscale && agreed);
 }
 
 /* {0} is an empty trace. */

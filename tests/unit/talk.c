@@ -84,6 +84,8 @@ void talk_analyse(struct talk *talk)
 	assert_int_equal(cu_path_measure(&talk->trace, &talk->scratch, &talk->path), 0);
 	for (int dir = 0; dir < 2; dir++) {
 		assert_int_equal(cu_delivery_build(&talk->delivery[dir], &talk->trace, &talk->path, dir), 0);
+		cu_window_learn_scale(&talk->trace, &talk->delivery[dir], &talk->path, dir);
+		talk->window[dir] = cu_window_measure(&talk->trace, &talk->delivery[dir], &talk->path, dir);
 	}
 	assert_int_equal(cu_exchanges_find(&talk->exchanges, &talk->trace), 0);
 }
@@ -119,6 +121,7 @@ struct cu_transaction talk_transaction(struct talk *talk, size_t n)
 	struct cu_case known = {.trace = &talk->trace,
 	                        .path = &talk->path,
 	                        .delivery = talk->delivery,
+	                        .window = talk->window,
 	                        .exchanges = &talk->exchanges,
 	                        .stretches = &talk->stretches};
 	struct cu_transaction transaction;

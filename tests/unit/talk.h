@@ -12,6 +12,7 @@
 #include "lib/tcp/delivery.h"
 #include "lib/tcp/path.h"
 #include "lib/tcp/trace.h"
+#include "lib/tcp/window.h"
 
 enum { TALK_CAP = 512, TALK_MSS = 1000, TALK_WINDOW = 60000 };
 
@@ -24,6 +25,7 @@ struct talk {
 	struct cu_path_scratch scratch;
 	struct cu_path path;
 	struct cu_delivery delivery[2];
+	struct cu_window_use window[2];
 	struct cu_exchanges exchanges;
 	struct cu_stretches stretches;
 };

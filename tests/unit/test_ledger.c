@@ -253,6 +253,64 @@ static void test_ledger_client_window_closed(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the client: a sender that goes by a window of so many segments, two for each ACK, spread over the round trip.
+ * What was measured of that is a little more than its ACKs take. The client scales its windows, which its SYN does not say.
+ */
+static struct cu_transaction spread_out(struct talk *talk, unsigned n_window, unsigned shift_cut)
+{
+	enum { RTT = 160000, SPACING = 10000, IN_FLIGHT = 32, N = 160 };
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, RTT + 300, 10);
+	talk->segment[2].window = (uint16_t)(n_window * TALK_MSS);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100)->window = (uint16_t)(n_window * TALK_MSS);
+	t += RTT + 300;
+	for (unsigned i = 0; i < N; i += 2) {
+		uint32_t seq = 1 + i * TALK_MSS;
+		talk_add(talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
+		talk_add(talk, t + 10, CU_S2C, ACK, seq + TALK_MSS, 101, TALK_MSS);
+		talk_add(talk, t + 20, CU_C2S, ACK, 101, seq + 2 * TALK_MSS, 0)->window = (uint16_t)(n_window * TALK_MSS);
+		t += SPACING;
+	}
+	for (size_t i = 2; i < talk->n && shift_cut > 0; i++) {
+		talk->segment[i].window >>= talk->segment[i].dir == CU_C2S ? shift_cut : 0;
+	}
+	talk->connection.side[CU_C2S].syn.cut = shift_cut > 0;
+	talk->connection.side[CU_C2S].syn.has_wscale = shift_cut == 0;
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_window_that_is_filled_all_along(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction small = spread_out(&talk, 32, 0);
+	assert_true(small.ledger[CU_CLIENT_WINDOW].ns > 600000 * US); /* but for the first round trip */
+	assert_true(small.ledger[CU_NETWORK_TRANSFER].ns < 200000 * US);
+	talk_release(&talk);
+	struct cu_transaction large = spread_out(&talk, 60, 0);
+	assert_us(large, CU_CLIENT_WINDOW, 0);
+	assert_true(large.ledger[CU_NETWORK_TRANSFER].ns > 700000 * US);
+	talk_release(&talk);
+}
+
+/* No sender goes beyond its window: the scale that was not captured follows, if the sender fills it. */
+static void test_ledger_window_of_a_scale_that_was_not_captured(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction small = spread_out(&talk, 32, 7);
+	assert_false(talk.delivery[CU_S2C].scale_unknown);
+	assert_int_equal(talk.window[CU_S2C].max_bytes, 32 * TALK_MSS);
+	assert_true(small.ledger[CU_CLIENT_WINDOW].ns > 600000 * US);
+	talk_release(&talk);
+	struct cu_transaction large = spread_out(&talk, 60, 7);
+	assert_true(talk.delivery[CU_S2C].scale_unknown);
+	assert_us(large, CU_CLIENT_WINDOW, 0);
+	talk_release(&talk);
+}
+
 /* A window with less room than a segment: what fits is sent only when the persist timer says so. */
 static void test_ledger_window_with_less_room_than_a_segment(void **state)
 {
@@ -290,6 +348,30 @@ static struct cu_transaction tail_after_3_s(struct talk *talk, uint32_t len_befo
 	talk_add(talk, t + 3040100, CU_C2S, ACK, 101, end + 300, 0);
 	talk_analyse(talk);
 	return talk_transaction(talk, 1);
+}
+
+/* ... and behind the ACKs of all the others. */
+static void test_ledger_lost_tail_behind_many_acks(void **state)
+{
+	enum { N = 100 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 40000, 20000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 40000;
+	for (uint32_t i = 0; i < N; i++) {
+		talk_add(&talk, t + i, CU_S2C, ACK, 1 + i * TALK_MSS, 101, TALK_MSS);
+	}
+	for (uint32_t i = 1; i <= N; i++) {
+		talk_add(&talk, t + 20000 + i, CU_C2S, ACK, 101, 1 + i * TALK_MSS, 0);
+	}
+	talk.next_id[CU_S2C]++;
+	talk_add(&talk, t + 280000, CU_S2C, PSH, 1 + N * TALK_MSS, 101, 300);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_true(request.ledger[CU_NETWORK_LOSS].ns > 200000 * US);
+	talk_release(&talk);
 }
 
 static void test_ledger_lost_tail_after_a_coarse_timer(void **state)
@@ -391,6 +473,40 @@ static void test_ledger_identifications_that_other_connections_took(void **state
 		assert_us(request, CU_SERVER_THINK, cases[i].lost ? 0 : cases[i].silence_us);
 		talk_release(&talk);
 	}
+}
+
+/* Of a server that sends but an ACK and an answer, the handshake tells whether it counts: Linux's SYN-ACK has none. */
+static void test_ledger_identifications_of_a_short_connection(void **state)
+{
+	(void)state;
+	for (int linux = 0; linux < 2; linux++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 40000, 100);
+		talk.segment[1].ip_id = linux ? 0 : 40000;
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 40000, CU_S2C, ACK, 1, 101, 0);
+		talk.next_id[CU_S2C] += 3;
+		talk_add(&talk, t + 940000, CU_S2C, PSH, 1, 101, 400);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_us(request, CU_NETWORK_LOSS, linux ? 900000 : 0);
+		talk_release(&talk);
+	}
+}
+
+/* Copies are missing, but no timer of theirs is as long: the server thought before it spoke, who knows how long. */
+static void test_ledger_answer_lost_after_thinking_is_in_doubt(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction request = answer_after(&talk, 2000000, 2, 1);
+	assert_us(request, CU_SERVER_THINK, 2000000);
+	assert_true(request.doubts & 1U << CU_DOUBT_UNSEEN_LOSS);
+	talk_release(&talk);
+	request = answer_after(&talk, 2000000, 0, 1);
+	assert_int_equal(request.certainty, 100);
+	talk_release(&talk);
 }
 
 /* Seen at the client: of a flight of three segments nothing came, and each is sent again after a timeout of its own. */
@@ -912,6 +1028,53 @@ static void test_ledger_greeting(void **state)
 	talk_release(&talk);
 }
 
+/* The server repeats its SYN-ACK for want of the client's ACK, and speaks when it has one. */
+static void test_ledger_greeting_waits_for_the_ack_of_a_handshake(void **state)
+{
+	static const struct {
+		int64_t server_us, client_us;
+		int64_t first_ack_us; /* when one passed, from the first SYN-ACK; 0 none did */
+		int64_t repeat_us;
+		bool echoes;
+		enum cu_cause cause;
+		int64_t lost_us;
+	} cases[] = {
+		{30000, 100, 100, 1000000, false, CU_NETWORK_CONNECT, 1000000},
+		{100, 30000, 0, 1000000, true, CU_NETWORK_CONNECT, 1000000},
+		{100, 30000, 30000, 1000000, false, CU_SERVER_CONNECT, 1000000}, /* it arrived: a full backlog */
+		{30000, 100, 100, 20000, false, CU_NETWORK_CONNECT, 0},           /* they met on the way */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = cases[i].server_us, again = t + cases[i].repeat_us + cases[i].client_us;
+		talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+		struct cu_segment *first = talk_add(&talk, t, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+		if (cases[i].first_ack_us != 0) {
+			talk_add(&talk, t + cases[i].first_ack_us, CU_C2S, ACK, 1, 1, 0);
+		}
+		struct cu_segment *repeat =
+			talk_add(&talk, t + cases[i].repeat_us, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+		struct cu_segment *ack = talk_add(&talk, again, CU_C2S, ACK, 1, 1, 0);
+		if (cases[i].echoes) {
+			first->has_timestamps = repeat->has_timestamps = ack->has_timestamps = true;
+			first->tsval = ack->tsecr = 1000;
+			repeat->tsval = 2000;
+		}
+		int64_t spoke = cases[i].lost_us != 0 ? again : t + cases[i].first_ack_us;
+		spoke += cases[i].server_us + 50000;
+		talk_add(&talk, spoke, CU_S2C, PSH, 1, 1, 80);
+		talk_add(&talk, spoke + cases[i].client_us, CU_C2S, ACK, 1, 81, 0);
+		talk_analyse(&talk);
+		struct cu_transaction greeting = talk_transaction(&talk, 1);
+		assert_int_equal(greeting.kind, CU_TXN_GREETING);
+		assert_us(greeting, cases[i].cause, cases[i].lost_us);
+		assert_us(greeting, CU_SERVER_THINK, 50000);
+		talk_release(&talk);
+	}
+}
+
 static void test_ledger_late_data_is_no_answer(void **state)
 {
 	(void)state;
@@ -1312,7 +1475,86 @@ static void test_ledger_what_a_card_cuts_tells_no_path_mtu(void **state)
 	talk_release(&talk);
 }
 
-/* Nothing but a jump in IP identification, 3 s of silence, and then segments of 500 where 1,000 are allowed. */
+/* ... of which the end alone is lost, and is no smaller than it was. */
+static void test_ledger_what_a_card_cuts_ends_with_less_than_a_segment(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 40000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 100, CU_S2C, PSH, 1, 101, TALK_MSS + 300);
+	talk_add(&talk, t + 40100, CU_C2S, ACK, 101, 1 + TALK_MSS, 0);
+	talk_add(&talk, t + 300100, CU_S2C, PSH, 1 + TALK_MSS, 101, 300);
+	talk_add(&talk, t + 900100, CU_S2C, PSH, 1 + TALK_MSS, 101, 300);
+	talk_add(&talk, t + 940100, CU_C2S, ACK, 101, 1 + TALK_MSS + 300, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_NETWORK_MTU, 0);
+	assert_us(request, CU_NETWORK_LOSS, 900000);
+	talk_release(&talk);
+}
+
+/* A sender writes four segments and a half each 20 ms, on a path of 20 ms: ACKs come, but nothing waits for them. */
+static struct cu_transaction writes_at_a_pace(struct talk *talk, uint32_t last_len)
+{
+	enum { N = 20 };
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 20000, 100);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	uint32_t seq = 1;
+	t += 20000;
+	for (unsigned i = 0; i < N; i++, t += 20100) {
+		for (unsigned k = 0; k < 4; k++, seq += TALK_MSS) {
+			talk_add(talk, t + k, CU_S2C, ACK, seq, 101, TALK_MSS);
+		}
+		talk_add(talk, t + 4, CU_S2C, PSH, seq, 101, last_len);
+		seq += last_len;
+		talk_add(talk, t + 104, CU_C2S, ACK, 101, seq, 0);
+	}
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction short_last = writes_at_a_pace(&talk, TALK_MSS / 2);
+	assert_true(short_last.ledger[CU_SERVER_PAUSE].ns > 370000 * US);
+	talk_release(&talk);
+	struct cu_transaction full_last = writes_at_a_pace(&talk, TALK_MSS);
+	assert_us(full_last, CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+}
+
+/* A path that takes less was found in mid-answer: what is filled since then is full, and waits for ACKs. */
+static void test_ledger_full_segments_may_become_smaller(void **state)
+{
+	enum { FULL = 700, N = 20 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 40000, 100);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	uint32_t seq = 1;
+	t += 40000;
+	for (unsigned i = 0; i < N; i++, t += 40100) {
+		uint32_t len = i == 0 ? TALK_MSS : FULL;
+		for (unsigned k = 0; k < 2; k++, seq += len) {
+			talk_add(&talk, t + k, CU_S2C, ACK, seq, 101, len);
+		}
+		talk_add(&talk, t + 100, CU_C2S, ACK, 101, seq, 0);
+	}
+	talk_analyse(&talk);
+	assert_int_equal(talk.trace.mss[CU_S2C], TALK_MSS);
+	assert_int_equal(talk.trace.full[CU_S2C], FULL);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+}
+
+/* Nothing but a jump in IP identification, 3 s of silence, and then segments of 600 where 1,000 are allowed. */
 static void test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu(void **state)
 {
 	(void)state;
@@ -1323,9 +1565,11 @@ static void test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu(voi
 	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
 	talk.next_id[CU_S2C] += 14;
 	for (uint32_t i = 0; i < 8; i++) {
-		talk_add(&talk, t + 3030000 + i, CU_S2C, ACK, 1 + i * 500, 101, 500);
+		talk_add(&talk, t + 3030000 + i, CU_S2C, ACK, 1 + i * 600, 101, 600);
 	}
-	talk_add(&talk, t + 3040010, CU_C2S, ACK, 101, 4001, 0);
+	talk_add(&talk, t + 3030010, CU_S2C, ACK, 4801, 101, 800); /* a probe: is there room for more? */
+	talk_add(&talk, t + 3030011, CU_S2C, ACK, 5601, 101, 600);
+	talk_add(&talk, t + 3040010, CU_C2S, ACK, 101, 6201, 0);
 	talk_analyse(&talk);
 	struct cu_transaction request = talk_transaction(&talk, 1);
 	assert_us(request, CU_NETWORK_MTU, 3000000);
@@ -1397,6 +1641,7 @@ static void test_ledger_a_clock_that_steps_back_measures_nothing(void **state)
 	struct cu_case known = {.trace = &talk.trace,
 	                        .path = &talk.path,
 	                        .delivery = talk.delivery,
+	                        .window = talk.window,
 	                        .exchanges = &talk.exchanges,
 	                        .stretches = &talk.stretches};
 	struct cu_transaction transaction;
@@ -1418,10 +1663,15 @@ int main(void)
 		cmocka_unit_test(test_ledger_server_pauses),
 		cmocka_unit_test(test_ledger_many_short_stretches_are_taken_together),
 		cmocka_unit_test(test_ledger_client_window_closed),
+		cmocka_unit_test(test_ledger_window_that_is_filled_all_along),
+		cmocka_unit_test(test_ledger_window_of_a_scale_that_was_not_captured),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
+		cmocka_unit_test(test_ledger_lost_tail_behind_many_acks),
 		cmocka_unit_test(test_ledger_first_request_lost_before_the_vantage_point),
 		cmocka_unit_test(test_ledger_identifications_that_other_connections_took),
+		cmocka_unit_test(test_ledger_identifications_of_a_short_connection),
+		cmocka_unit_test(test_ledger_answer_lost_after_thinking_is_in_doubt),
 		cmocka_unit_test(test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again),
 		cmocka_unit_test(test_ledger_a_sender_that_fills_less_than_the_mss),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
@@ -1440,6 +1690,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_sending_on_after_the_server_closed),
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
+		cmocka_unit_test(test_ledger_greeting_waits_for_the_ack_of_a_handshake),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
 		cmocka_unit_test(test_ledger_frames_captured_twice_are_no_retransmission),
@@ -1457,6 +1708,9 @@ int main(void)
 		cmocka_unit_test(test_ledger_paced_bursts_of_full_segments_are_no_pause),
 		cmocka_unit_test(test_ledger_large_segments_have_several_identifications),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
+		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
+		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
+		cmocka_unit_test(test_ledger_full_segments_may_become_smaller),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),

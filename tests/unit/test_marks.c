@@ -333,6 +333,22 @@ static void test_window_scale_of_one_syn(void **state)
 	assert_int_equal(window, TALK_WINDOW);
 }
 
+static void test_window_scale_that_was_not_captured(void **state)
+{
+	(void)state;
+	for (int dir = 0; dir < 2; dir++) {
+		struct talk talk;
+		talk_init(&talk);
+		talk.connection.side[dir].syn.has_wscale = false;
+		talk.connection.side[dir].syn.cut = true;
+		talk_handshake(&talk, 30000, 10000);
+		analyse(&talk);
+		assert_true(talk.trace.scale_unknown[dir]);
+		assert_int_equal(talk.trace.scale_unknown[!dir], dir == CU_S2C); /* a SYN-ACK's tells of both */
+		talk_release(&talk);
+	}
+}
+
 static void test_handshake_counts_from_the_last_syn(void **state)
 {
 	(void)state;
@@ -591,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_mark_bytes_from_before_the_capture_are_not_needless),
 		cmocka_unit_test(test_mark_no_more_duplicate_acks_than_there_were),
 		cmocka_unit_test(test_window_scale_of_one_syn),
+		cmocka_unit_test(test_window_scale_that_was_not_captured),
 		cmocka_unit_test(test_handshake_counts_from_the_last_syn),
 		cmocka_unit_test(test_handshake_counts_from_the_syn_that_was_echoed),
 		cmocka_unit_test(test_handshake_of_a_refusal_is_none),
