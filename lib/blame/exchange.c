@@ -511,6 +511,11 @@ static int take(struct finder *finder, uint32_t i)
 	if (seg->flags & CU_TCP_SYN) {
 		return handshake(finder, i);
 	}
+	if (seg->dir == CU_C2S && seg->ack >= 1 && last != NULL && last->kind == CU_TXN_CONNECT &&
+	    last->outcome == CU_OUTCOME_NONE) {
+		last->outcome = CU_OUTCOME_ANSWERED; /* by a SYN-ACK that was not captured */
+		last->last_seg = last->end_seg = i;
+	}
 	bool counts = !is_probe(finder, seg) && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	int64_t data_end = seg->seq + seg->len;
 	finder->is_tls = finder->is_tls || is_of_tls(hint_kind(finder, seg->hint));

@@ -174,7 +174,11 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 			          exchange->end_seg);
 			cu_charge_distance(account, transaction->client_distance_ns, syn.first_seg, exchange->end_seg);
 		} else {
-			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, end_ns, syn.first_seg, exchange->end_seg);
+			bool acked = exchange->outcome == CU_OUTCOME_ANSWERED; /* the SYN-ACK was not captured */
+			int64_t used_ns = acked ? syn.used_ns : end_ns;
+			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, used_ns, syn.first_seg,
+			          acked ? syn.used_seg : exchange->end_seg);
+			cu_charge(account, CU_UNKNOWN_CAPTURE, used_ns, end_ns, syn.used_seg, exchange->end_seg);
 		}
 		return true;
 	}

@@ -455,7 +455,9 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	*transaction = (struct cu_transaction){
 		.stream = trace->connection.stream,
 		.kind = exchange->kind,
-		.outcome = exchange->outcome,
+		/* What was not captured may have come before the client closed. */
+		.outcome = known->one_sided && exchange->outcome == CU_OUTCOME_ABANDONED ? CU_OUTCOME_NONE
+	                                                                                 : exchange->outcome,
 		.file = trace->segment[exchange->first_seg].file,
 		.client_distance_ns = known->path->client_rtt_ns / 2,
 		.server_distance_ns = known->path->server_rtt_ns / 2,

@@ -89,6 +89,25 @@ static void test_ledger_lost_syn(void **state)
 	talk_release(&talk);
 }
 
+/* The SYN-ACK was not captured, nor anything else of the server: the ACK tells that there was one, and when at last. */
+static void test_ledger_syn_ack_that_was_not_captured(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 1040000, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, 1040100, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 9000000, CU_C2S, FIN, 101, 1, 0);
+	talk_analyse(&talk);
+	struct cu_transaction connect = talk_transaction(&talk, 0);
+	assert_int_equal(connect.kind, CU_TXN_CONNECT);
+	assert_us(connect, CU_NETWORK_CONNECT, 1000000);
+	assert_us(connect, CU_UNKNOWN_CAPTURE, 40000);
+	talk_release(&talk);
+}
+
 /* The server still has a connection of before with these ports: its ACK makes the client reset that, and try again. */
 static void test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before(void **state)
 {
@@ -1656,6 +1675,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_server_thinks),
 		cmocka_unit_test(test_ledger_handshake_costs_the_path),
 		cmocka_unit_test(test_ledger_lost_syn),
+		cmocka_unit_test(test_ledger_syn_ack_that_was_not_captured),
 		cmocka_unit_test(test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before),
 		cmocka_unit_test(test_ledger_request_lost_before_the_capture),
 		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
