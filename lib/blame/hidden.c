@@ -109,7 +109,8 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 	const struct cu_trace_segment *seg = &trace->segment[seg_index], *last = NULL;
 	struct between between = {0};
 	unsigned by_one = 0, others = 0;
-	for (uint32_t i = seg_index > LOOK_BACK ? seg_index - LOOK_BACK : 0; i < trace->n && i <= seg_index + LOOK; i++) {
+	for (uint32_t i = seg_index > LOOK_BACK ? seg_index - LOOK_BACK : 0; i < trace->n && i <= seg_index + LOOK;
+	     i++) {
 		const struct cu_trace_segment *one = &trace->segment[i];
 		if (!is_counted(one, seg->dir)) {
 			if (last != NULL && one->dir != seg->dir && !one->icmp) {
@@ -420,7 +421,11 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 		return CU_SECOND_COPY;
 	}
 	if (path->vantage != CU_VANTAGE_SERVER && silence_ns >= TIMER_LEAST_NS && lost_some(account, seg_index)) {
-		return CU_LATE_SECOND_COPY;
+		/* Timers of other stacks are longer, up to 3 s in ticks of 500 ms (RFC 1122): all of it may have been theirs. */
+		int64_t doubled = (INT64_C(1) << cu_min_ns(skipped_before(account, seg_index), 16)) - 1;
+		bool short_timers = begins_without_id(trace, CU_S2C); /* Linux */
+		return short_timers || silence_ns > 3500 * CU_NS_PER_MS * doubled ? CU_LATE_SECOND_COPY
+		                                                                  : CU_MAYBE_SECOND_COPY;
 	}
 	if (path->vantage == CU_VANTAGE_SERVER ||
 	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns) ||

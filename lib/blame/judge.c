@@ -254,7 +254,8 @@ int cu_judge_follow(struct cu_judge *judge, const struct cu_hearing *hearing)
 		err = cu_delivery_build(&judge->delivery[dir], hearing->trace, &hearing->path, dir);
 		if (err == 0) {
 			cu_window_learn_scale(hearing->trace, &judge->delivery[dir], &hearing->path, dir);
-			judge->window[dir] = cu_window_measure(hearing->trace, &judge->delivery[dir], &hearing->path, dir);
+			judge->window[dir] =
+				cu_window_measure(hearing->trace, &judge->delivery[dir], &hearing->path, dir);
 			err = cu_gaps_find(&judge->gaps[dir], hearing->trace, &judge->delivery[dir], dir);
 		}
 	}

@@ -395,8 +395,8 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	cu_account_cite(account, &transaction->request, ack.sent_seg, ack.heard_seg);
 	cu_charge_distance(account, transaction->client_distance_ns, ack.sent_seg, greeting.last_seg);
 	cu_charge(account, ack.unheard, done_ns, heard_ns, ack.sent_seg, ack.heard_seg);
-	cu_charge_turnaround(account, CU_SERVER_THINK, heard_ns, greeting.first_ns,
-	                     2 * transaction->server_distance_ns, ack.heard_seg, greeting.first_seg);
+	cu_charge_turnaround(account, CU_SERVER_THINK, heard_ns, greeting.first_ns, 2 * transaction->server_distance_ns,
+	                     ack.heard_seg, greeting.first_seg);
 	cu_charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, greeting.first_ns,
 	                   greeting.arrived_ns);
 	return true;
@@ -450,8 +450,7 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	/* What the first after the handshake waited for may have begun with that. */
 	bool first = exchange->kind == CU_TXN_GREETING || exchange->request_start <= 1;
 	int64_t since_ns = trace->segment[first ? 0 : first_seg].time_ns;
-	cu_stretches_begin(known->stretches,
-	                   trace->segment[last_seg].time_ns - since_ns + known->path->client_rtt_ns);
+	cu_stretches_begin(known->stretches, trace->segment[last_seg].time_ns - since_ns + known->path->client_rtt_ns);
 	*transaction = (struct cu_transaction){
 		.stream = trace->connection.stream,
 		.kind = exchange->kind,

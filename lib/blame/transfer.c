@@ -147,7 +147,8 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	bool was_told = false;
 	if (!cu_delivery_is_clean(delivery)) {
 		size_t acked = cu_delivery_acked_near(delivery, wait->before->end, account->near_step);
-		was_told = acked < delivery->n_steps && delivery->step[acked].time_ns + rtt - cu_path_early_ns(rtt) <= until;
+		was_told = acked < delivery->n_steps &&
+		           delivery->step[acked].time_ns + rtt - cu_path_early_ns(rtt) <= until;
 	}
 	for (uint32_t i = first + 1; was_told && i < last; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];

@@ -379,8 +379,8 @@ static inline void put_mask(uint8_t *at, uint64_t mask, unsigned n_bytes)
 #define PUT_SEEN_SINCE(nr, member, base) PUT_SINCE(nr, member, base)
 #define PUT_FLAGS1(nr, a) put_number(out, nr, from->a);
 #define PUT_FLAGS2(nr, a, b) put_number(out, nr, (unsigned)from->a | (unsigned)from->b << 1);
-#define PUT_FLAGS5(nr, a, b, c, d, e)                                                                            \
-	put_number(out, nr,                                                                                      \
+#define PUT_FLAGS5(nr, a, b, c, d, e)                                                                             \
+	put_number(out, nr,                                                                                       \
 	           (unsigned)from->a | (unsigned)from->b << 1 | (unsigned)from->c << 2 | (unsigned)from->d << 3 | \
 	                   (unsigned)from->e << 4);
 #define PUT_ADDR(nr, member) put_addr(out, nr, &from->member);

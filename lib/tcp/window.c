@@ -52,8 +52,8 @@ struct sending {
 	int64_t highest;
 };
 
-static bool next_sent(struct sending *sending, const struct cu_trace *trace, const struct cu_delivery *delivery, int dir,
-                      int64_t late_ns)
+static bool next_sent(struct sending *sending, const struct cu_trace *trace, const struct cu_delivery *delivery,
+                      int dir, int64_t late_ns)
 {
 	for (; sending->i < trace->n; sending->i++) {
 		const struct cu_trace_segment *seg = &trace->segment[sending->i];
@@ -81,8 +81,8 @@ static int64_t edge_of(const struct cu_ack_step *step, unsigned shift)
  * Whether windows of this scale hold the sender: it fills them, or when it
  * stops, it mostly is until an ACK makes the room for more.
  */
-static bool is_held(const struct cu_trace *trace, const struct cu_delivery *delivery, const struct cu_path *path, int dir,
-                    unsigned shift)
+static bool is_held(const struct cu_trace *trace, const struct cu_delivery *delivery, const struct cu_path *path,
+                    int dir, unsigned shift)
 {
 	enum { STOPS_FROM = 3, STOPS_SHARE = 2 };
 	const int64_t soon_ns = 3 * CU_HOST_NS + (path->client_rtt_ns + path->server_rtt_ns) / 4;
@@ -116,7 +116,7 @@ void cu_window_learn_scale(const struct cu_trace *trace, struct cu_delivery *del
 	int64_t late_ns = lateness(path, dir);
 	unsigned shift = 0;
 	struct sending sending = {.highest = -1};
-	if (!delivery->scale_unknown) {
+	if (!delivery->scale_unknown || delivery->step == NULL) {
 		return;
 	}
 	while (next_sent(&sending, trace, delivery, dir, late_ns - cu_path_early_ns(late_ns))) {
@@ -147,8 +147,7 @@ static bool stays_within(const struct cu_trace *trace, const struct cu_delivery 
 {
 	struct sending sending = {.highest = -1};
 	while (next_sent(&sending, trace, delivery, dir, late_ns - cu_path_early_ns(late_ns))) {
-		if (sending.s > 0 &&
-		    sending.seg->end - delivery->step[sending.s - 1].ack > (int64_t)most_bytes) {
+		if (sending.s > 0 && sending.seg->end - delivery->step[sending.s - 1].ack > (int64_t)most_bytes) {
 			return false;
 		}
 	}
@@ -181,8 +180,8 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
 	}
 	/* Where the round trip is no more than the hosts' own delay, it is the receiver that is slow, not its window small. */
 	bool path_counts = path->client_rtt_ns + path->server_rtt_ns >= CU_NS_PER_MS;
-	use.small = path_counts && use.min_bytes > 0 && use.n_sent >= SMALL_FROM &&
-	            use.n_edge * SMALL_SHARE >= use.n_sent;
+	use.small =
+		path_counts && use.min_bytes > 0 && use.n_sent >= SMALL_FROM && use.n_edge * SMALL_SHARE >= use.n_sent;
 	/* Who has more in flight goes by another window than the one that is seen. */
 	uint64_t most_bytes = use.max_bytes + (uint64_t)trace->mss[dir];
 	if (use.small && use.flight_max_bytes > most_bytes) {

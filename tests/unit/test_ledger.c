@@ -288,7 +288,8 @@ static struct cu_transaction spread_out(struct talk *talk, unsigned n_window, un
 		uint32_t seq = 1 + i * TALK_MSS;
 		talk_add(talk, t, CU_S2C, ACK, seq, 101, TALK_MSS);
 		talk_add(talk, t + 10, CU_S2C, ACK, seq + TALK_MSS, 101, TALK_MSS);
-		talk_add(talk, t + 20, CU_C2S, ACK, 101, seq + 2 * TALK_MSS, 0)->window = (uint16_t)(n_window * TALK_MSS);
+		talk_add(talk, t + 20, CU_C2S, ACK, 101, seq + 2 * TALK_MSS, 0)->window =
+			(uint16_t)(n_window * TALK_MSS);
 		t += SPACING;
 	}
 	for (size_t i = 2; i < talk->n && shift_cut > 0; i++) {
@@ -519,9 +520,12 @@ static void test_ledger_answer_lost_after_thinking_is_in_doubt(void **state)
 {
 	(void)state;
 	struct talk talk;
-	struct cu_transaction request = answer_after(&talk, 2000000, 2, 1);
-	assert_us(request, CU_SERVER_THINK, 2000000);
+	struct cu_transaction request = answer_after(&talk, 20000000, 2, 1);
+	assert_us(request, CU_SERVER_THINK, 20000000);
 	assert_true(request.doubts & 1U << CU_DOUBT_UNSEEN_LOSS);
+	talk_release(&talk);
+	request = answer_after(&talk, 4500000, 2, 1); /* 1.5 s and 3 s, of a BSD */
+	assert_true(request.doubts & 1U << CU_DOUBT_LIKE_A_TIMER);
 	talk_release(&talk);
 	request = answer_after(&talk, 2000000, 0, 1);
 	assert_int_equal(request.certainty, 100);
@@ -1061,7 +1065,7 @@ static void test_ledger_greeting_waits_for_the_ack_of_a_handshake(void **state)
 		{30000, 100, 100, 1000000, false, CU_NETWORK_CONNECT, 1000000},
 		{100, 30000, 0, 1000000, true, CU_NETWORK_CONNECT, 1000000},
 		{100, 30000, 30000, 1000000, false, CU_SERVER_CONNECT, 1000000}, /* it arrived: a full backlog */
-		{30000, 100, 100, 20000, false, CU_NETWORK_CONNECT, 0},           /* they met on the way */
+		{30000, 100, 100, 20000, false, CU_NETWORK_CONNECT, 0},          /* they met on the way */
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -742,7 +742,8 @@ static void test_decode_tells_options_that_were_cut(void **state)
 		size_t n_cut;
 		bool cut;
 	} cases[] = {
-		{linux_syn, 0, false}, {linux_syn, 1, true}, {linux_syn, 4, true}, {linux_syn, 6, true},
+		{linux_syn, 0, false}, {linux_syn, 1, true},
+		{linux_syn, 4, true},  {linux_syn, 6, true},
 		{linux_syn, 20, true}, {"00 00 00 00 020405b4", 4, false}, /* behind the end there is nothing */
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
