@@ -19,8 +19,8 @@ struct cu_small_waits {
 };
 
 /*
- * Waits that ACKs may have ended, of the message at hand: before full segments,
- * after one that was not, when the sender had run out of bytes; and all others.
+ * Waits that ACKs may have ended, of a part of the message at hand: before full segments,
+ * after one that was not, when the sender had run out of bytes; and all others in between.
  */
 struct cu_ran_out_waits {
 	unsigned n;

@@ -83,21 +83,27 @@ static bool others_took_some(const struct cu_trace *trace, const struct cu_trace
 
 /*
  * Whether a server's SYN-ACK has no identification, and what follows has: Linux,
- * which counts by one for each connection, from when it is established.
+ * which counts by one for each connection, from some number on when it is
+ * established. A counter of all that began with the SYN-ACK goes on with 1.
  */
 static bool begins_without_id(const struct cu_trace *trace, int dir)
 {
+	enum { FROM_ZERO = 256 };
 	bool begins = false;
-	for (size_t i = 0; i < trace->syn_end && dir == CU_S2C; i++) {
+	for (size_t i = 0; i < trace->n && dir == CU_S2C; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (!seg->icmp && seg->dir == dir && seg->flags & CU_TCP_SYN) {
-			if (seg->ip_id != 0) {
-				return false;
-			}
-			begins = true;
+		if (seg->icmp || seg->dir != dir) {
+			continue;
 		}
+		if (!(seg->flags & CU_TCP_SYN)) {
+			return begins && seg->ip_id >= FROM_ZERO;
+		}
+		if (seg->ip_id != 0) {
+			return false;
+		}
+		begins = true;
 	}
-	return begins;
+	return false;
 }
 
 /*

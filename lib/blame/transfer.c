@@ -103,6 +103,56 @@ static bool kept_back(const struct cu_account *account, const struct wait *wait,
 	       cu_delivery_acks_late(delivery, trace, out, cu_receiver_rtt(account, wait->dir));
 }
 
+/* Takes what was charged to a cause and moves it to another, which cites the same frames if it has none. */
+static void move(struct cu_ledger_entry *from, struct cu_ledger_entry *to, int64_t ns)
+{
+	if (to->first_frame == 0) {
+		to->first_frame = from->first_frame;
+		to->last_frame = from->last_frame;
+		to->first_file = from->first_file;
+		to->last_file = from->last_file;
+	}
+	from->ns -= ns;
+	to->ns += ns;
+}
+
+/*
+ * A sender that has more fills its segments. One that waits again and again
+ * behind a segment that is not full, and hardly ever behind one that is, has
+ * run out of bytes each time: no ACK, and no window or congestion window, holds
+ * it then, though ACKs of what went before come all the while.
+ */
+static void settle_ran_out_waits(struct cu_account *account, int dir)
+{
+	enum { HABIT = 4 };
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
+	bool habit = account->ran_out.n >= HABIT;
+	if (account->ran_out.n > 0) {
+		cu_stretches_settle(account->known->stretches, CU_WAIT_RAN_OUT,
+		                    habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
+	}
+	if (habit) {
+		move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], account->ran_out.ns);
+	}
+	account->ran_out = (struct cu_ran_out_waits){0};
+}
+
+/* A wait that an ACK may have ended: since the sender ran out first, others than that make a small part, or it is over. */
+static void count_clocked(struct cu_account *account, int dir, bool ran_out, int64_t ns)
+{
+	enum { OTHERS_SHARE = 3 };
+	struct cu_ran_out_waits *waits = &account->ran_out;
+	if (ran_out) {
+		waits->n++;
+		waits->ns += ns;
+	} else if (waits->n > 0) {
+		waits->others_ns += ns;
+		if (waits->others_ns > waits->ns / OTHERS_SHARE) {
+			settle_ran_out_waits(account, dir);
+		}
+	}
+}
+
 /* Charges a wait that no loss explains. */
 static void charge_wait(struct cu_account *account, const struct wait *wait)
 {
@@ -193,11 +243,8 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 			account->small.n++;
 			account->small.delayed_ns += held;
 			account->small.transfer_ns += until - from - held;
-		} else if (ran_out) {
-			account->ran_out.n++;
-			account->ran_out.ns += until - from;
 		} else {
-			account->ran_out.others_ns += until - from;
+			count_clocked(account, wait->dir, ran_out, until - from);
 		}
 		return;
 	}
@@ -266,19 +313,6 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	               : CU_NETWORK_LOSS;
 }
 
-/* Takes what was charged to a cause and moves it to another, which cites the same frames if it has none. */
-static void move(struct cu_ledger_entry *from, struct cu_ledger_entry *to, int64_t ns)
-{
-	if (to->first_frame == 0) {
-		to->first_frame = from->first_frame;
-		to->last_frame = from->last_frame;
-		to->first_file = from->first_file;
-		to->last_file = from->last_file;
-	}
-	from->ns -= ns;
-	to->ns += ns;
-}
-
 /*
  * A sender that had more would fill its segments. A small one that waits for
  * an ACK is Nagle's (RFC 896), and the ACK may be a delayed one; but small
@@ -318,27 +352,6 @@ static void settle_full_waits(struct cu_account *account, int dir)
 	}
 	if (habit) {
 		move(&ledger[cu_pause_of(dir)], &ledger[CU_NETWORK_TRANSFER], account->full.ns);
-	}
-}
-
-/*
- * A sender that has more fills its segments. One that waits again and again
- * behind a segment that is not full, and hardly ever behind one that is, has
- * run out of bytes each time: no ACK, and no window or congestion window, holds
- * it then, though ACKs of what went before come all the while.
- */
-static void settle_ran_out_waits(struct cu_account *account, int dir)
-{
-	enum { HABIT = 4, OTHERS_SHARE = 3 };
-	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	const struct cu_ran_out_waits *ran_out = &account->ran_out;
-	bool habit = ran_out->n >= HABIT && ran_out->others_ns <= ran_out->ns / OTHERS_SHARE;
-	if (ran_out->n > 0) {
-		cu_stretches_settle(account->known->stretches, CU_WAIT_RAN_OUT,
-		                    habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
-	}
-	if (habit) {
-		move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], ran_out->ns);
 	}
 }
 
