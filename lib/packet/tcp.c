@@ -29,8 +29,7 @@ static void parse_sack(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 	}
 }
 
-/* Whether their end was among them. */
-static bool parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
+static void parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 {
 	bool is_syn = (tcp->flags & CU_TCP_SYN) != 0;
 	while (len > 0 && p[0] != OPT_END) {
@@ -40,7 +39,7 @@ static bool parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 			continue;
 		}
 		if (len < 2 || p[1] < 2 || p[1] > len) {
-			return false;
+			return;
 		}
 		uint8_t opt_len = p[1];
 		switch (p[0]) {
@@ -77,6 +76,17 @@ static bool parse_options(const uint8_t *p, uint32_t len, struct cu_tcp *tcp)
 		p += opt_len;
 		len -= opt_len;
 	}
+}
+
+/* Whether options end before their bytes do. */
+static bool have_end(const uint8_t *p, uint32_t len)
+{
+	while (len > 0 && p[0] != OPT_END) {
+		uint32_t opt_len = p[0] == OPT_NOP ? 1 : len >= 2 && p[1] >= 2 ? p[1] : len;
+		opt_len = opt_len < len ? opt_len : len;
+		p += opt_len;
+		len -= opt_len;
+	}
 	return len > 0;
 }
 
@@ -110,9 +120,10 @@ enum cu_packet_kind cu_decode_tcp(const uint8_t *pos, uint32_t cap, uint32_t wir
 		}
 		tcp->payload = tcp->payload_caplen > 0 ? pos + header : NULL;
 	}
-	bool is_syn = (tcp->flags & CU_TCP_SYN) != 0;
+	if (cap < header && tcp->flags & CU_TCP_SYN) {
+		tcp->syn.cut = cap <= TCP_HEADER_MIN || !have_end(pos + TCP_HEADER_MIN, cap - TCP_HEADER_MIN);
+	}
 	if (header == TCP_HEADER_MIN || cap <= TCP_HEADER_MIN) {
-		tcp->syn.cut = is_syn && cap < header;
 		return CU_PACKET_TCP;
 	}
 	const uint8_t *opt = pos + TCP_HEADER_MIN;
@@ -121,11 +132,12 @@ enum cu_packet_kind cu_decode_tcp(const uint8_t *pos, uint32_t cap, uint32_t wir
 		tcp->has_timestamps = true;
 		tcp->tsval = cu_get_be32(opt + 4);
 		tcp->tsecr = cu_get_be32(opt + 8);
-		tcp->syn.has_timestamps = is_syn;
+		tcp->syn.has_timestamps = (tcp->flags & CU_TCP_SYN) != 0;
 		opt += NOP_NOP_TIMESTAMPS_LEN;
 		opt_len -= NOP_NOP_TIMESTAMPS_LEN;
 	}
-	bool ended = opt_len > 0 && parse_options(opt, opt_len, tcp);
-	tcp->syn.cut = is_syn && cap < header && !ended;
+	if (opt_len > 0) {
+		parse_options(opt, opt_len, tcp);
+	}
 	return CU_PACKET_TCP;
 }

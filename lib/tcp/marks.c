@@ -386,22 +386,22 @@ static bool fills(const struct cu_trace *trace, int dir, int64_t len, int64_t rt
 	return false;
 }
 
-/* A length that more than half of a direction's segments with data have, if there is one. */
-struct vote { /* Boyer, Moore: MJRTY, a fast majority vote algorithm */
-	uint32_t len, n;
-};
-
-static inline void count_vote(struct vote *vote, uint32_t len)
+/*
+ * The length that more than half of a direction's segments with data have; 0
+ * when none has. Boyer, Moore: MJRTY, a fast majority vote algorithm.
+ */
+static uint32_t usual_len(const struct cu_trace *trace, int dir)
 {
-	if (vote->n == 0) {
-		vote->len = len;
+	uint32_t len = 0;
+	size_t votes = 0, n = 0, n_data = 0;
+	for (size_t i = 0; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || seg->dir != dir || seg->len == 0) {
+			continue;
+		}
+		len = votes == 0 ? seg->len : len;
+		votes = len == seg->len ? votes + 1 : votes - 1;
 	}
-	vote->n = vote->len == len ? vote->n + 1 : vote->n - 1;
-}
-
-static bool is_majority(const struct cu_trace *trace, int dir, uint32_t len)
-{
-	size_t n = 0, n_data = 0;
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (!seg->icmp && seg->dir == dir && seg->len > 0) {
@@ -409,7 +409,7 @@ static bool is_majority(const struct cu_trace *trace, int dir, uint32_t len)
 			n += seg->len == len;
 		}
 	}
-	return 2 * n > n_data;
+	return 2 * n > n_data ? len : 0;
 }
 
 /*
@@ -417,13 +417,11 @@ static bool is_majority(const struct cu_trace *trace, int dir, uint32_t len)
  * learns in mid-connection that the path takes less (RFC 1191), or tries now and
  * then whether it takes more (RFC 4821), has filled larger ones.
  */
-static void settle_full(struct cu_trace *trace, int dir, uint32_t len, int64_t rtt_ns)
+static void settle_full(struct cu_trace *trace, int dir, bool some_smaller, int64_t rtt_ns)
 {
-	trace->full[dir] = trace->mss[dir];
-	if (len < trace->mss[dir] && len > trace->mss[dir] / 2 && is_majority(trace, dir, len) &&
-	    fills(trace, dir, len, rtt_ns)) {
-		trace->full[dir] = len;
-	}
+	uint32_t len = some_smaller ? usual_len(trace, dir) : 0;
+	bool smaller = len < trace->mss[dir] && len > trace->mss[dir] / 2;
+	trace->full[dir] = smaller && fills(trace, dir, len, rtt_ns) ? len : trace->mss[dir];
 }
 
 /* Whether every segment carries timestamps: both SYNs say so, or, where they were cut, the first segment behind them. */
@@ -632,7 +630,8 @@ void cu_trace_mark(struct cu_trace *trace)
 	begin(&pass, trace, true);
 	pass.mirror.files = comes_from_mirrors(trace);
 	trace->mss[CU_C2S] = trace->mss[CU_S2C] = 0;
-	struct vote votes[2] = {{0}};
+	bool some_smaller[2] = {
+		false, false}; /* that their sender may have filled: more than half of the largest, and no PSH */
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->marks = 0;
@@ -647,11 +646,11 @@ void cu_trace_mark(struct cu_trace *trace)
 			cu_settle(seg, by);
 			continue;
 		}
-		if (seg->len > trace->mss[seg->dir]) {
+		int64_t mss = trace->mss[seg->dir];
+		if (seg->len > mss) {
 			trace->mss[seg->dir] = seg->len;
-		}
-		if (seg->len > 0) {
-			count_vote(&votes[seg->dir], seg->len);
+		} else if (seg->len < mss && seg->len > mss / 2 && (seg->flags & CU_TCP_PSH) == 0) {
+			some_smaller[seg->dir] = true;
 		}
 		pass_segment(&pass, i, true);
 		seg->marks |= pass.marks | (seg->flags & CU_TCP_RST ? UINT32_C(1) << CU_EVENT_RESET : 0);
@@ -662,7 +661,7 @@ void cu_trace_mark(struct cu_trace *trace)
 	}
 	settle_mss(trace, pass.first_rtt_ns);
 	for (int dir = 0; dir < 2; dir++) {
-		settle_full(trace, dir, votes[dir].len, pass.first_rtt_ns);
+		settle_full(trace, dir, some_smaller[dir], pass.first_rtt_ns);
 	}
 	trace->handshake_ns = pass.first_rtt_ns;
 }

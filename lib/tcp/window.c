@@ -49,11 +49,11 @@ static int64_t lateness(const struct cu_path *path, int dir)
 struct sending {
 	const struct cu_trace_segment *seg;
 	size_t i, s; /* of the segments; of the ACK steps, how many */
-	int64_t highest;
+	int64_t highest, edge;
 };
 
-static bool next_sent(struct sending *sending, const struct cu_trace *trace, const struct cu_delivery *delivery,
-                      int dir, int64_t late_ns)
+static inline bool next_sent(struct sending *sending, const struct cu_trace *trace, const struct cu_delivery *delivery,
+                             int dir, int64_t late_ns)
 {
 	for (; sending->i < trace->n; sending->i++) {
 		const struct cu_trace_segment *seg = &trace->segment[sending->i];
@@ -63,8 +63,12 @@ static bool next_sent(struct sending *sending, const struct cu_trace *trace, con
 		sending->seg = seg;
 		sending->highest = seg->end;
 		sending->i++;
-		while (sending->s < delivery->n_steps && delivery->step[sending->s].time_ns <= seg->time_ns - late_ns) {
-			sending->s++;
+		for (; sending->s < delivery->n_steps; sending->s++) {
+			const struct cu_ack_step *step = &delivery->step[sending->s];
+			if (step->time_ns > seg->time_ns - late_ns) {
+				break;
+			}
+			sending->edge = step->edge > sending->edge ? step->edge : sending->edge;
 		}
 		return true;
 	}
@@ -89,7 +93,7 @@ static bool is_held(const struct cu_trace *trace, const struct cu_delivery *deli
 	int64_t mss = trace->mss[dir], late_ns = lateness(path, dir), last_ns = INT64_MAX;
 	size_t n = 0, n_edge = 0, n_stops = 0, n_held = 0;
 	int64_t early_ns = late_ns - cu_path_early_ns(late_ns);
-	struct sending sending = {.highest = -1}, early = {.highest = -1};
+	struct sending sending = {.highest = -1, .edge = -1}, early = {.highest = -1, .edge = -1};
 	while (next_sent(&sending, trace, delivery, dir, late_ns) &&
 	       next_sent(&early, trace, delivery, dir, early_ns)) {
 		const struct cu_trace_segment *seg = sending.seg;
@@ -115,7 +119,7 @@ void cu_window_learn_scale(const struct cu_trace *trace, struct cu_delivery *del
 	enum { SHIFT_MAX = 14 }; /* RFC 7323 section 2.3 */
 	int64_t late_ns = lateness(path, dir);
 	unsigned shift = 0;
-	struct sending sending = {.highest = -1};
+	struct sending sending = {.highest = -1, .edge = -1};
 	if (!delivery->scale_unknown || delivery->step == NULL) {
 		return;
 	}
@@ -145,7 +149,7 @@ void cu_window_learn_scale(const struct cu_trace *trace, struct cu_delivery *del
 static bool stays_within(const struct cu_trace *trace, const struct cu_delivery *delivery, int dir, int64_t late_ns,
                          uint64_t most_bytes)
 {
-	struct sending sending = {.highest = -1};
+	struct sending sending = {.highest = -1, .edge = -1};
 	while (next_sent(&sending, trace, delivery, dir, late_ns - cu_path_early_ns(late_ns))) {
 		if (sending.s > 0 && sending.seg->end - delivery->step[sending.s - 1].ack > (int64_t)most_bytes) {
 			return false;
@@ -158,25 +162,22 @@ struct cu_window_use cu_window_measure(const struct cu_trace *trace, const struc
                                        const struct cu_path *path, int dir)
 {
 	struct cu_window_use use = {0};
-	int64_t late_ns = lateness(path, dir), edge = -1;
+	int64_t late_ns = lateness(path, dir);
 
 	/* A SYN's window is not scaled, and so no measure of the others when they are. */
 	if (measure_advertised(trace, delivery, dir, !trace->scaled && trace->shift[!dir] == 0, &use) == 0) {
 		measure_advertised(trace, delivery, dir, true, &use);
 	}
-	struct sending sending = {.highest = -1};
-	for (size_t s = 0; next_sent(&sending, trace, delivery, dir, late_ns);) {
+	struct sending sending = {.highest = -1, .edge = -1};
+	while (next_sent(&sending, trace, delivery, dir, late_ns)) {
 		const struct cu_trace_segment *seg = sending.seg;
-		for (; s < sending.s; s++) {
-			edge = delivery->step[s].edge > edge ? delivery->step[s].edge : edge;
-		}
-		if (s == 0) {
+		if (sending.s == 0) {
 			continue;
 		}
-		int64_t flight = seg->end - delivery->step[s - 1].ack;
+		int64_t flight = seg->end - delivery->step[sending.s - 1].ack;
 		use.flight_max_bytes = flight > (int64_t)use.flight_max_bytes ? (uint64_t)flight : use.flight_max_bytes;
 		use.n_sent++;
-		use.n_edge += !delivery->scale_unknown && edge - seg->end < trace->mss[dir];
+		use.n_edge += !delivery->scale_unknown && sending.edge - seg->end < trace->mss[dir];
 	}
 	/* Where the round trip is no more than the hosts' own delay, it is the receiver that is slow, not its window small. */
 	bool path_counts = path->client_rtt_ns + path->server_rtt_ns >= CU_NS_PER_MS;
