@@ -45,7 +45,8 @@ static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, c
  * point: until the ACK that made room had reached the sender and what it set
  * free had come back. Returns the end of that, wait->from when it did not.
  * Where the window was the limit all along, each ACK sets free what it makes
- * room for, and one that comes within the tolerance is the next one's.
+ * room for, and one that comes within the tolerance is the next one's. But what
+ * comes later behind it than it was waited for has a pace of its sender's.
  */
 static int64_t window_until(struct cu_account *account, const struct wait *wait, uint32_t *opened_by)
 {
@@ -55,8 +56,10 @@ static int64_t window_until(struct cu_account *account, const struct wait *wait,
 	int64_t rtt = cu_sender_rtt(account, wait->dir);
 	int64_t need = cu_min_ns(wait->next->end - wait->next->start, trace->mss[wait->dir]);
 	int64_t edge = wait->next->start + need;
-	int64_t tolerance = account->known->window[wait->dir].small ? 0 : cu_path_early_ns(rtt);
-	size_t s = cu_delivery_steps_until(delivery, wait->from - rtt + tolerance, account->near_step);
+	int64_t tolerance = cu_path_early_ns(rtt);
+	bool all_along = account->known->window[wait->dir].small;
+	size_t s =
+		cu_delivery_steps_until(delivery, wait->from - rtt + (all_along ? 0 : tolerance), account->near_step);
 	account->near_step = s;
 	if (s == 0) {
 		return wait->from;
@@ -76,8 +79,13 @@ static int64_t window_until(struct cu_account *account, const struct wait *wait,
 	if (s == last || delivery->step[s].time_ns > wait->until) {
 		return wait->until; /* never opened as far as was seen: a probe, or shrinking needs */
 	}
+	int64_t opened_ns = cu_min_ns(wait->until, cu_max_ns(wait->from, delivery->step[s].time_ns + rtt));
+	int64_t held_ns = opened_ns - wait->from;
+	if (held_ns <= tolerance && wait->until - opened_ns > held_ns) {
+		return wait->from;
+	}
 	*opened_by = delivery->step[s].seg;
-	return cu_min_ns(wait->until, cu_max_ns(wait->from, delivery->step[s].time_ns + rtt));
+	return opened_ns;
 }
 
 /*

@@ -315,6 +315,33 @@ static void test_ledger_window_that_is_filled_all_along(void **state)
 	talk_release(&talk);
 }
 
+/* What an ACK makes room for may be spaced out by its sender: then that is no window's matter. */
+static void test_ledger_window_that_is_filled_at_a_pace(void **state)
+{
+	enum { RTT = 60000, N_ROUNDS = 12, N_WINDOW = 6, PACE = 5000 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, RTT + 300, 10);
+	talk.segment[2].window = N_WINDOW * TALK_MSS;
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = N_WINDOW * TALK_MSS;
+	t += RTT + 300;
+	for (uint32_t i = 0; i < N_ROUNDS; i++, t += RTT + 2 * PACE) {
+		for (uint32_t k = 0; k < N_WINDOW; k++) {
+			talk_add(&talk, t + k / 2 * PACE + k, CU_S2C, ACK, 1 + (i * N_WINDOW + k) * TALK_MSS, 101,
+			         TALK_MSS);
+		}
+		talk_add(&talk, t + 2 * PACE, CU_C2S, ACK, 101, 1 + (i + 1) * N_WINDOW * TALK_MSS, 0)->window =
+			N_WINDOW * TALK_MSS;
+	}
+	talk_analyse(&talk);
+	assert_true(talk.window[CU_S2C].small);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	int64_t window_us = request.ledger[CU_CLIENT_WINDOW].ns / US;
+	assert_in_range(window_us, (N_ROUNDS - 1) * (RTT - 500), (N_ROUNDS - 1) * (RTT + 500));
+	talk_release(&talk);
+}
+
 /* No sender goes beyond its window: the scale that was not captured follows, if the sender fills it. */
 static void test_ledger_window_of_a_scale_that_was_not_captured(void **state)
 {
@@ -1688,6 +1715,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_many_short_stretches_are_taken_together),
 		cmocka_unit_test(test_ledger_client_window_closed),
 		cmocka_unit_test(test_ledger_window_that_is_filled_all_along),
+		cmocka_unit_test(test_ledger_window_that_is_filled_at_a_pace),
 		cmocka_unit_test(test_ledger_window_of_a_scale_that_was_not_captured),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
