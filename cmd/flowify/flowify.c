@@ -61,6 +61,11 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 		          "--ignore-vlan and --ignore-tunnel put them together",
 		          totals->n_parted);
 	}
+	if (totals->n_broken > 0) {
+		prog_warn("%" PRIu64 " segments are left out: not all of their IP fragments were captured "
+		          "(a filter by ports lets only the first ones through)",
+		          totals->n_broken);
+	}
 	if (totals->n_evicted > 0) {
 		prog_warn("%" PRIu64 " connections were put out early: memory was short (--max-memory)",
 		          totals->n_evicted);

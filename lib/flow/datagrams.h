@@ -1,43 +1,55 @@
 /*
- * Fragmented IP datagrams: which connection, or shard, their fragments belong to.
+ * Fragmented IP datagrams that are under way: what their fragments have in
+ * common, found again by the ends and the identification.
  *
- * Only the first fragment has the ports; it says for all others of the
- * datagram whose they are, also for those that came before it. The table has
- * a fixed size; what was not seen for CU_DATAGRAM_EXPIRY_NS is forgotten, and
- * the oldest of a bucket when it is full.
+ * The table has a fixed size. Which datagram leaves when it is full is settled
+ * by age alone, so that nothing depends on the seed. What its user knows of a
+ * datagram stands in an array of the user's, under the same index.
  */
 #ifndef CU_FLOW_DATAGRAMS_H
 #define CU_FLOW_DATAGRAMS_H
 
+#include "lib/base/hash.h"
 #include "lib/base/units.h"
+#include "lib/packet/packet.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Linux gives up on the fragments of a datagram after 30 s (net.ipv4.ipfrag_time); others do after 15 to 60 s. */
+/*
+ * From its first fragment on. Linux gives up after 30 s (net.ipv4.ipfrag_time),
+ * others after 15 to 60 s (RFC 1122 section 3.3.2, RFC 8200 section 4.5).
+ */
 #define CU_DATAGRAM_EXPIRY_NS (30 * CU_NS_PER_S)
 
-enum { CU_DATAGRAM_BUCKETS = 256, CU_DATAGRAM_WAYS = 4 };
-
-/* Owners: of a datagram whose first fragment was not seen; of one that is no TCP segment. */
-#define CU_DATAGRAM_UNKNOWN UINT64_MAX
-#define CU_DATAGRAM_OTHER (UINT64_MAX - 1)
+enum { CU_DATAGRAMS_CAP = 1024 };
 
 struct cu_datagram {
-	uint64_t hash;    /* cu_packet_content's datagram; 0: empty */
-	int64_t time_ns;  /* of its last fragment */
-	uint64_t owner;   /* what the user numbers: a stream, a shard */
-	uint32_t at;      /* for the user: where the owner is */
-	uint32_t n_early; /* fragments that came before the first one */
+	uint64_t hash;         /* of what its fragments share; 0: none */
+	int64_t time_ns;       /* of the fragment that came first */
+	uint16_t next;         /* in its chain, or among the free: index + 1; 0: none */
+	uint16_t older, newer; /* index + 1 */
 };
 
 struct cu_datagrams {
-	struct cu_datagram entries[CU_DATAGRAM_BUCKETS][CU_DATAGRAM_WAYS]; /* zeroed: empty */
+	struct cu_hash_seed seed;
+	uint16_t chains[CU_DATAGRAMS_CAP]; /* by hash: index + 1 */
+	uint16_t oldest, newest, free;     /* index + 1 */
+	uint16_t n_fresh;                  /* entries ever used */
+	struct cu_datagram entries[CU_DATAGRAMS_CAP];
 };
 
+void cu_datagrams_init(struct cu_datagrams *datagrams);
+
 /*
- * The datagram with this hash, of which a fragment was seen at time_ns; one
- * not known is added with owner CU_DATAGRAM_UNKNOWN. Good until the next call.
+ * The index of the datagram that a fragment seen at time_ns belongs to. One
+ * not known is added, in place of the oldest when there is no room: is_new
+ * says so, and what the user has under this index is of another one.
  */
-struct cu_datagram *cu_datagrams_get(struct cu_datagrams *datagrams, uint64_t hash, int64_t time_ns);
+uint32_t cu_datagrams_get(struct cu_datagrams *datagrams, const struct cu_ip_fragment *fragment, int64_t time_ns,
+                          bool *is_new);
+
+/* Forgets one that was got. */
+void cu_datagrams_remove(struct cu_datagrams *datagrams, uint32_t idx);
 
 #endif

@@ -20,7 +20,7 @@
 enum { CU_EARLY_CAP = 256, CU_EARLY_BYTES_CAP = 65536 };
 
 struct cu_early_packet {
-	uint64_t datagram; /* 0: taken */
+	uint64_t datagram; /* its hash; 0: taken */
 	struct cu_packet packet;
 	struct cu_origin origin;
 	struct cu_buf data; /* of packet */

@@ -1,5 +1,6 @@
 #include "lib/flow/flowify.h"
 
+#include "lib/flow/assembly.h"
 #include "lib/flow/track.h"
 
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct flowify {
 	uint64_t n_kinds[CU_PACKET_N_KINDS];
 	size_t n_batch;
 	struct cu_sighting batch[BATCH];
+	struct cu_assembly *assembly;
 	struct cu_track track;
 };
 
@@ -79,12 +81,15 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 	struct cu_packet_content content;
 	enum cu_packet_kind kind =
 		cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
+	sighting->n_fragments = 0;
+	if (kind == CU_PACKET_FRAGMENT) {
+		kind = cu_assembly_put(f->assembly, packet->time_ns, &content, &sighting->n_fragments);
+	}
 	f->n_kinds[kind]++;
 	const struct cu_flow_key *key = &content.tcp.key;
 	if (kind == CU_PACKET_TCP) {
 		const struct cu_tcp *tcp = &content.tcp;
 		fill_segment(tcp, &sighting->segment);
-		sighting->first_fragment = tcp->first_fragment;
 		sighting->syn = tcp->syn;
 		if (tcp->payload_caplen > 0 && may_begin_hint(tcp->payload[0]) && !f->config->no_hints) {
 			cu_hint_parse(tcp->payload, tcp->payload_caplen, &sighting->segment.hint);
@@ -98,18 +103,12 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 			cu_anonymize_addr(f->config->anonymizer, &sighting->segment.icmp_reporter);
 		}
 		key = &content.icmp.key;
-	} else if (content.datagram == 0) {
+	} else {
 		return false;
 	}
-	sighting->datagram = content.datagram;
-	sighting->kind = (uint8_t)kind;
 	sighting->segment.time_ns = packet->time_ns;
 	sighting->segment.frame = packet->frame;
 	sighting->segment.file = packet->file;
-	if (kind != CU_PACKET_TCP && kind != CU_PACKET_ICMP_ERROR) {
-		sighting->tag = 0;
-		return true;
-	}
 	sighting->from_lower = cu_key_make(key, f->config->ignore, &sighting->key);
 	sighting->tag = cu_table_tag(&f->track.table, &sighting->key);
 	cu_table_prefetch(&f->track.table, sighting->tag);
@@ -234,6 +233,7 @@ static void sum_totals(struct flowify *f)
 	totals->n_connections = f->track.n_streams;
 	totals->n_evicted = f->track.n_evicted;
 	totals->n_parted = f->track.n_parted;
+	totals->n_broken = cu_assembly_n_broken(f->assembly);
 }
 
 static int write_totals(struct flowify *f)
@@ -291,11 +291,13 @@ int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struc
 	f->last_ns = INT64_MIN;
 	f->ahead_ns = INT64_MIN;
 	f->usual_end_ns = INT64_MIN;
+	f->assembly = cu_assembly_new();
 	int rc = cu_track_init(&f->track, writer, f->config);
 	if (rc == 0) {
-		rc = run(f);
+		rc = f->assembly != NULL ? run(f) : CU_ERR_NOMEM;
 	}
 	cu_track_release(&f->track);
+	cu_assembly_free(f->assembly);
 	free(f);
 	return rc;
 }

@@ -25,13 +25,14 @@ struct split {
 	const struct cu_split_config *config;
 	struct cu_split_totals *totals;
 	struct cu_fault *fault;
-	struct cu_places connections;  /* key of a connection -> shard */
-	struct cu_places servers;      /* key of a server -> shard */
-	uint32_t other;                /* shard of what belongs to no connection; NOWHERE: none yet */
-	uint32_t current;              /* TIME and SIZE; NOWHERE before the first packet */
-	int64_t period;                /* TIME: that of current */
-	struct cu_datagrams datagrams; /* owner: shard */
-	struct cu_early early;         /* fragments that came before the first one */
+	struct cu_places connections;        /* key of a connection -> shard */
+	struct cu_places servers;            /* key of a server -> shard */
+	uint32_t other;                      /* shard of what belongs to no connection; NOWHERE: none yet */
+	uint32_t current;                    /* TIME and SIZE; NOWHERE before the first packet */
+	int64_t period;                      /* TIME: that of current */
+	struct cu_datagrams datagrams;       /* fragmented ones */
+	uint32_t shard_of[CU_DATAGRAMS_CAP]; /* of each; NOWHERE: its first fragment did not come yet */
+	struct cu_early early;               /* fragments that came before the first one */
 };
 
 static int no_memory(struct split *s)
@@ -80,21 +81,29 @@ static void add_ids(char *text, size_t cap, const struct cu_key *key)
 
 /* A packet of a connection: its key, and who sent it. */
 struct sighting {
-	enum cu_packet_kind kind;
-	struct cu_key key; /* of a fragment: without ports */
+	enum cu_packet_kind kind; /* what begins in a first fragment; FRAGMENT only when that did not come here */
+	struct cu_key key;        /* of a FRAGMENT: without ports */
 	bool from_lower;
-	uint16_t flags;    /* of a TCP segment, else 0 */
-	uint64_t datagram; /* of a fragment: see packet.h */
+	uint16_t flags; /* of a TCP segment, else 0 */
+	bool is_first;  /* it is the first fragment of a datagram */
+	struct cu_ip_fragment fragment;
 };
 
-/* False when the packet belongs to no connection; kind and datagram are set. */
+/* False when the packet belongs to no connection; kind and is_first are set. */
 static bool sight(const struct split *s, const struct cu_packet *packet, struct sighting *sighting)
 {
 	struct cu_packet_content content;
 	sighting->kind = cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
 	const struct cu_flow_key *key = &content.tcp.key;
 	sighting->flags = 0;
-	sighting->datagram = content.datagram;
+	sighting->is_first = false;
+	if (sighting->kind == CU_PACKET_FRAGMENT) {
+		sighting->fragment = content.fragment;
+		sighting->is_first = content.fragment.offset == 0;
+	}
+	while (sighting->kind == CU_PACKET_FRAGMENT && content.fragment.offset == 0) {
+		sighting->kind = cu_packet_decode_datagram(&content.fragment, &content);
+	}
 	switch (sighting->kind) {
 	case CU_PACKET_TCP:
 		sighting->flags = content.tcp.flags;
@@ -103,6 +112,7 @@ static bool sight(const struct split *s, const struct cu_packet *packet, struct 
 		key = &content.icmp.key;
 		break;
 	case CU_PACKET_FRAGMENT:
+		key = &content.fragment.key;
 		break;
 	default:
 		return false;
@@ -221,12 +231,14 @@ static int find_other(struct split *s, int64_t time_ns, uint32_t *shard)
 }
 
 /* The first fragment of a datagram went to a shard: those that came before it follow. */
-static int own_datagram(struct split *s, uint64_t hash, int64_t time_ns, uint32_t shard)
+static int own_datagram(struct split *s, const struct cu_ip_fragment *fragment, int64_t time_ns, uint32_t shard)
 {
-	struct cu_datagram *datagram = cu_datagrams_get(&s->datagrams, hash, time_ns);
+	bool is_new;
+	uint32_t idx = cu_datagrams_get(&s->datagrams, fragment, time_ns, &is_new);
+	uint64_t hash = s->datagrams.entries[idx].hash;
 	const struct cu_early_packet *early;
 	int rc = 0;
-	datagram->owner = shard;
+	s->shard_of[idx] = shard;
 	while (rc == 0 && s->early.n > 0 && (early = cu_early_take(&s->early, hash)) != NULL) {
 		rc = cu_shards_put(s->shards, shard, s->capture, &early->packet, &early->origin, s->fault);
 	}
@@ -265,13 +277,13 @@ static int let_go(struct split *s, int64_t time_ns, bool all)
 static int deal_fragment(struct split *s, const struct cu_packet *packet, const struct sighting *sighting,
                          uint32_t *shard)
 {
-	struct cu_datagram *datagram = cu_datagrams_get(&s->datagrams, sighting->datagram, packet->time_ns);
-	*shard = NOWHERE;
-	if (datagram->owner != CU_DATAGRAM_UNKNOWN) {
-		*shard = (uint32_t)datagram->owner;
-		return 0;
+	bool is_new;
+	uint32_t idx = cu_datagrams_get(&s->datagrams, &sighting->fragment, packet->time_ns, &is_new);
+	if (is_new) {
+		s->shard_of[idx] = NOWHERE;
 	}
-	if (cu_early_add(&s->early, sighting->datagram, s->capture, packet)) {
+	*shard = s->shard_of[idx];
+	if (*shard != NOWHERE || cu_early_add(&s->early, s->datagrams.entries[idx].hash, s->capture, packet)) {
 		return 0;
 	}
 	return find_orphan(s, sighting, packet->time_ns, shard);
@@ -286,8 +298,8 @@ static int deal_by_connection(struct split *s, const struct cu_packet *packet, u
 	}
 	int rc = is_of_connection ? find_connection(s, &sighting, packet->time_ns, shard)
 	                          : find_other(s, packet->time_ns, shard);
-	if (rc == 0 && sighting.datagram != 0) {
-		rc = own_datagram(s, sighting.datagram, packet->time_ns, *shard);
+	if (rc == 0 && sighting.is_first) {
+		rc = own_datagram(s, &sighting.fragment, packet->time_ns, *shard);
 	}
 	return rc;
 }
@@ -391,6 +403,7 @@ int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct 
 	s->fault = fault;
 	s->other = NOWHERE;
 	s->current = NOWHERE;
+	cu_datagrams_init(&s->datagrams);
 	cu_places_init(&s->connections);
 	cu_places_init(&s->servers);
 	int rc = run(s);

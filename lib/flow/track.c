@@ -598,9 +598,7 @@ static void note_stage(struct cu_flow *flow, const struct cu_sighting *sighting)
 {
 	const struct cu_segment *segment = &sighting->segment;
 	struct cu_flow_side *side = &flow->side[segment->dir];
-	if (!sighting->first_fragment) {
-		note_base_seq(side, &flow->side[!segment->dir], segment);
-	}
+	note_base_seq(side, &flow->side[!segment->dir], segment);
 	if (side->n_segments == 0) {
 		side->isn = segment->seq;
 		side->ttl = segment->ttl;
@@ -687,20 +685,6 @@ static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sightin
 	return (segment->flags & CU_TCP_RST) != 0;
 }
 
-/* The first fragment of a datagram: of a connection, or NULL. Those that came before it are counted now. */
-static void own_datagram(struct cu_track *track, const struct cu_sighting *sighting, struct cu_flow *flow)
-{
-	struct cu_datagram *datagram =
-		cu_datagrams_get(&track->datagrams, sighting->datagram, sighting->segment.time_ns);
-	datagram->owner = CU_DATAGRAM_OTHER;
-	if (flow != NULL) {
-		flow->n_fragments += datagram->n_early;
-		datagram->owner = flow->stream;
-		datagram->at = flow->ref;
-	}
-	datagram->n_early = 0;
-}
-
 static struct cu_flow *find(const struct cu_track *track, const struct cu_sighting *sighting)
 {
 	struct cu_flow *guess = sighting->guess;
@@ -751,9 +735,7 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 		revive(track, flow, segment);
 	}
 	bool is_over = note_segment(flow, sighting);
-	if (sighting->datagram != 0) {
-		own_datagram(track, sighting, flow);
-	}
+	flow->n_fragments += sighting->n_fragments;
 	rc = append(track, flow, segment);
 	if (rc == 0 && is_over && flow->list == CU_LIST_OPEN) {
 		enlist_again(track, flow, CU_LIST_FINISHED, segment->time_ns);
@@ -764,47 +746,12 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 static int put_icmp(struct cu_track *track, struct cu_sighting *sighting)
 {
 	struct cu_flow *flow = find(track, sighting);
-	if (sighting->datagram != 0) {
-		own_datagram(track, sighting, flow);
-	}
 	if (flow == NULL) {
 		return 0;
 	}
+	flow->n_fragments += sighting->n_fragments;
 	sighting->segment.dir = (uint8_t)dir_of(flow, sighting->from_lower);
 	return append(track, flow, &sighting->segment);
-}
-
-static void put_fragment(struct cu_track *track, const struct cu_sighting *sighting)
-{
-	struct cu_datagram *datagram =
-		cu_datagrams_get(&track->datagrams, sighting->datagram, sighting->segment.time_ns);
-	if (datagram->owner == CU_DATAGRAM_UNKNOWN) {
-		datagram->n_early++;
-		return;
-	}
-	if (datagram->owner == CU_DATAGRAM_OTHER) {
-		return;
-	}
-	struct cu_flow *flow = cu_table_at(&track->table, datagram->at);
-	if (flow->key_head[0] != 0 && flow->stream == datagram->owner) {
-		flow->n_fragments++;
-	}
-}
-
-static int put(struct cu_track *track, struct cu_sighting *sighting)
-{
-	switch (sighting->kind) {
-	case CU_PACKET_TCP:
-		return put_tcp(track, sighting);
-	case CU_PACKET_ICMP_ERROR:
-		return put_icmp(track, sighting);
-	case CU_PACKET_FRAGMENT:
-		put_fragment(track, sighting);
-		return 0;
-	default:
-		own_datagram(track, sighting, NULL);
-		return 0;
-	}
 }
 
 /* The time by which connections are over: one damaged time stamp far ahead does not end the others. */
@@ -834,7 +781,7 @@ int cu_track_put(struct cu_track *track, struct cu_sighting *sightings, size_t n
 	}
 	int rc = 0;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = put(track, &sightings[i]);
+		rc = sightings[i].segment.icmp ? put_icmp(track, &sightings[i]) : put_tcp(track, &sightings[i]);
 	}
 	return n > 0 && rc == 0 ? expire(track, earliest(sightings, n)) : rc;
 }

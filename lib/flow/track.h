@@ -10,21 +10,18 @@
 #ifndef CU_FLOW_TRACK_H
 #define CU_FLOW_TRACK_H
 
-#include "lib/flow/datagrams.h"
 #include "lib/flow/flowify.h"
 #include "lib/flow/table.h"
 
 /* A decoded packet on its way into the table. */
 struct cu_sighting {
 	struct cu_segment segment; /* whole but for dir; its hint is that of the payload, wanted or not */
-	struct cu_key key;         /* not of a fragment */
-	uint64_t datagram;         /* of a fragment, first or later: see packet.h; else 0 */
-	struct cu_flow *guess;     /* of cu_table_guess */
+	struct cu_key key;
+	struct cu_flow *guess; /* of cu_table_guess */
 	uint32_t tag;
+	uint32_t n_fragments;      /* in which it came, beside the one */
 	struct cu_syn_options syn; /* when SYN is set */
-	uint8_t kind;              /* enum cu_packet_kind: TCP, ICMP_ERROR, FRAGMENT, or another's first fragment */
 	bool from_lower;           /* which end of the key sent it */
-	bool first_fragment;
 };
 
 enum {
@@ -52,7 +49,6 @@ struct cu_track {
 	uint64_t left[CU_LEFT_CAP]; /* hashes of their keys */
 	uint64_t n_parted;          /* whose directions differed in ids alone: each is two connections */
 	struct cu_half halves[CU_HALF_CAP];
-	struct cu_datagrams datagrams; /* owner: stream; at: its ref */
 };
 
 /* 0 or CU_ERR_NOMEM; release after either. The writer is borrowed. */

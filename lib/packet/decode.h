@@ -23,7 +23,7 @@ enum layer {
 	LAYER_CHDLC,
 	LAYER_PPPOE,
 	LAYER_GRE,
-	LAYER_IP_PROTOCOL, /* type holds it; the address family is in key */
+	LAYER_IP_PROTOCOL, /* type holds it; the address family is in src */
 	LAYER_LINK,        /* type holds a LINKTYPE_ */
 };
 
@@ -35,7 +35,6 @@ struct decode {
 	uint32_t type;  /* ethertype, IP protocol or link type, as the layer says */
 	uint8_t n_tunnels;
 	uint8_t n_ids;
-	bool first_fragment;
 	bool quoted; /* inside an ICMP error */
 	uint8_t ttl;
 	uint16_t ip_id;
@@ -132,8 +131,7 @@ enum layer cu_decode_ether_ip(struct decode *d);
 
 /*
  * tcp.c: decodes the TCP header of a segment whose IP payload had wire bytes,
- * cap of them at pos. All of tcp but key, ip_id, ttl and first_fragment is filled in,
- * and key's ports.
+ * cap of them at pos. All of tcp but key, ip_id and ttl is filled in, and key's ports.
  */
 enum cu_packet_kind cu_decode_tcp(const uint8_t *pos, uint32_t cap, uint32_t wire, struct cu_tcp *tcp);
 

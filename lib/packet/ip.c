@@ -1,7 +1,5 @@
 #include "lib/packet/decode.h"
 
-#include "lib/base/hash.h"
-
 #include <string.h>
 
 enum {
@@ -47,39 +45,30 @@ static void fill_key(const struct decode *d, struct cu_flow_key *key)
 	memcpy(key->ids, d->ids, d->n_ids * sizeof(d->ids[0]));
 }
 
-/* Notes which datagram this is a fragment of, unless a layer above is one. */
-static void note_datagram(struct decode *d, uint32_t protocol, uint32_t id)
-{
-	if (d->content->datagram != 0 || d->quoted) {
-		return;
-	}
-	const uint8_t *src = d->src.bytes, *dst = d->dst.bytes;
-	uint64_t hash = (uint64_t)d->src.family << 40 | (uint64_t)protocol << 32 | id;
-	hash = cu_hash_mix(hash ^ 0xa0761d6478bd642f, cu_get_be64(src) ^ 0xe7037ed1a0b428db);
-	hash = cu_hash_mix(hash ^ cu_get_be64(src + 8), cu_get_be64(dst) ^ 0x8ebc6af09c88c6e3);
-	hash = cu_hash_mix(hash ^ cu_get_be64(dst + 8), 0x589965cc75374cc3);
-	for (unsigned i = 0; i < d->n_ids; i++) {
-		hash = cu_hash_mix(hash ^ d->ids[i], 0x1d8e4e27c47d124f);
-	}
-	d->content->datagram = hash != 0 ? hash : 1;
-}
-
-/* A later fragment, with payload_len bytes of the packet. */
-static enum layer fragment(struct decode *d, uint32_t payload_len)
-{
-	if (d->quoted) {
-		return decode_done(d, CU_PACKET_OTHER);
-	}
-	fill_key(d, &d->content->tcp.key);
-	d->content->tcp.ip_id = d->ip_id;
-	d->content->tcp.payload_len = payload_len;
-	return decode_done(d, CU_PACKET_FRAGMENT);
-}
-
 static enum layer next_protocol(struct decode *d, uint32_t protocol)
 {
 	d->type = protocol;
 	return LAYER_IP_PROTOCOL;
+}
+
+/* A fragment, whose payload is what is left. */
+static enum layer fragment(struct decode *d, uint32_t id, uint32_t protocol, uint32_t offset, bool more)
+{
+	if (d->quoted) { /* the first has what is quoted of any packet */
+		return offset == 0 ? next_protocol(d, protocol) : decode_done(d, CU_PACKET_OTHER);
+	}
+	struct cu_ip_fragment *part = &d->content->fragment;
+	fill_key(d, &part->key);
+	part->id = id;
+	part->offset = offset;
+	part->len = d->wire;
+	part->more = more;
+	part->protocol = (uint8_t)protocol;
+	part->ttl = d->ttl;
+	part->n_tunnels = d->n_tunnels;
+	part->data = d->pos;
+	part->caplen = d->cap;
+	return decode_done(d, CU_PACKET_FRAGMENT);
 }
 
 static enum layer ipv4(struct decode *d)
@@ -106,17 +95,13 @@ static enum layer ipv4(struct decode *d)
 	d->ip_id = cu_get_be16(p + 4);
 	d->ttl = p[8];
 	uint32_t fragment_word = cu_get_be16(p + 6);
-	d->first_fragment = (fragment_word & 0x2000) != 0;
 	uint32_t protocol = p[9];
-	if ((fragment_word & 0x3fff) != 0) {
-		note_datagram(d, protocol, d->ip_id);
-	}
-	if ((fragment_word & 0x1fff) != 0) {
-		return fragment(d, total - header);
-	}
 	decode_limit(d, total);
 	if (!decode_skip(d, header)) {
 		return decode_done(d, protocol == PROTO_TCP ? CU_PACKET_SHORT : CU_PACKET_OTHER);
+	}
+	if ((fragment_word & 0x3fff) != 0) {
+		return fragment(d, d->ip_id, protocol, (fragment_word & 0x1fff) * 8, (fragment_word & 0x2000) != 0);
 	}
 	return next_protocol(d, protocol);
 }
@@ -132,7 +117,6 @@ static enum layer ipv6(struct decode *d)
 	set_addr(&d->dst, 6, p + 24);
 	d->ip_id = 0;
 	d->ttl = p[7];
-	d->first_fragment = false;
 	uint32_t protocol = p[6];
 	decode_skip(d, IPV6_HEADER);
 	if (payload != 0) {
@@ -172,16 +156,12 @@ static enum layer extension(struct decode *d, uint32_t len)
 
 static enum layer fragment_header(struct decode *d)
 {
-	uint32_t word = cu_get_be16(d->pos + 2); /* RFC 8200 section 4.5 */
-	d->first_fragment = (word & 1) != 0;
-	if ((word & 0xfff9) != 0) {
-		/* without protocol: behind the first fragment it may be another (RFC 8200 section 4.5) */
-		note_datagram(d, 0, cu_get_be32(d->pos + 4));
-	}
-	if ((word & 0xfff8) != 0) {
-		return fragment(d, d->wire > 8 ? d->wire - 8 : 0);
-	}
-	return extension(d, 8);
+	uint32_t protocol = d->pos[0]; /* RFC 8200 section 4.5 */
+	uint32_t word = cu_get_be16(d->pos + 2);
+	uint32_t id = cu_get_be32(d->pos + 4);
+	enum layer next = extension(d, 8);
+	bool is_part = (word & 0xfff9) != 0; /* else an atomic fragment (RFC 6946) */
+	return next == LAYER_DONE || !is_part ? next : fragment(d, id, protocol, word & 0xfff8, (word & 1) != 0);
 }
 
 static enum layer tcp(struct decode *d)
@@ -190,7 +170,6 @@ static enum layer tcp(struct decode *d)
 	fill_key(d, &tcp->key);
 	tcp->ip_id = d->ip_id;
 	tcp->ttl = d->ttl;
-	tcp->first_fragment = d->first_fragment;
 	return decode_done(d, cu_decode_tcp(d->pos, d->cap, d->wire, tcp));
 }
 

@@ -39,7 +39,6 @@ static bool decode_fast(const uint8_t *data, uint32_t caplen, struct cu_tcp *tcp
 	tcp->key.dst.family = 4;
 	tcp->ip_id = cu_get_be16(ip + 4);
 	tcp->ttl = ip[8];
-	tcp->first_fragment = false;
 	uint32_t cap = caplen - ETHERNET_HEADER - IPV4_HEADER_MIN;
 	*kind = cu_decode_tcp(ip + IPV4_HEADER_MIN, cap, total - IPV4_HEADER_MIN, tcp);
 	return true;
@@ -78,11 +77,21 @@ static enum layer decode_layer(struct decode *d, enum layer layer)
 	return LAYER_DONE;
 }
 
+static enum cu_packet_kind decode_layers(struct decode *d, enum layer layer)
+{
+	for (int i = 0; i < LAYERS_CAP && layer != LAYER_DONE; i++) {
+		layer = decode_layer(d, layer);
+	}
+	if (d->quoted && d->kind != CU_PACKET_ICMP_ERROR) {
+		return CU_PACKET_OTHER; /* a sound ICMP message, whatever it quotes */
+	}
+	return d->kind;
+}
+
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
                                      struct cu_packet_content *content)
 {
 	enum cu_packet_kind kind;
-	content->datagram = 0;
 	if (linktype == LINKTYPE_ETHERNET && decode_fast(data, caplen, &content->tcp, &kind)) {
 		return kind;
 	}
@@ -94,14 +103,27 @@ enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uin
 	d.type = linktype;
 	d.kind = CU_PACKET_OTHER;
 	d.content = content;
-	enum layer layer = LAYER_LINK;
-	for (int i = 0; i < LAYERS_CAP && layer != LAYER_DONE; i++) {
-		layer = decode_layer(&d, layer);
-	}
-	if (d.quoted && d.kind != CU_PACKET_ICMP_ERROR) {
-		return CU_PACKET_OTHER; /* a sound ICMP message, whatever it quotes */
-	}
-	return d.kind;
+	return decode_layers(&d, LAYER_LINK);
+}
+
+enum cu_packet_kind cu_packet_decode_datagram(const struct cu_ip_fragment *fragment, struct cu_packet_content *content)
+{
+	struct decode d = {
+		.pos = fragment->data,
+		.cap = fragment->caplen,
+		.wire = fragment->len,
+		.type = fragment->protocol,
+		.n_tunnels = fragment->n_tunnels,
+		.n_ids = fragment->key.n_ids,
+		.ttl = fragment->ttl,
+		.ip_id = fragment->key.src.family == 4 ? (uint16_t)fragment->id : 0,
+		.kind = CU_PACKET_OTHER,
+		.src = fragment->key.src,
+		.dst = fragment->key.dst,
+		.content = content,
+	};
+	memcpy(d.ids, fragment->key.ids, sizeof(d.ids));
+	return decode_layers(&d, LAYER_IP_PROTOCOL);
 }
 
 const char *cu_packet_kind_text(enum cu_packet_kind kind)
@@ -109,7 +131,7 @@ const char *cu_packet_kind_text(enum cu_packet_kind kind)
 	static const char *const texts[CU_PACKET_N_KINDS] = {
 		[CU_PACKET_TCP] = "TCP",
 		[CU_PACKET_ICMP_ERROR] = "ICMP error about TCP",
-		[CU_PACKET_FRAGMENT] = "later IP fragment",
+		[CU_PACKET_FRAGMENT] = "IP fragment",
 		[CU_PACKET_OTHER] = "not TCP",
 		[CU_PACKET_SHORT] = "cut inside its headers",
 		[CU_PACKET_MALFORMED] = "malformed",

@@ -36,7 +36,7 @@ enum {
 enum cu_packet_kind {
 	CU_PACKET_TCP = 0,      /* the segment is filled in */
 	CU_PACKET_ICMP_ERROR,   /* an ICMP error that quotes a TCP segment */
-	CU_PACKET_FRAGMENT,     /* an IP fragment that is not the first */
+	CU_PACKET_FRAGMENT,     /* a part of an IP datagram, also the first */
 	CU_PACKET_OTHER,        /* not TCP: ARP, UDP, ... */
 	CU_PACKET_SHORT,        /* cut before its TCP ports, sequence and flags */
 	CU_PACKET_MALFORMED,    /* lengths that contradict each other */
@@ -73,7 +73,6 @@ struct cu_tcp {
 	uint8_t ttl;          /* or hop limit */
 	uint8_t n_sack;       /* blocks in sack */
 	bool has_timestamps;
-	bool first_fragment;           /* an IP fragment: payload_len counts what this fragment carries */
 	uint32_t tsval, tsecr;         /* RFC 7323 section 3 */
 	uint32_t sack[CU_SACK_CAP][2]; /* left and right edge (RFC 2018 section 3) */
 	struct cu_syn_options syn;     /* when SYN is set */
@@ -91,28 +90,46 @@ struct cu_icmp_error {
 	uint8_t type, code;
 };
 
+/*
+ * A part of an IP datagram, the outermost that is in parts. Those of one
+ * datagram share the ends, the identification and, but for IPv6, the protocol
+ * (RFC 791 section 3.2; RFC 8200 section 4.5).
+ */
+struct cu_ip_fragment {
+	struct cu_flow_key key; /* without ports */
+	uint32_t id;
+	uint32_t offset;  /* bytes, in the datagram's payload */
+	uint32_t len;     /* bytes of the payload, on the wire */
+	bool more;        /* not the last */
+	uint8_t protocol; /* of the payload; of an IPv6 fragment that is not the first, any */
+	uint8_t ttl;      /* or hop limit */
+	uint8_t n_tunnels;
+	const uint8_t *data; /* captured part, borrowed */
+	uint32_t caplen;     /* bytes there, at most len */
+};
+
 struct cu_packet_content {
-	/*
-	 * Of an IP fragment: a hash of source, destination, protocol and
-	 * identification (RFC 791 section 3.2; RFC 8200 section 4.5, where the
-	 * protocol is left out), which all fragments of a datagram share. Where
-	 * fragments are nested, of the outermost. 0: no fragment.
-	 */
-	uint64_t datagram;
 	union {
 		struct cu_tcp tcp;
 		struct cu_icmp_error icmp;
+		struct cu_ip_fragment fragment;
 	};
 };
 
 /*
  * Decodes one frame of len bytes on the wire, caplen of them at data, with
- * the given LINKTYPE_ number. content is filled in for CU_PACKET_TCP and
- * CU_PACKET_ICMP_ERROR; for CU_PACKET_FRAGMENT only datagram, tcp.key's
- * addresses and ids, tcp.ip_id and tcp.payload_len are, for others datagram.
+ * the given LINKTYPE_ number. content is filled in for CU_PACKET_TCP,
+ * CU_PACKET_ICMP_ERROR and CU_PACKET_FRAGMENT.
  */
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
                                      struct cu_packet_content *content);
+
+/*
+ * Decodes a datagram from its payload on, as above: of its first fragment as
+ * far as that goes, or whole, when len is all of it. The fragment may be
+ * content's own. CU_PACKET_FRAGMENT when there are parts of another inside.
+ */
+enum cu_packet_kind cu_packet_decode_datagram(const struct cu_ip_fragment *fragment, struct cu_packet_content *content);
 
 /* Words for a kind, for counters: "not TCP". */
 const char *cu_packet_kind_text(enum cu_packet_kind kind);

@@ -279,7 +279,8 @@
 	OP(SEEN_SINCE, 17, last_ns, first_ns) \
 	OP(U64, 18, n_steps_back)             \
 	OP(U64, 19, n_jumps)                  \
-	OP(U64, 20, n_parted)
+	OP(U64, 20, n_parted)                 \
+	OP(U64, 21, n_broken)
 
 /* ---- Encoding ---- */
 

@@ -114,7 +114,7 @@ struct cu_connection {
 	int64_t start_ns, end_ns; /* first and last segment */
 	uint64_t first_frame, last_frame;
 	uint16_t first_file, last_file;
-	uint64_t n_fragments;              /* IP fragments beyond the first */
+	uint64_t n_fragments;              /* IP fragments that its segments came in, beside one each */
 	struct cu_connection_side side[2]; /* CU_C2S: sent by the client */
 	struct cu_text timeline;           /* its segments, when they are not in chunks: see cu_chunk_within */
 };
@@ -458,6 +458,7 @@ struct cu_totals {
 	uint64_t n_icmp_errors, n_connections, n_damaged, n_skipped_bytes, n_drops, n_evicted, n_truncated;
 	uint64_t n_parted;              /* connections whose directions differ in VLAN or tunnel: two here */
 	uint64_t n_steps_back, n_jumps; /* in a capture's time: see cu_time_steps */
+	uint64_t n_broken;              /* segments in fragments, of which the first was captured, but not all */
 	/* When the capture began and ended: its packets, or what it says of its end. Without packets, 0. */
 	int64_t first_ns, last_ns;
 };

@@ -625,6 +625,7 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_JSON_U64(out, ",\"icmp_errors\":", totals->n_icmp_errors);
 	CU_JSON_U64(out, ",\"evicted\":", totals->n_evicted);
 	PUT_SOME(out, ",\"parted\":", totals->n_parted);
+	PUT_SOME(out, ",\"broken_segments\":", totals->n_broken);
 	CU_JSON_U64(out, ",\"bad_records\":", counts->n_bad_records);
 	CU_PUT(out, "}\n");
 }

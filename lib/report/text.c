@@ -534,8 +534,8 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	say_some(text, totals->n_short, "packet cut before its TCP header's end",
 	         "packets cut before their TCP header's end");
 	say_some(text, totals->n_malformed, "malformed packet", "malformed packets");
-	say_some(text, totals->n_fragments, "IP fragment counted, but not its bytes",
-	         "IP fragments counted, but not their bytes");
+	say_some(text, totals->n_broken, "segment left out, of which not all IP fragments were captured",
+	         "segments left out, of which not all IP fragments were captured");
 	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
 	say_some(text, totals->n_evicted, "connection cut in two to save memory",
 	         "connections cut in two to save memory");

@@ -43,7 +43,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t *frame = copy_of(data + HEAD, caplen);
 	struct cu_packet_content content;
 	uint32_t wire = caplen + (uint32_t)(data[2] | data[3] << 8);
-	if (cu_packet_decode(linktype, frame, caplen, wire, &content) == CU_PACKET_TCP) {
+	enum cu_packet_kind kind = cu_packet_decode(linktype, frame, caplen, wire, &content);
+	while (kind == CU_PACKET_FRAGMENT) { /* as if it were whole */
+		const struct cu_ip_fragment *part = &content.fragment;
+		assert(part->caplen <= part->len);
+		assert(part->data >= frame && part->data + part->caplen <= frame + caplen);
+		kind = cu_packet_decode_datagram(part, &content);
+	}
+	if (kind == CU_PACKET_TCP) {
 		check_payload(&content.tcp, frame, caplen);
 	}
 	free(frame);

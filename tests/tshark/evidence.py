@@ -94,15 +94,6 @@ def frames_of(rows):
     return {frame.number: frame for frame in (Frame(row) for row in rows if row["tcp.stream"] != "")}, without_stream
 
 
-def read_fragments(path):
-    """The frames of fragments, and where tshark has what they make: its last one, where culprit has the first."""
-    out = subprocess.run(["tshark", "-2", "-n", "-r", path, "-Y", "ip.reassembled_in || ipv6.reassembled.in",
-                          "-T", "fields", "-e", "frame.number", "-e", "ip.reassembled_in", "-e", "ipv6.reassembled.in"],
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.decode()
-    rows = (line.replace(",", "\t").split("\t") for line in out.splitlines())
-    return {int(row[0]): int(next(part for part in row[1:] if part)) for row in rows}
-
-
 def read_without(path, left_out):
     """The same without some frames, whose numbers the others keep."""
     everything = subprocess.run(["tshark", "-n", "-r", path, "-T", "fields", "-e", "frame.number"],

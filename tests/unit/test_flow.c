@@ -982,26 +982,42 @@ static void test_flowify_fragments(void **state)
 	put_fragment(pcap, 31, &frames[3], 0x2008);
 	put_fragment(pcap, 32, &frames[3], 0x0010);
 	put_fragment(pcap, 32, &(struct frame){.src = 77, .dst = 78}, 0x0010);
-	struct result result = run(pcap, &defaults, 7);
-	assert_int_equal(result.totals.n_fragments, 3);
+	put_fragment(pcap, 33, &frames[3], 0x2000); /* the next is never whole */
+	put_fragment(pcap, 34, &frames[3], 0x2008);
+	struct result result = run(pcap, &defaults, 9);
+	assert_int_equal(result.totals.n_fragments, 5);
+	assert_int_equal(result.totals.n_tcp, 4);
+	assert_int_equal(result.totals.n_broken, 1);
 	assert_int_equal(result.n_connections, 1);
 	assert_int_equal(result.connections[0].n_fragments, 2);
 	assert_int_equal(result.connections[0].side[CU_C2S].n_segments, 3);
+	/* It is there with the last of its fragments, with the bytes of all. */
+	assert_false(result.frames[4].is_seen || result.frames[5].is_seen);
+	assert_true(result.frames[6].is_seen);
+	assert_int_equal(result.frames[6].segment.len, 44 + 64 + 64);
+	assert_int_equal(result.frames[6].segment.seq, 101);
 	release(&result);
 }
 
-/* A fragment of a datagram with this identification, between 10.0.0.1 and 10.0.0.2 or their IPv6 likes. */
-static void put_fragment_of(FILE *pcap, int64_t ms, uint8_t family, uint32_t id, uint16_t port, unsigned offset,
-                            uint8_t protocol)
+struct fragment {
+	uint8_t family;
+	uint32_t id;
+	uint16_t port;
+	unsigned offset; /* in units of 8 bytes, of which it has 8 */
+	bool more;
+	uint8_t protocol;
+};
+
+/* A fragment between 10.0.0.1 and 10.0.0.2, or their IPv6 likes. */
+static void put_fragment_of(FILE *pcap, int64_t ms, struct fragment fragment)
 {
 	const struct frame head = C2S(0, ACK | PSH, 101, 501, 44);
 	uint8_t data[160];
 	size_t at = put_ethernet(data, 0);
-	uint16_t more = offset == 0;
-	if (family == 4) {
-		put_ipv4(data + at, 1, 2, protocol, 64);
-		put16(data + at + 4, id);
-		put16(data + at + 6, (uint32_t)(more << 13) | offset);
+	if (fragment.family == 4) {
+		put_ipv4(data + at, 1, 2, fragment.protocol, 64);
+		put16(data + at + 4, fragment.id);
+		put16(data + at + 6, (uint32_t)fragment.more << 13 | fragment.offset);
 		at += 20;
 	} else {
 		memset(data + at, 0, 48);
@@ -1011,13 +1027,14 @@ static void put_fragment_of(FILE *pcap, int64_t ms, uint8_t family, uint32_t id,
 		data[at + 6] = 44;
 		data[at + 8 + 15] = 1;
 		data[at + 24 + 15] = 2;
-		data[at + 40] = offset == 0 ? protocol : 60; /* what it says behind the first one does not count */
-		put16(data + at + 42, offset << 3 | more);
-		put32(data + at + 44, id);
+		/* what it says behind the first one does not count */
+		data[at + 40] = fragment.offset == 0 ? fragment.protocol : 60;
+		put16(data + at + 42, fragment.offset << 3 | fragment.more);
+		put32(data + at + 44, fragment.id);
 		at += 48;
 	}
 	put_tcp_head(data + at, &head);
-	put16(data + at, port);
+	put16(data + at, fragment.port);
 	memset(data + at + 20, 'x', 44);
 	at += 64;
 	put_packet(pcap, ms, data, (uint32_t)at, (uint32_t)at);
@@ -1029,25 +1046,29 @@ static void test_flowify_fragments_by_identification(void **state)
 	(void)state;
 	for (uint8_t family = 4; family <= 6; family += 2) {
 		FILE *pcap = new_pcap();
-		const uint32_t high = family == 6 ? 0x10000 : 0;  /* only there does it count */
-		put_fragment_of(pcap, 0, family, 9, 40000, 8, 6); /* before the first one */
-		put_fragment_of(pcap, 0, family, 7, 40000, 0, 6);
-		put_fragment_of(pcap, 1, family, 7 + high, 40001, 0, family == 6 ? 6 : 17); /* UDP has no connection */
-		put_fragment_of(pcap, 1, family, 8, 40001, 0, 6);
-		put_fragment_of(pcap, 2, family, 9, 40000, 0, 6);
-		put_fragment_of(pcap, 3, family, 7, 40000, 8, 6);
-		put_fragment_of(pcap, 3, family, 7, 40000, 16, 6);
-		put_fragment_of(pcap, 4, family, 8, 40001, 8, 6);
-		put_fragment_of(pcap, 5, family, 5, 40001, 8, 6);     /* whose first one never comes */
-		put_fragment_of(pcap, 40000, family, 5, 40001, 0, 6); /* another datagram: this is too late */
-		put_fragment_of(pcap, 40001, family, 7, 40000, 8, 6);
-		if (family == 4) {
-			put_fragment_of(pcap, 40001, family, 8, 40001, 8, 17);
-		}
-		struct result result = run(pcap, &defaults, 12);
+		const uint32_t high = family == 6 ? 0x10000 : 0; /* only there does it count */
+		const uint8_t other = family == 6 ? 6 : 17;      /* UDP has no connection */
+		put_fragment_of(pcap, 0, (struct fragment){family, 9, 40000, 8, false, 6}); /* before the first one */
+		put_fragment_of(pcap, 0, (struct fragment){family, 7, 40000, 0, true, 6});
+		put_fragment_of(pcap, 1, (struct fragment){family, 7 + high, 40001, 0, true, other});
+		put_fragment_of(pcap, 1, (struct fragment){family, 8, 40001, 0, true, 6});
+		put_fragment_of(pcap, 2, (struct fragment){family, 9, 40000, 0, true, 6});
+		put_fragment_of(pcap, 3, (struct fragment){family, 7, 40000, 16, false, 6});
+		put_fragment_of(pcap, 3, (struct fragment){family, 7, 40000, 8, true, 6});
+		put_fragment_of(pcap, 4, (struct fragment){family, 8, 40001, 8, false, 6});
+		put_fragment_of(pcap, 5, (struct fragment){family, 5, 40001, 8, false, 6});
+		put_fragment_of(pcap, 40000, (struct fragment){family, 5, 40001, 0, true, 6}); /* too late */
+		put_fragment_of(pcap, 40001, (struct fragment){family, 7, 40000, 8, false, 6});
+		struct result result = run(pcap, &defaults, 11);
 		assert_int_equal(result.n_connections, 2);
+		assert_int_equal(result.totals.n_tcp, 3);
+		assert_int_equal(result.totals.n_fragments, 8);
+		assert_int_equal(result.totals.n_broken, family == 6 ? 2 : 1);
 		assert_int_equal(result.connections[0].n_fragments, 3);
 		assert_int_equal(result.connections[1].n_fragments, 1);
+		assert_int_equal(result.frames[5].segment.len, 2 * 64 - 20);
+		assert_int_equal(result.frames[7].segment.len, 3 * 64 - 20);
+		assert_int_equal(result.frames[8].segment.len, 2 * 64 - 20);
 		release(&result);
 	}
 }

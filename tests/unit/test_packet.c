@@ -381,7 +381,6 @@ static void check_segment(const struct encapsulation *e, const struct cu_tcp *tc
 	assert_int_equal(tcp->window, 1024);
 	assert_int_equal(tcp->ip_id, e->family == 4 ? 7 : 0);
 	assert_int_equal(tcp->ttl, e->family == 4 ? 64 : 63);
-	assert_false(tcp->first_fragment);
 	assert_true(tcp->has_timestamps);
 	assert_int_equal(tcp->tsval, 1);
 	assert_int_equal(tcp->tsecr, 2);
@@ -489,7 +488,7 @@ static void test_decode_tells_other_frames_apart(void **state)
 	         {"eth 86dd", "ip6 44", "0600 0009 00000001", "68656c6c6f"}},
 		{"first fragment, 8 bytes",
 	         1,
-	         CU_PACKET_SHORT,
+	         CU_PACKET_FRAGMENT,
 	         {"eth 0800", "4500 001c 0007 2000 4006 0000 0a000001 0a000002", "03e8 0050 0000006f"}},
 		{"nothing", 1, CU_PACKET_SHORT, {"0211"}},
 		{"ip version 5", 101, CU_PACKET_MALFORMED, {"55000028", "zeros 36"}},
@@ -522,61 +521,135 @@ static void test_decode_tells_other_frames_apart(void **state)
 	}
 }
 
-static void test_decode_keeps_the_addresses_of_a_fragment(void **state)
+static void test_decode_tells_which_part_a_fragment_is(void **state)
 {
 	(void)state;
-	struct frame f;
-	struct cu_packet_content content;
-	build(&f, (const char *const[LAYERS_CAP]){"eth 8100", "0064 0800",
-	                                          "4500 0019 0007 0002 4006 0000 0a000001 0a000002 68656c6c6f"});
-	assert_int_equal(decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_FRAGMENT);
-	assert_int_equal(content.tcp.key.src.bytes[3], 1);
-	assert_int_equal(content.tcp.key.dst.bytes[3], 2);
-	assert_int_equal(content.tcp.key.src_port, 0);
-	assert_int_equal(content.tcp.key.n_ids, 1);
-	assert_int_equal(content.tcp.ip_id, 7);
-	assert_int_equal(content.tcp.payload_len, 5);
-	build(&f, (const char *const[LAYERS_CAP]){"eth 86dd", "ip6 44", "0600 0009 00000001", "68656c6c6f"});
-	assert_int_equal(decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content), CU_PACKET_FRAGMENT);
-	assert_int_equal(content.tcp.payload_len, 5);
+	static const struct {
+		const char *layers[LAYERS_CAP];
+		size_t n_ids;
+		uint32_t id, offset, len, caplen;
+		bool more;
+		uint8_t protocol, ttl, n_tunnels;
+	} cases[] = {
+		{{"eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp"},
+	         0,
+	         7,
+	         0,
+	         37,
+	         37,
+	         true,
+	         6,
+	         64,
+	         0},
+		{{"eth 8100", "0064 0800", "4500 001c 0007 2003 3f06 0000 0a000001 0a000002", "68656c6c 68656c6c"},
+	         1,
+	         7,
+	         24,
+	         8,
+	         8,
+	         true,
+	         6,
+	         63,
+	         0},
+		{{"eth 0800", "4500 0019 0007 0002 4011 0000 0a000001 0a000002", "68656c6c6f 0000"},
+	         0,
+	         7,
+	         16,
+	         5,
+	         5,
+	         false,
+	         17,
+	         64,
+	         0},
+		{{"eth 0800", "4500 0219 0007 0002 4006 0000 0a000001 0a000002", "68656c6c6f"},
+	         0,
+	         7,
+	         16,
+	         517,
+	         5,
+	         false,
+	         6,
+	         64,
+	         0},
+		{{"eth 86dd", "ip6 44", "0600 0009 00010007", "68656c6c6f"}, 0, 0x10007, 8, 5, 5, true, 6, 63, 0},
+		{{"eth 86dd", "ip6 44", "3c00 0001 00010007", "tcp"}, 0, 0x10007, 0, 37, 37, true, 60, 63, 0},
+		/* Of a tunnel's fragments the outer datagram counts, whatever is in the first one. */
+		{{"eth 0800", "4500 0045 0007 2000 402f 0000 0a000001 0a000002", "0000 0800",
+	          "4500 05dc 0001 2000 4006 0000 0a000003 0a000004"},
+	         0,
+	         7,
+	         0,
+	         49,
+	         24,
+	         true,
+	         47,
+	         64,
+	         0},
+		{{"eth 0800", "ip4 47", "0000 0800", "4500 001c 0007 2003 3f06 0000 0a000001 0a000002",
+	          "68656c6c 68656c6c"},
+	         0,
+	         7,
+	         24,
+	         8,
+	         8,
+	         true,
+	         6,
+	         63,
+	         1},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct frame f;
+		struct cu_packet_content content;
+		build(&f, cases[i].layers);
+		enum cu_packet_kind kind = decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
+		const struct cu_ip_fragment *part = &content.fragment;
+		assert_int_equal(kind, CU_PACKET_FRAGMENT);
+		size_t at = part->key.src.family == 4 ? 3 : 15;
+		assert_int_equal(part->key.src.bytes[at], 1);
+		assert_int_equal(part->key.dst.bytes[at], 2);
+		assert_int_equal(part->key.src_port, 0);
+		assert_int_equal(part->key.n_ids, cases[i].n_ids);
+		assert_int_equal(part->id, cases[i].id);
+		assert_int_equal(part->offset, cases[i].offset);
+		assert_int_equal(part->len, cases[i].len);
+		assert_int_equal(part->caplen, cases[i].caplen);
+		assert_int_equal(part->more, cases[i].more);
+		assert_int_equal(part->protocol, cases[i].protocol);
+		assert_int_equal(part->ttl, cases[i].ttl);
+		assert_int_equal(part->n_tunnels, cases[i].n_tunnels);
+	}
 }
 
-static uint64_t datagram_of(const char *const layers[LAYERS_CAP])
-{
-	struct frame f;
-	struct cu_packet_content content;
-	build(&f, layers);
-	decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
-	return content.datagram;
-}
-
-#define DATAGRAM(...) datagram_of((const char *const[LAYERS_CAP]){__VA_ARGS__})
-
-static void test_decode_tells_datagrams_apart(void **state)
+static void test_decode_datagram_goes_on_from_its_payload(void **state)
 {
 	(void)state;
-	uint64_t first = DATAGRAM("eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp");
-	assert_int_not_equal(first, 0);
-	/* Later fragments are of the same, but not with another identification, protocol, end or VLAN. */
-	assert_true(first ==
-	            DATAGRAM("eth 0800", "4500 001c 0007 2003 4006 0000 0a000001 0a000002", "68656c6c 68656c6c"));
-	assert_true(first == DATAGRAM("eth 0800", "4500 0018 0007 0004 4006 0000 0a000001 0a000002", "68656c6c"));
-	assert_true(first != DATAGRAM("eth 0800", "4500 0018 0008 0004 4006 0000 0a000001 0a000002", "68656c6c"));
-	assert_true(first != DATAGRAM("eth 0800", "4500 0018 0007 0004 4011 0000 0a000001 0a000002", "68656c6c"));
-	assert_true(first != DATAGRAM("eth 0800", "4500 0018 0007 0004 4006 0000 0a000002 0a000001", "68656c6c"));
-	assert_true(first !=
-	            DATAGRAM("eth 8100", "0064 0800", "4500 0018 0007 0004 4006 0000 0a000001 0a000002", "68656c6c"));
-	assert_int_equal(DATAGRAM("eth 0800", IPV4), 0);
-	/* IPv6 has 32 bits of identification; what a later fragment says is next may be another. */
-	first = DATAGRAM("eth 86dd", "ip6 44", "0600 0001 00010007", "tcp");
-	assert_int_not_equal(first, 0);
-	assert_true(first == DATAGRAM("eth 86dd", "ip6 44", "3c00 0028 00010007", "68656c6c"));
-	assert_true(first != DATAGRAM("eth 86dd", "ip6 44", "0600 0028 00000007", "68656c6c"));
-	assert_int_equal(DATAGRAM("eth 86dd", "ip6 44", "0600 0000 00000001", "tcp"), 0);
-	/* Of a tunnel's fragments the outer datagram counts, whatever is in the first one. */
-	first = DATAGRAM("eth 0800", "4500 0045 0007 2000 402f 0000 0a000001 0a000002", "0000 0800",
-	                 "4500 05dc 0001 2000 4006 0000 0a000003 0a000004", "tcp");
-	assert_true(first == DATAGRAM("eth 0800", "4500 0018 0007 0006 402f 0000 0a000001 0a000002", "68656c6c"));
+	static const struct {
+		const char *layers[LAYERS_CAP];
+		uint8_t family;
+		uint32_t payload_len;
+	} cases[] = {
+		{{"eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp"}, 4, 1005},
+		{{"eth 86dd", "ip6 44", "0600 0001 00010007", "tcp"}, 6, 1005},
+		{{"eth 86dd", "ip6 44", "3c00 0001 00010007", "0600 010400000000", "tcp"}, 6, 997},
+		/* in a tunnel, the inner header says how long it is */
+		{{"eth 0800", "4500 0051 0007 2000 402f 0000 0a000001 0a000002", "0000 0800", IPV4}, 4, 5},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct frame f;
+		struct cu_packet_content content;
+		build(&f, cases[i].layers);
+		decode(1, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
+		struct cu_ip_fragment whole = content.fragment; /* borrowed from where it is no more */
+		whole.data = f.bytes + f.start + frame_len(&f) - whole.caplen;
+		whole.len = 1000 + 37;
+		assert_int_equal(cu_packet_decode_datagram(&whole, &content), CU_PACKET_TCP);
+		assert_int_equal(content.tcp.key.src.family, cases[i].family);
+		assert_int_equal(content.tcp.key.src_port, 1000);
+		assert_int_equal(content.tcp.payload_len, cases[i].payload_len);
+		assert_int_equal(content.tcp.payload_caplen, 5);
+		assert_int_equal(content.tcp.ip_id, cases[i].family == 4 ? 7 : 0);
+		assert_int_equal(content.tcp.ttl, cases[i].family == 4 ? 64 : 63);
+	}
 }
 
 /* The payload's length is IP's, whatever the frame has besides it. */
@@ -590,79 +663,50 @@ static void test_decode_takes_the_payload_length_from_ip(void **state)
 		size_t more;      /* on the wire, not captured */
 		uint32_t payload_len;
 		uint32_t payload_caplen;
-		bool first_fragment;
 	} cases[] = {
-		{"exact", {"eth 0800", IPV4}, 0, 0, 5, 5, false},
-		{"padding", {"eth 0800", IPV4}, 9, 0, 5, 5, false},
-		{"padding, ipv6", {"eth 86dd", IPV6}, 9, 0, 5, 5, false},
-		{"padding behind 802.3", {"eth length", SNAP, IPV4}, 9, 0, 5, 5, false},
+		{"exact", {"eth 0800", IPV4}, 0, 0, 5, 5},
+		{"padding", {"eth 0800", IPV4}, 9, 0, 5, 5},
+		{"padding, ipv6", {"eth 86dd", IPV6}, 9, 0, 5, 5},
+		{"padding behind 802.3", {"eth length", SNAP, IPV4}, 9, 0, 5, 5},
 		{"no payload, padded",
 	         {"eth 0800", "ip4 6", "03e8 0050 00000000 00000000 5010 0400 00000000"},
 	         6,
 	         0,
 	         0,
-	         0,
-	         false},
+	         0},
 		{"padding that ip counts, in pppoe",
 	         {"eth 8864", "1100 0007 002a", "0021", "4500 002e 0007 0000 4006 0000 0a000001 0a000002",
 	          "03e8 0050 00000000 00000000 5010 0400 00000000", "zeros 6"},
 	         0,
 	         0,
 	         0,
-	         0,
-	         false},
-		{"cut",
-	         {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
-	         0,
-	         1443,
-	         1448,
-	         5,
-	         false},
+	         0},
+		{"cut", {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"}, 0, 1443, 1448, 5},
 		{"cut, frame length lost",
 	         {"eth 0800", "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
 	         0,
 	         0,
 	         1448,
-	         5,
-	         false},
+	         5},
 		{"offload, ipv4",
 	         {"eth 0800", "4500 0000 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
 	         0,
 	         9000,
 	         9005,
-	         5,
-	         false},
+	         5},
 		{"offload, ipv6",
 	         {"eth 86dd", "60000000 0000 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002",
 	          "tcp"},
 	         0,
 	         9000,
 	         9005,
-	         5,
-	         false},
+	         5},
 		{"offload in a vlan",
 	         {"eth 8100", "0064 0800", "4500 0000 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
 	         0,
 	         9000,
 	         9005,
-	         5,
-	         false},
-		{"first fragment",
-	         {"eth 0800", "4500 0039 0007 2000 4006 0000 0a000001 0a000002", "tcp"},
-	         0,
-	         0,
-	         5,
-	         5,
-	         true},
-		{"first fragment, ipv6", {"eth 86dd", "ip6 44", "0600 0001 00000001", "tcp"}, 0, 0, 5, 5, true},
-		{"inside a tunnel's first fragment",
-	         {"eth 0800", "4500 0400 0007 2000 402f 0000 0a000001 0a000002", "0000 0800",
-	          "4500 05dc 0007 0000 4006 0000 0a000001 0a000002", "tcp"},
-	         0,
-	         0,
-	         1448,
-	         5,
-	         false},
+	         5},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct frame f;
@@ -677,7 +721,6 @@ static void test_decode_takes_the_payload_length_from_ip(void **state)
 			fail_msg("%s: %s, payload %u, captured %u", cases[i].name, cu_packet_kind_text(kind),
 			         content.tcp.payload_len, content.tcp.payload_caplen);
 		}
-		assert_int_equal(content.tcp.first_fragment, cases[i].first_fragment);
 	}
 }
 
@@ -831,6 +874,13 @@ static void test_decode_finds_the_segment_an_icmp_error_quotes(void **state)
 	         0,
 	         0,
 	         0},
+		{"about a first fragment",
+	         {"ip4 1", "0b01 0000 00000000", "4500 0028 0007 2000 4006 0000 0a000001 0a000002 03e8 0050 0000006f"},
+	         true,
+	         4,
+	         11,
+	         1,
+	         0},
 		{"about a fragment",
 	         {"ip4 1", "0b01 0000 00000000", "4500 0028 0007 0009 4006 0000 0a000001 0a000002 03e8 0050 0000006f"},
 	         false,
@@ -943,8 +993,8 @@ int main(void)
 		cmocka_unit_test(test_decode_finds_the_segment_in_every_encapsulation),
 		cmocka_unit_test(test_decode_uses_headers_cut_by_the_snap_length),
 		cmocka_unit_test(test_decode_tells_other_frames_apart),
-		cmocka_unit_test(test_decode_keeps_the_addresses_of_a_fragment),
-		cmocka_unit_test(test_decode_tells_datagrams_apart),
+		cmocka_unit_test(test_decode_tells_which_part_a_fragment_is),
+		cmocka_unit_test(test_decode_datagram_goes_on_from_its_payload),
 		cmocka_unit_test(test_decode_takes_the_payload_length_from_ip),
 		cmocka_unit_test(test_decode_reads_the_options_of_a_syn),
 		cmocka_unit_test(test_decode_tells_options_that_were_cut),
