@@ -862,6 +862,52 @@ static bool was_refused_probe(const struct cu_delivery *delivery, const struct c
 	return before > 0 && delivery->step[before - 1].window == 0 && delivery->step[before - 1].edge <= piece->start;
 }
 
+/* Notes that a piece of several segments is to end at a place within it. */
+static int note_cut(struct cu_delivery *delivery, int64_t seq, int64_t mss)
+{
+	size_t p = cu_delivery_find(delivery, seq);
+	if (p == delivery->n_pieces || delivery->piece[p].start >= seq ||
+	    delivery->piece[p].end - delivery->piece[p].start <= mss) {
+		return 0;
+	}
+	struct cu_piece *rest = APPEND(delivery, late, n_late, late_cap);
+	if (rest == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	*rest = delivery->piece[p];
+	rest->start = seq;
+	return 0;
+}
+
+/*
+ * Where segments are seen before a network card cuts them, one is many on the
+ * wire, and a copy is of those alone that were lost: pieces of several segments
+ * end where copies do.
+ */
+static int cut_pieces(struct cu_delivery *delivery, int64_t mss)
+{
+	int err = 0;
+	for (size_t c = 0; c < delivery->n_copies && err == 0; c++) {
+		err = note_cut(delivery, delivery->copy[c].start, mss);
+		err = err != 0 ? err : note_cut(delivery, delivery->copy[c].end, mss);
+	}
+	if (err != 0 || delivery->n_late == 0) {
+		return err;
+	}
+	err = merge_late(delivery);
+	size_t n = 0;
+	for (size_t p = 0; p < delivery->n_pieces && err == 0; p++) {
+		struct cu_piece piece = delivery->piece[p];
+		int64_t next = p + 1 < delivery->n_pieces ? delivery->piece[p + 1].start : piece.end;
+		piece.end = piece.end < next ? piece.end : next;
+		if (piece.end > piece.start) { /* else it was to be cut there twice */
+			delivery->piece[n++] = piece;
+		}
+	}
+	delivery->n_pieces = err == 0 ? n : delivery->n_pieces;
+	return err;
+}
+
 /* A copy covers no more pieces in earnest: segments sent at once, of an offload of 64 KB. */
 enum { COPY_PIECES_CAP = 64 };
 
@@ -1008,6 +1054,9 @@ int cu_delivery_build(struct cu_delivery *delivery, struct cu_trace *trace, cons
 	}
 	if (delivery->n_too_big > 1) {
 		qsort(delivery->too_big_ns, delivery->n_too_big, sizeof(delivery->too_big_ns[0]), compare_times);
+	}
+	if (err == 0) {
+		err = cut_pieces(delivery, trace->mss[dir]);
 	}
 	int64_t receiver_rtt_ns = dir == CU_C2S ? path->server_rtt_ns : path->client_rtt_ns;
 	delivery->at_receiver = path->vantage == (dir == CU_C2S ? CU_VANTAGE_SERVER : CU_VANTAGE_CLIENT);

@@ -92,6 +92,43 @@ static void test_gaps_tell_what_reported_and_filled_them(void **state)
 	talk_release(&talk);
 }
 
+/* Near a sender with offload a capture has 20 segments as one: what was lost of them is what was sent again. */
+static void test_gaps_within_a_segment_of_offload(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 0, 40000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 100, CU_S2C, ACK, 1, 101, 20 * SEG);
+	talk_add(&talk, t + 200, CU_S2C, ACK, at(20), 101, 20 * SEG);
+	talk_add(&talk, t + 40000, CU_C2S, ACK, 101, at(4), 0);
+	for (unsigned n = 5; n < 9; n++) {
+		add_sack(&talk, t + 40000 + n, at(4), at(5), at(n + 1));
+	}
+	talk_add(&talk, t + 41000, CU_S2C, ACK, at(4), 101, SEG);
+	struct cu_segment *seg = talk_add(&talk, t + 81000, CU_C2S, ACK, 101, at(12), 0);
+	seg->n_sack = 1;
+	seg->sack[0][0] = 1000 + at(14);
+	seg->sack[0][1] = 1000 + at(40);
+	talk_add(&talk, t + 82000, CU_S2C, ACK, at(12), 101, 2 * SEG);
+	talk_add(&talk, t + 122000, CU_C2S, ACK, 101, at(40), 0);
+	talk_analyse(&talk);
+	struct cu_gaps gaps = find_gaps(&talk, CU_S2C);
+	assert_int_equal(gaps.n, 2);
+	assert_int_equal(gaps.item[0].rel_seq, at(4));
+	assert_int_equal(gaps.item[0].n_bytes, SEG);
+	assert_int_equal(gaps.item[0].side, CU_LOSS_AFTER);
+	assert_int_equal(gaps.item[1].rel_seq, at(12));
+	assert_int_equal(gaps.item[1].n_bytes, 2 * SEG);
+	const struct cu_loss_runs runs = cu_loss_runs_count(&talk.trace, &talk.delivery[CU_S2C], CU_S2C);
+	assert_int_equal(runs.n_segments, 40);
+	assert_int_equal(runs.n_lost, 3);
+	assert_int_equal(runs.n_runs, 2);
+	cu_gaps_release(&gaps);
+	talk_release(&talk);
+}
+
 static void test_gaps_of_33_segments(void **state)
 {
 	(void)state;
@@ -761,6 +798,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gaps_tell_what_reported_and_filled_them),
+		cmocka_unit_test(test_gaps_within_a_segment_of_offload),
 		cmocka_unit_test(test_gaps_of_33_segments),
 		cmocka_unit_test(test_gaps_from_before_the_capture_by_sack),
 		cmocka_unit_test(test_gaps_from_before_the_capture_between_blocks),
