@@ -139,6 +139,33 @@ static bool is_syn_timeout(int64_t late_ns, int64_t rtt_ns)
 	return false;
 }
 
+/*
+ * Whether an answer to the SYN that was used is a second one, the first having
+ * been lost out of sight: it comes when a timer makes it, which each copy of
+ * the SYN starts again, or a round trip after a copy, echoing the first (Linux
+ * answers both for the SYN it keeps).
+ */
+static bool is_second_answer(const struct cu_account *account, const struct syn_copies *syn, int64_t answer_ns)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_path *path = account->known->path;
+	int64_t rtt_ns = path->server_rtt_ns + path->client_rtt_ns;
+	int64_t to_server_ns = 2 * account->transaction->server_distance_ns;
+	for (uint32_t i = syn->used_seg; i < trace->syn_end; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->icmp || seg->dir != CU_C2S || !(seg->flags & CU_TCP_SYN) ||
+		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+			continue;
+		}
+		int64_t late_ns = answer_ns - seg->time_ns - to_server_ns;
+		bool at_once = i > syn->used_seg && late_ns >= -to_server_ns / 4 && late_ns <= 10 * CU_NS_PER_MS;
+		if (at_once || is_syn_timeout(late_ns, rtt_ns)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool cu_account_connect(struct cu_account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_trace *trace = account->known->trace;
@@ -193,9 +220,7 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	bool arrived = path->vantage == CU_VANTAGE_SERVER || was_refused(trace, syn.first_seg, answer.first_seg);
 	enum cu_cause unanswered = arrived ? CU_SERVER_CONNECT : CU_NETWORK_CONNECT;
 	cu_charge(account, unanswered, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
-	/* An answer that comes as late as a timer makes it is a second one: the first was lost out of sight. */
-	int64_t late_ns = answer.first_ns - used_ns - 2 * transaction->server_distance_ns;
-	bool lost = is_syn_timeout(late_ns, path->server_rtt_ns + path->client_rtt_ns);
+	bool lost = is_second_answer(account, &syn, answer.first_ns);
 	cu_charge_turnaround(account, lost ? CU_NETWORK_CONNECT : CU_SERVER_CONNECT, used_ns, answer.first_ns,
 	                     2 * transaction->server_distance_ns, syn.used_seg, answer.first_seg);
 	cu_charge(account, CU_NETWORK_CONNECT, answer.first_ns, answer.used_ns, answer.first_seg, answer.used_seg);

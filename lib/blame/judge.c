@@ -2,6 +2,7 @@
 
 #include "lib/blame/ledger.h"
 #include "lib/tcp/ending.h"
+#include "lib/tcp/resent.h"
 #include "lib/tcp/window.h"
 
 #include <string.h>
@@ -69,14 +70,13 @@ static void count_segments(const struct cu_trace *trace, struct cu_analysis *ana
 		if (seg->marks == 0) {
 			continue;
 		}
-		bool spurious = cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
-		bool fast = cu_is(seg, CU_EVENT_FAST_RETRANSMISSION);
 		if (cu_is(seg, CU_EVENT_RETRANSMISSION)) {
 			side->n_retransmitted++;
 			side->n_retransmitted_bytes += seg->len;
-			side->n_spurious += spurious;
-			side->n_fast += fast;
-			side->n_timeout += !spurious && !fast;
+			side->n_spurious += cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION);
+			side->n_fast += seg->resent_by == CU_RESENT_DUPLICATE_ACKS;
+			side->n_timeout += seg->resent_by == CU_RESENT_TIMEOUT;
+			side->n_probes += seg->resent_by == CU_RESENT_TAIL_PROBE;
 		}
 		side->n_out_of_order += cu_is(seg, CU_EVENT_OUT_OF_ORDER);
 		side->n_dup_acks += cu_is(seg, CU_EVENT_DUPLICATE_ACK);
@@ -258,6 +258,9 @@ int cu_judge_follow(struct cu_judge *judge, const struct cu_hearing *hearing)
 				cu_window_measure(hearing->trace, &judge->delivery[dir], &hearing->path, dir);
 			err = cu_gaps_find(&judge->gaps[dir], hearing->trace, &judge->delivery[dir], dir);
 		}
+	}
+	if (err == 0 && !(cu_delivery_is_clean(&judge->delivery[0]) && cu_delivery_is_clean(&judge->delivery[1]))) {
+		cu_trace_resent(hearing->trace);
 	}
 	return err;
 }

@@ -79,6 +79,7 @@ static void add_side(struct cu_analysis_side *sum, const struct cu_analysis_side
 	sum->n_retransmitted_bytes += side->n_retransmitted_bytes;
 	sum->n_fast += side->n_fast;
 	sum->n_timeout += side->n_timeout;
+	sum->n_probes += side->n_probes;
 	sum->n_spurious += side->n_spurious;
 	sum->n_out_of_order += side->n_out_of_order;
 	sum->n_dup_acks += side->n_dup_acks;

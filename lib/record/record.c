@@ -118,7 +118,8 @@
 	OP(PART, 28, loss, loss_runs)                      \
 	OP(U64, 29, n_syns)                                \
 	OP(U64, 30, n_large)                               \
-	OP(U64, 31, largest_bytes)
+	OP(U64, 31, largest_bytes)                         \
+	OP(U64, 32, n_probes)
 
 #define ANALYSIS_FIELDS(OP)                          \
 	OP(STREAM, 1, stream)                        \

@@ -210,7 +210,8 @@ struct cu_rtt_slice {
 struct cu_analysis_side {
 	uint64_t n_data_segments, n_unique_bytes;
 	uint64_t n_retransmitted, n_retransmitted_bytes;
-	uint64_t n_fast, n_timeout, n_spurious, n_out_of_order;
+	uint64_t n_fast, n_timeout, n_probes; /* of those, by duplicate ACKs or SACK, a timer, as a tail-loss probe */
+	uint64_t n_spurious, n_out_of_order;
 	uint64_t n_dup_acks, n_zero_windows, n_window_full, n_keep_alives;
 	uint64_t n_gaps, n_gap_bytes, n_unseen_bytes; /* unseen: acknowledged, never captured */
 	uint64_t n_duplicates;                        /* frames captured twice (mirror ports) */

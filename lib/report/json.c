@@ -352,6 +352,7 @@ static void put_side(struct cu_buf *out, const struct cu_connection_side *side, 
 		PUT_SOME(out, ",\"retransmitted_bytes\":", analysis->n_retransmitted_bytes);
 		PUT_SOME(out, ",\"fast_retransmissions\":", analysis->n_fast);
 		PUT_SOME(out, ",\"timeouts\":", analysis->n_timeout);
+		PUT_SOME(out, ",\"tail_probes\":", analysis->n_probes);
 		PUT_SOME(out, ",\"spurious_retransmissions\":", analysis->n_spurious);
 		PUT_SOME(out, ",\"out_of_order\":", analysis->n_out_of_order);
 		PUT_SOME(out, ",\"duplicate_acks\":", analysis->n_dup_acks);

@@ -15,6 +15,7 @@ struct repair {
 struct since {
 	unsigned n_reports; /* duplicate ACKs and SACK blocks that tell of its lack */
 	int64_t sent_ns;    /* since that transmission; INT64_MAX: not seen */
+	size_t sent;        /* which it was */
 	int64_t quiet_ns;   /* since the last of: a report, an ACK that moved, a segment of its direction */
 };
 
@@ -57,6 +58,7 @@ static struct since look_back(const struct cu_trace *trace, size_t i)
 			since.n_reports += reports_lack(trace, old, seg);
 		} else if (cu_carries(old) && old->seq <= seg->seq && old->end > seg->seq) {
 			since.sent_ns = seg->time_ns - old->time_ns;
+			since.sent = i - back;
 			break;
 		}
 	}
@@ -91,6 +93,28 @@ static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct
 	/* A probe waits for two round trips; some may pass between the sender and here. */
 	bool waited = rtt_ns > 0 && since->quiet_ns >= rtt_ns + rtt_ns / 2 && since->quiet_ns >= PROBE_FLOOR_NS;
 	return seg->end == next_seq && waited ? CU_RESENT_TAIL_PROBE : CU_RESENT_UNKNOWN;
+}
+
+/*
+ * A timer that ends again has doubled meanwhile (RFC 6298 section 5.5). Of two
+ * waits that are about as long the first was a probe's, which for a segment
+ * that is alone may be as long as the timer (RFC 8985 section 7.2). A SYN has
+ * none, and Linux does not double its timer at first.
+ */
+static void settle_probe(struct cu_trace *trace, const struct since *since, const struct cu_trace_segment *seg)
+{
+	if (since->sent_ns == INT64_MAX) {
+		return;
+	}
+	struct cu_trace_segment *before = &trace->segment[since->sent];
+	if (before->resent_by != CU_RESENT_TIMEOUT || before->seq != seg->seq || before->end != seg->end) {
+		return;
+	}
+	struct since waited = look_back(trace, since->sent);
+	bool is_first = waited.sent_ns != INT64_MAX && trace->segment[waited.sent].resent_by == CU_RESENT_NONE;
+	if (is_first && since->sent_ns < waited.quiet_ns + waited.quiet_ns / 2) {
+		before->resent_by = CU_RESENT_TAIL_PROBE;
+	}
 }
 
 /* A D-SACK (RFC 2883): the first block is below the ACK or within the second one. */
@@ -153,6 +177,10 @@ void cu_trace_resent(struct cu_trace *trace)
 				acked < mine->until && since.n_reports == 0 && since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
 			seg->resent_by = (uint8_t)(going_on ? mine->by : by);
 			seg->needless = (uint8_t)needless(trace, i, acked);
+			bool is_tail = seg->end == next_seq[seg->dir] && !(seg->flags & CU_TCP_SYN);
+			if (seg->resent_by == CU_RESENT_TIMEOUT && is_tail) {
+				settle_probe(trace, &since, seg);
+			}
 			if (!going_on) {
 				*mine = (struct repair){.until = next_seq[seg->dir], .by = by};
 			}

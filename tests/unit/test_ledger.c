@@ -645,6 +645,44 @@ static void test_ledger_lost_syn_ack_after_a_coarse_timer(void **state)
 	}
 }
 
+/*
+ * Seen at the client: the SYN is sent again after 1 and 2 s, and the SYN-ACK
+ * echoes the first, as Linux does whatever it answers.
+ */
+static void test_ledger_lost_syn_acks_that_echo_the_first_syn(void **state)
+{
+	static const struct {
+		int64_t answer_us;
+		enum cu_cause cause;
+	} cases[] = {
+		{2020000, CU_NETWORK_CONNECT}, /* by a timer of 1 s that the second SYN set anew */
+		{1040000, CU_NETWORK_CONNECT}, /* by the second SYN */
+		{2300000, CU_SERVER_CONNECT},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = cases[i].answer_us;
+		for (uint32_t n = 0; n < 3 && n * 1000000 < t; n++) {
+			struct cu_segment *syn = talk_add(&talk, n * 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+			syn->has_timestamps = true;
+			syn->tsval = 500 + n * 1000;
+		}
+		struct cu_segment *answer = talk_add(&talk, t, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+		answer->has_timestamps = true;
+		answer->tsval = 9000;
+		answer->tsecr = 500;
+		talk_add(&talk, t + 100, CU_C2S, ACK, 1, 1, 0);
+		talk_add(&talk, t + 200, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 40200, CU_S2C, PSH, 1, 101, 200);
+		talk_analyse(&talk);
+		const struct cu_transaction connect = talk_transaction(&talk, 0);
+		assert_true(connect.ledger[cases[i].cause].ns > 900000 * US);
+		talk_release(&talk);
+	}
+}
+
 /* A small answer is sent again after 204 ms; the client says by neither SACK nor timestamps which copy it had. */
 static struct cu_transaction answer_twice(struct talk *talk, bool sack, bool prompt)
 {
@@ -1727,6 +1765,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_flight_lost_whole_is_lost_until_it_is_sent_again),
 		cmocka_unit_test(test_ledger_a_sender_that_fills_less_than_the_mss),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
+		cmocka_unit_test(test_ledger_lost_syn_acks_that_echo_the_first_syn),
 		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),

@@ -448,6 +448,47 @@ static void test_resent_as_a_tail_probe(void **state)
 	talk_release(&talk);
 }
 
+/* One that is alone may wait as long as the timer does: what the next wait is tells which it was. */
+static void test_resent_as_a_tail_probe_as_late_as_a_timer(void **state)
+{
+	static const struct {
+		int64_t next_us;
+		enum cu_resent_by first;
+	} cases[] = {{245 * MS, CU_RESENT_TAIL_PROBE}, {480 * MS, CU_RESENT_TIMEOUT}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30 * MS, 10 * MS) + 240 * MS;
+		talk_add(&talk, t - 240 * MS, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + cases[i].next_us, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + cases[i].next_us + 30 * MS, CU_S2C, ACK, 1, 101, 0);
+		analyse(&talk);
+		assert_int_equal(frame(&talk, 5)->resent_by, cases[i].first);
+		assert_int_equal(frame(&talk, 6)->resent_by, CU_RESENT_TIMEOUT);
+		talk_release(&talk);
+	}
+}
+
+/* A SYN has no probe: Linux sends the first ones at the same intervals. */
+static void test_resent_syns_are_no_probes(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	for (int64_t i = 0; i < 4; i++) {
+		talk_add(&talk, i * 1000 * MS, CU_C2S, SYN, 0, 0, 0);
+	}
+	talk_add(&talk, 3030 * MS, CU_S2C, SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 3040 * MS, CU_C2S, ACK, 1, 1, 0);
+	analyse(&talk);
+	for (size_t i = 2; i <= 4; i++) {
+		assert_int_equal(frame(&talk, i)->resent_by, CU_RESENT_TIMEOUT);
+	}
+	talk_release(&talk);
+}
+
 /* Three segments of which the first is lost behind the vantage point, and the ACKs that tell it. */
 static int64_t lose_first(struct talk *talk)
 {
@@ -615,6 +656,8 @@ int main(void)
 		cmocka_unit_test(test_handshake_of_a_syn_with_data),
 		cmocka_unit_test(test_resent_by_timeout),
 		cmocka_unit_test(test_resent_as_a_tail_probe),
+		cmocka_unit_test(test_resent_as_a_tail_probe_as_late_as_a_timer),
+		cmocka_unit_test(test_resent_syns_are_no_probes),
 		cmocka_unit_test(test_resent_by_duplicate_acks),
 		cmocka_unit_test(test_resent_sooner_than_anything_asks_for),
 		cmocka_unit_test(test_resent_needlessly_says_a_dsack),
