@@ -54,8 +54,8 @@ const char *cu_close_name(unsigned kind)
 
 const char *cu_reset_name(unsigned kind)
 {
-	static const char *const names[] = {"none",     "closed_port", "probe", "on_data",
-	                                    "no_state", "idle",        "abort", "unheeded"};
+	static const char *const names[] = {"none", "closed_port", "probe",    "on_data",   "no_state",
+	                                    "idle", "abort",       "unheeded", "unanswered"};
 	return NAME_IN(names, kind);
 }
 

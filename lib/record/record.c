@@ -136,7 +136,7 @@
 	OP(U8, 12, loss_side, CU_LOSS_CAPTURE)       \
 	OP(FLAGS2, 13, window_scaled, rtt_uncertain) \
 	OP(PARTS, 14, side, 2, analysis_side)        \
-	OP(U8, 15, reset, CU_RESET_UNHEEDED)         \
+	OP(U8, 15, reset, CU_RESET_UNANSWERED)       \
 	OP(U8, 16, reset_by, CU_N_PARTIES - 1)       \
 	OP(U8, 17, reset_hops, 255)                  \
 	OP(U8, 18, usual_hops, 255)                  \

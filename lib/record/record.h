@@ -169,7 +169,8 @@ enum cu_reset_kind {
 	CU_RESET_NO_STATE,    /* its sender knows nothing of the connection (half-open: RFC 9293 section 3.5.1) */
 	CU_RESET_IDLE,        /* after a long silence of both ends */
 	CU_RESET_ABORT,       /* its sender gave up on its own */
-	CU_RESET_UNHEEDED, /* both ends went on after it: it was not its end's, or its number was out of the window */
+	CU_RESET_UNHEEDED,   /* both ends went on after it: it was not its end's, or its number was out of the window */
+	CU_RESET_UNANSWERED, /* its sender had asked again and again, and heard nothing */
 };
 const char *cu_reset_name(unsigned kind); /* "closed_port" */
 

@@ -336,6 +336,8 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		[CU_RESET_IDLE] = "it ended a silence",
 		[CU_RESET_ABORT] = "its sender gave up on its own",
 		[CU_RESET_UNHEEDED] = "both ends went on after it, as if it had not come",
+		[CU_RESET_UNANSWERED] = "what its sender asked again and again was not answered: the other end, or the "
+					"path to it, was gone",
 	};
 	cu_page_say(page, words[analysis->close <= CU_CLOSE_HALF_OPEN ? analysis->close : CU_CLOSE_NONE]);
 	if (analysis->close_frame != 0) {
@@ -351,7 +353,7 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		bool refused = analysis->reset == CU_RESET_CLOSED_PORT && analysis->reset_by == CU_PARTY_NETWORK;
 		cu_page_say(page,
 		            refused ? "the connection was rejected"
-		                    : resets[analysis->reset <= CU_RESET_UNHEEDED ? analysis->reset : CU_RESET_NONE]);
+		                    : resets[analysis->reset <= CU_RESET_UNANSWERED ? analysis->reset : CU_RESET_NONE]);
 		if (analysis->reset == CU_RESET_IDLE) {
 			cu_page_say(page, " of ");
 			say_duration(page, analysis->reset_quiet_ns);

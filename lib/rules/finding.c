@@ -39,8 +39,8 @@ struct endpoint {
 	uint16_t port; /* 0: a client */
 	uint64_t n;    /* connections */
 	uint64_t n_prohibited;
-	struct span bad[CU_N_BAD];                /* of a client: [0] is what it tried in vain */
-	uint32_t n_resets[CU_RESET_UNHEEDED + 1]; /* of a server: by kind */
+	struct span bad[CU_N_BAD];                  /* of a client: [0] is what it tried in vain */
+	uint32_t n_resets[CU_RESET_UNANSWERED + 1]; /* of a server: by kind */
 	uint32_t n_resets_by_network, n_refused_by_network;
 	struct met met[2];     /* of a server: the first two clients with something to tell */
 	struct probes *probes; /* of a client */
@@ -257,7 +257,8 @@ enum cu_bad_end cu_finding_bad_end(const struct cu_analysis *analysis, bool proh
 	if (analysis->close == CU_CLOSE_HALF_OPEN) {
 		return CU_BAD_HALF_OPEN;
 	}
-	if (analysis->close != CU_CLOSE_ABORTIVE) {
+	bool gave_up = analysis->reset == CU_RESET_UNANSWERED && analysis->reset_by != CU_PARTY_NETWORK;
+	if (analysis->close != CU_CLOSE_ABORTIVE || gave_up) {
 		return CU_N_BAD;
 	}
 	if (analysis->closed_by == CU_PARTY_SERVER || analysis->reset_by == CU_PARTY_NETWORK) {
@@ -289,7 +290,7 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	if (kind <= CU_BAD_HALF_OPEN) {
 		add_met(server, &connection->client, kind);
 	} else if (kind == CU_BAD_RESET) {
-		server->n_resets[analysis->reset <= CU_RESET_UNHEEDED ? analysis->reset : CU_RESET_NONE]++;
+		server->n_resets[analysis->reset <= CU_RESET_UNANSWERED ? analysis->reset : CU_RESET_NONE]++;
 		server->n_resets_by_network += analysis->reset_by == CU_PARTY_NETWORK;
 	}
 	/* A probe of an open port is a handshake that its client breaks off or leaves. */

@@ -2,6 +2,8 @@
 
 /* Silence of both ends that a RST does not answer any more. */
 #define IDLE_NS (10 * CU_NS_PER_S)
+/* Keep-alives and repeats without an answer: with as many, the RST behind them is its sender's giving up. */
+enum { GIVES_UP = 2 };
 /* What a host may take to answer, over the round trip. */
 #define ANSWER_NS (20 * CU_NS_PER_MS)
 
@@ -20,14 +22,22 @@ uint8_t cu_ending_hops(uint8_t ttl)
 struct before {
 	const struct cu_trace_segment *last[2]; /* of each direction, without ICMP */
 	int64_t last_ns;                        /* of either */
-	int64_t data_end[2];                    /* highest byte of data sent */
+	int64_t data_end[2];                    /* highest byte of data sent, and known to the RST's sender */
 	int64_t acked[2];                       /* highest byte of a direction that was acknowledged */
+	unsigned n_in_vain[2];                  /* keep-alives and repeats since the other side was heard last */
 	bool fin[2], data[2], syn_ack, any;
 };
 
-static struct before look_before(const struct cu_trace *trace, size_t rst)
+/*
+ * What passed just before the RST, sooner than its sender can have answered,
+ * did not bring it about.
+ */
+static struct before look_before(const struct cu_trace *trace, const struct cu_path *path, size_t rst)
 {
 	struct before before = {0};
+	int rst_dir = trace->segment[rst].dir;
+	int64_t rtt_ns = rst_dir == CU_C2S ? path->client_rtt_ns : path->server_rtt_ns;
+	int64_t known_ns = trace->segment[rst].time_ns - (rtt_ns - rtt_ns / 4);
 	for (size_t i = 0; i < rst; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		int dir = seg->dir;
@@ -41,8 +51,13 @@ static struct before look_before(const struct cu_trace *trace, size_t rst)
 		before.syn_ack |= (seg->flags & (CU_TCP_SYN | CU_TCP_ACK)) == (CU_TCP_SYN | CU_TCP_ACK);
 		if (seg->len > 0 && !cu_is(seg, CU_EVENT_KEEP_ALIVE)) {
 			before.data[dir] = true;
-			before.data_end[dir] = seg->end > before.data_end[dir] ? seg->end : before.data_end[dir];
+			if (dir == rst_dir || seg->time_ns <= known_ns) {
+				before.data_end[dir] =
+					seg->end > before.data_end[dir] ? seg->end : before.data_end[dir];
+			}
 		}
+		before.n_in_vain[!dir] = 0;
+		before.n_in_vain[dir] += cu_is(seg, CU_EVENT_KEEP_ALIVE) || cu_is(seg, CU_EVENT_RETRANSMISSION);
 		if (seg->ack > before.acked[!dir]) {
 			before.acked[!dir] = seg->ack;
 		}
@@ -135,7 +150,7 @@ static struct hops count_hops(const struct cu_trace *trace, int dir)
 static uint8_t sender_of(const struct cu_trace *trace, const struct cu_path *path, const struct cu_trace_segment *rst,
                          struct cu_analysis *analysis)
 {
-	enum { ENOUGH = 2, SAME_WAY = 2 };
+	enum { ENOUGH = 2, SURE = 8 };
 	int dir = rst->dir;
 	uint8_t end = dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;
 	struct hops hops = count_hops(trace, dir);
@@ -151,8 +166,10 @@ static uint8_t sender_of(const struct cu_trace *trace, const struct cu_path *pat
 	    hops.most - hops.least > 1) {
 		return end;
 	}
+	/* A route may move by a hop or two; not between this and all the others, when there are many. */
+	int same_way = hops.n >= SURE && hops.most == hops.least ? 0 : 2;
 	int difference = analysis->reset_hops - analysis->usual_hops;
-	return difference > SAME_WAY || difference < -SAME_WAY ? (uint8_t)CU_PARTY_NETWORK : end;
+	return difference > same_way || difference < -same_way ? (uint8_t)CU_PARTY_NETWORK : end;
 }
 
 static enum cu_reset_kind kind_of(const struct before *before, const struct cu_trace_segment *rst, int64_t rtt_ns)
@@ -167,6 +184,9 @@ static enum cu_reset_kind kind_of(const struct before *before, const struct cu_t
 	}
 	if (dir == CU_C2S && before->syn_ack && !any_data) {
 		return CU_RESET_PROBE;
+	}
+	if (before->n_in_vain[dir] >= GIVES_UP) {
+		return CU_RESET_UNANSWERED;
 	}
 	/* Without a connection to take it, TCP answers with what the segment acknowledged (RFC 9293 section 3.10.7.1). */
 	bool stateless = answers && !(rst->flags & CU_TCP_ACK) && rst->seq == other->ack;
@@ -185,7 +205,7 @@ static void find_reset(const struct cu_trace *trace, const struct cu_path *path,
 	if (i == trace->n) {
 		return;
 	}
-	const struct before before = look_before(trace, i);
+	const struct before before = look_before(trace, path, i);
 	const struct cu_trace_segment *rst = &trace->segment[i];
 	analysis->reset_frame = rst->frame;
 	analysis->reset_file = cu_trace_file(trace, rst);

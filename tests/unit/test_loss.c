@@ -704,6 +704,78 @@ static void test_ending_tells_resets_apart(void **state)
 	}
 }
 
+/* Seen at the server, 30 ms from the client: an answer that is still on its way is not what the client's RST answers. */
+static void test_ending_reset_that_crossed_the_answer(void **state)
+{
+	static const struct {
+		int64_t after_us;
+		enum cu_reset_kind kind;
+	} cases[] = {{10000, CU_RESET_ABORT}, {31000, CU_RESET_ON_DATA}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 100, 30000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 100, CU_S2C, PSH, 1, 101, 500);
+		talk_add(&talk, t + 100 + cases[i].after_us, CU_C2S, CU_TCP_RST | ACK, 101, 1, 0);
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_DATA | CU_SEEN_RST);
+		assert_int_equal(analysis.reset, cases[i].kind);
+	}
+}
+
+/* Seen at the client, whose keep-alives nobody answers; but one that is answered is another thing. */
+static void test_ending_reset_after_asking_in_vain(void **state)
+{
+	(void)state;
+	for (int answered = 0; answered < 2; answered++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+		talk_add(&talk, t + 30100, CU_C2S, ACK, 101, 501, 0);
+		for (int64_t i = 1; i <= 3; i++) {
+			talk_add(&talk, t + i * 1000000, CU_C2S, ACK, 100, 501, 0);
+			if (answered) {
+				talk_add(&talk, t + i * 1000000 + 30000, CU_S2C, ACK, 501, 101, 0);
+			}
+		}
+		talk_add(&talk, t + 4000000, CU_C2S, CU_TCP_RST | ACK, 101, 501, 0);
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_DATA | CU_SEEN_RST);
+		assert_int_equal(analysis.reset, answered ? CU_RESET_ABORT : CU_RESET_UNANSWERED);
+		assert_int_equal(analysis.reset_by, CU_PARTY_CLIENT);
+	}
+}
+
+/* The device is next to the server, or to the vantage point: one hop tells, when all other segments agree. */
+static void test_ending_by_a_device_one_hop_away(void **state)
+{
+	static const struct {
+		unsigned n_segments;
+		bool moved;
+		enum cu_party by;
+	} cases[] = {{8, false, CU_PARTY_NETWORK}, {8, true, CU_PARTY_SERVER}, {3, false, CU_PARTY_SERVER}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		for (unsigned n = 0; n < cases[i].n_segments; n++) {
+			talk_add(&talk, t + 30000 + n, CU_S2C, ACK, at(n), 101, SEG);
+		}
+		talk_add(&talk, t + 31000, CU_C2S, PSH, 101, at(cases[i].n_segments), 100);
+		for (size_t s = 0; s < talk.n; s++) {
+			talk.segment[s].ttl = talk.segment[s].dir == CU_S2C ? 57 : 64;
+		}
+		talk.segment[1].ttl = cases[i].moved ? 56 : 57;
+		talk_add(&talk, t + 61000, CU_S2C, CU_TCP_RST, at(cases[i].n_segments), 101, 0)->ttl = 58;
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_DATA | CU_SEEN_RST);
+		assert_int_equal(analysis.reset_by, cases[i].by);
+	}
+}
+
 static void test_ending_by_a_device_on_the_path(void **state)
 {
 	static const struct {
@@ -821,6 +893,9 @@ int main(void)
 		cmocka_unit_test(test_ending_half_open),
 		cmocka_unit_test(test_ending_counts_from_the_last_syn),
 		cmocka_unit_test(test_ending_tells_resets_apart),
+		cmocka_unit_test(test_ending_reset_that_crossed_the_answer),
+		cmocka_unit_test(test_ending_reset_after_asking_in_vain),
+		cmocka_unit_test(test_ending_by_a_device_one_hop_away),
 		cmocka_unit_test(test_ending_by_a_device_on_the_path),
 		cmocka_unit_test(test_ending_device_told_by_what_came_later_or_earlier),
 		cmocka_unit_test(test_ending_unheeded_reset),
