@@ -174,7 +174,7 @@ enum cu_reset_kind {
 };
 const char *cu_reset_name(unsigned kind); /* "closed_port" */
 
-/* How losses lie among a direction's segments; a word only when the figures carry it. */
+/* How losses lie among a direction's segments: close together, or by chance; a word only when the figures carry it. */
 enum cu_loss_pattern { CU_PATTERN_NONE = 0, CU_PATTERN_RUNS, CU_PATTERN_SCATTERED };
 const char *cu_loss_pattern_name(unsigned pattern);
 

@@ -236,7 +236,7 @@ static void put_loss(struct cu_page *page, const struct cu_loss_runs *loss, int 
 	cu_term_percent(&page->line, loss->enter_ppm, 1000000);
 	cu_page_say(page, ", r ");
 	cu_term_percent(&page->line, loss->leave_ppm, 1000000);
-	cu_page_say(page, loss->pattern == CU_PATTERN_RUNS        ? ". They come in runs, as from a full buffer."
+	cu_page_say(page, loss->pattern == CU_PATTERN_RUNS        ? ". They come close together, as from a full buffer."
 	                  : loss->pattern == CU_PATTERN_SCATTERED ? ". They are scattered, as on a poor link."
 	                                                          : ".");
 	put_line(page, "loss");

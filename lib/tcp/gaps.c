@@ -251,6 +251,39 @@ static double dependence(const struct steps *steps)
 	return 2 * (g - log_likelihood(lost, all) - log_likelihood(all - lost, all));
 }
 
+/* Runs that begin soon after another one, of those that have one before them. */
+struct bursts {
+	uint64_t n, n_near;
+	int64_t since; /* segments delivered since the last run; -1: none before */
+};
+
+enum { NEAR = 8 }; /* segments: what leaves a router's full buffer makes room for some, which are lost again */
+
+static void note_run(struct bursts *bursts)
+{
+	if (bursts->since >= 0) {
+		bursts->n++;
+		bursts->n_near += bursts->since <= NEAR;
+	}
+}
+
+/*
+ * Whether runs are closer together than chance has them: more of them begin
+ * within NEAR segments than independent ones would, by three deviations. A
+ * buffer that overflows loses every other segment for a while, and then none.
+ */
+static bool come_in_bursts(const struct bursts *bursts, const struct cu_loss_runs *runs)
+{
+	const double deviations = 3;
+	enum { A_FEW = 6 };
+	double delivered = (double)(runs->n_segments - runs->n_lost), n = (double)bursts->n;
+	if (bursts->n < A_FEW || delivered <= 0) {
+		return false;
+	}
+	double by_chance = 1 - pow(1 - (double)runs->n_runs / (delivered + (double)runs->n_runs), NEAR);
+	return (double)bursts->n_near - n * by_chance > deviations * sqrt(n * by_chance * (1 - by_chance));
+}
+
 static uint64_t ppm(uint64_t n, uint64_t of)
 {
 	return of > 0 ? (uint64_t)((double)n * 1e6 / (double)of + 0.5) : 0;
@@ -262,6 +295,7 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 	enum { SCATTERED_RUNS = 6 };
 	struct cu_loss_runs runs = {0};
 	struct steps steps = {.before = -1};
+	struct bursts bursts = {.since = -1};
 	uint64_t run = 0;
 	int64_t at = -1, mss = trace->mss[dir];
 
@@ -277,6 +311,7 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 		              !(was_lost(piece) && cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns));
 		if (piece->start != at || !counts) {
 			steps.before = -1;
+			bursts.since = -1;
 			run = 0;
 		}
 		at = piece->end;
@@ -286,7 +321,11 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 		bool lost = was_lost(piece);
 		int64_t size = piece->end - piece->start;
 		uint64_t n = size <= mss ? 1 : (uint64_t)((size + mss - 1) / mss);
-		runs.n_runs += lost && run == 0;
+		if (lost && run == 0) {
+			runs.n_runs++;
+			note_run(&bursts);
+		}
+		bursts.since = lost ? 0 : bursts.since + (bursts.since >= 0 ? (int64_t)n : 0);
 		run = lost ? run + n : 0;
 		runs.longest = run > runs.longest ? run : runs.longest;
 		runs.n_lost += lost ? n : 0;
@@ -299,7 +338,8 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 	runs.enter_ppm = ppm(steps.n[0][1], steps.n[0][0] + steps.n[0][1]);
 	runs.leave_ppm = ppm(steps.n[1][0], steps.n[1][0] + steps.n[1][1]);
 	bool clustered = runs.leave_ppm + runs.enter_ppm < 1000000;
-	if (clustered && runs.n_lost >= 2 * runs.n_runs && dependence(&steps) > significant) {
+	bool long_runs = clustered && runs.n_lost >= 2 * runs.n_runs && dependence(&steps) > significant;
+	if (long_runs || come_in_bursts(&bursts, &runs)) {
 		runs.pattern = CU_PATTERN_RUNS;
 	} else if (runs.n_runs >= SCATTERED_RUNS && 4 * runs.n_lost <= 5 * runs.n_runs) {
 		runs.pattern = CU_PATTERN_SCATTERED;

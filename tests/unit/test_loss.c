@@ -389,6 +389,8 @@ static void test_loss_runs_leave_out_what_was_too_large(void **state)
 	}
 }
 
+#define DOTS ".................................................."
+
 static void test_loss_runs_say_the_word_only_with_figures(void **state)
 {
 	static const struct {
@@ -398,8 +400,11 @@ static void test_loss_runs_say_the_word_only_with_figures(void **state)
 		/* A full buffer. */
 		{"........................xxxxxxxxxx........................", CU_PATTERN_RUNS},
 		{"..........xxxx...............xxxxx.............xxx........", CU_PATTERN_RUNS},
+		/* It overflows: every other one is lost for a while, and then none. */
+		{DOTS "..x.x.xx.x.x.x.x.." DOTS DOTS "x.x..x.x.x....." DOTS DOTS, CU_PATTERN_RUNS},
 		/* The link. */
 		{"....x.......x..x.......x......x.........x....x............", CU_PATTERN_SCATTERED},
+		{DOTS "x.........x" DOTS "x..x.........x" DOTS "x" DOTS "..........x", CU_PATTERN_SCATTERED},
 		/* Too few to tell, though two stand together. */
 		{"....x..........................................x..........", CU_PATTERN_NONE},
 		{"....xx....................................................", CU_PATTERN_NONE},
