@@ -161,6 +161,61 @@ static void count_clocked(struct cu_account *account, int dir, bool ran_out, int
 	}
 }
 
+/* The first segment from one on that has a timestamp, in steps of one or minus one; NULL when none is near. */
+static const struct cu_trace_segment *find_stamped(const struct cu_trace *trace, int dir, size_t from, int step)
+{
+	enum { LOOK = 1024 };
+	for (size_t n = 0, i = from; n < LOOK && i < trace->n; n++, i += (size_t)step) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir == dir && !seg->icmp && seg->has_timestamps) {
+			return seg;
+		}
+	}
+	return NULL;
+}
+
+/*
+ * A tick of a sender's timestamp clock (RFC 7323 section 5.4), by its first and
+ * last segments; 0 when that is none in use: then one of them was late.
+ */
+static int64_t tick_ns(const struct cu_trace *trace, int dir)
+{
+	static const int64_t in_use_ms[] = {1, 2, 4, 5, 10, 100, 200, 500, 1000};
+	const struct cu_trace_segment *first = find_stamped(trace, dir, 0, 1);
+	const struct cu_trace_segment *last = find_stamped(trace, dir, trace->n - 1, -1);
+	int32_t ticks = first != NULL && last != NULL ? (int32_t)(last->tsval - first->tsval) : 0;
+	if (ticks <= 0) {
+		return 0;
+	}
+	int64_t measured_ns = (last->time_ns - first->time_ns) / ticks;
+	for (size_t i = 0; i < sizeof(in_use_ms) / sizeof(in_use_ms[0]); i++) {
+		int64_t tick = in_use_ms[i] * CU_NS_PER_MS;
+		if (measured_ns > tick - tick / 8 && measured_ns < tick + tick / 8) {
+			return tick;
+		}
+	}
+	return 0;
+}
+
+/*
+ * How much of a wait its sender's clock knows nothing of: by their timestamps
+ * two segments were sent closer together than they came, so that the second
+ * was held up on its way. 0 unless that is most of the wait.
+ */
+static int64_t held_up_ns(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last, int64_t wait_ns)
+{
+	const int64_t least_ns = 50 * CU_NS_PER_MS;
+	const struct cu_trace_segment *before = &trace->segment[first], *next = &trace->segment[last];
+	int32_t ticks = (int32_t)(next->tsval - before->tsval);
+	if (wait_ns < least_ns || !before->has_timestamps || !next->has_timestamps || before->dir != dir ||
+	    next->dir != dir || ticks < 0) {
+		return 0;
+	}
+	int64_t tick = tick_ns(trace, dir);
+	int64_t held_ns = wait_ns - (ticks + INT64_C(1)) * tick;
+	return tick > 0 && held_ns > wait_ns / 2 && held_ns >= least_ns ? held_ns : 0;
+}
+
 /* Charges a wait that no loss explains. */
 static void charge_wait(struct cu_account *account, const struct wait *wait)
 {
@@ -265,6 +320,16 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
 	bool within_flight = until - from < rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
 	if (full && acked_now < sent_before && within_flight) {
+		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
+		return;
+	}
+	int64_t held_ns =
+		wait->next->loss == CU_LOSS_NONE ? held_up_ns(trace, wait->dir, first, last, until - from) : 0;
+	if (held_ns > 0) {
+		cu_charge(account, CU_NETWORK_TRANSFER, until - held_ns, until, first, last);
+		until -= held_ns;
+	}
+	if (until - from <= CU_HOST_NS) {
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
 		return;
 	}

@@ -683,6 +683,40 @@ static void test_ledger_lost_syn_acks_that_echo_the_first_syn(void **state)
 	}
 }
 
+/*
+ * Seen at the client: an answer stands still for 900 ms. Its sender's
+ * timestamps say whether that was the server, or a path that held it up.
+ */
+static void test_ledger_timestamps_tell_a_pause_from_a_path_that_holds_up(void **state)
+{
+	static const struct {
+		uint32_t ticks; /* of a ms, while it stands still */
+		enum cu_cause cause;
+	} cases[] = {{0, CU_NETWORK_TRANSFER}, {3, CU_NETWORK_TRANSFER}, {900, CU_SERVER_PAUSE}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 40000, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		uint32_t stamp[] = {0, 42, 82, 82 + cases[i].ticks, 1022};
+		int64_t at[] = {40000, t + 40000, t + 42000, t + 942000, t + 982000};
+		talk.segment[1].has_timestamps = true;
+		talk.segment[1].tsval = 5000;
+		for (uint32_t n = 1; n < 5; n++) {
+			struct cu_segment *seg =
+				talk_add(&talk, at[n], CU_S2C, ACK, 1 + (n - 1) * TALK_MSS, 101, TALK_MSS);
+			seg->has_timestamps = true;
+			seg->tsval = 5000 + stamp[n];
+			talk_add(&talk, at[n] + 100, CU_C2S, ACK, 101, 1 + n * TALK_MSS, 0);
+		}
+		talk_analyse(&talk);
+		const struct cu_transaction transaction = talk_transaction(&talk, 1);
+		assert_true(transaction.ledger[cases[i].cause].ns > 850000 * US);
+		talk_release(&talk);
+	}
+}
+
 /* A small answer is sent again after 204 ms; the client says by neither SACK nor timestamps which copy it had. */
 static struct cu_transaction answer_twice(struct talk *talk, bool sack, bool prompt)
 {
@@ -1766,6 +1800,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_sender_that_fills_less_than_the_mss),
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_lost_syn_acks_that_echo_the_first_syn),
+		cmocka_unit_test(test_ledger_timestamps_tell_a_pause_from_a_path_that_holds_up),
 		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
