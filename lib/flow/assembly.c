@@ -6,14 +6,18 @@
 struct cu_assembly *cu_assembly_new(void)
 {
 	struct cu_assembly *assembly = calloc(1, sizeof(*assembly));
-	if (assembly != NULL) {
-		cu_datagrams_init(&assembly->datagrams);
+	if (assembly != NULL && cu_datagrams_init(&assembly->datagrams) < 0) {
+		cu_assembly_free(assembly);
+		return NULL;
 	}
 	return assembly;
 }
 
 void cu_assembly_free(struct cu_assembly *assembly)
 {
+	if (assembly != NULL) {
+		cu_datagrams_release(&assembly->datagrams);
+	}
 	free(assembly);
 }
 

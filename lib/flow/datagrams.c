@@ -1,11 +1,19 @@
 #include "lib/flow/datagrams.h"
 
+#include "lib/base/error.h"
+
 #include <string.h>
 
-void cu_datagrams_init(struct cu_datagrams *datagrams)
+int cu_datagrams_init(struct cu_datagrams *datagrams)
 {
 	memset(datagrams, 0, sizeof(*datagrams));
 	datagrams->seed = cu_hash_seed_random();
+	return cu_index_reserve(&datagrams->index, CU_DATAGRAMS_CAP) ? 0 : CU_ERR_NOMEM;
+}
+
+void cu_datagrams_release(struct cu_datagrams *datagrams)
+{
+	cu_index_release(&datagrams->index);
 }
 
 /* IPv6 has no protocol in it: behind the first fragment it may be another (RFC 8200 section 4.5). */
@@ -33,11 +41,6 @@ static bool is_expired(const struct cu_datagram *datagram, int64_t time_ns)
 	return age_ns > CU_DATAGRAM_EXPIRY_NS || age_ns < -CU_DATAGRAM_EXPIRY_NS;
 }
 
-static uint16_t *chain_of(struct cu_datagrams *datagrams, uint64_t hash)
-{
-	return &datagrams->chains[hash % CU_DATAGRAMS_CAP];
-}
-
 static struct cu_datagram *at(struct cu_datagrams *datagrams, uint32_t ref)
 {
 	return &datagrams->entries[ref - 1];
@@ -45,17 +48,12 @@ static struct cu_datagram *at(struct cu_datagrams *datagrams, uint32_t ref)
 
 void cu_datagrams_remove(struct cu_datagrams *datagrams, uint32_t idx)
 {
-	uint16_t ref = (uint16_t)(idx + 1);
 	struct cu_datagram *datagram = &datagrams->entries[idx];
-	uint16_t *link = chain_of(datagrams, datagram->hash);
-	while (*link != ref) {
-		link = &at(datagrams, *link)->next;
-	}
-	*link = datagram->next;
+	cu_index_remove(&datagrams->index, cu_index_tag(datagram->hash), idx + 1);
 	*(datagram->older != 0 ? &at(datagrams, datagram->older)->newer : &datagrams->oldest) = datagram->newer;
 	*(datagram->newer != 0 ? &at(datagrams, datagram->newer)->older : &datagrams->newest) = datagram->older;
-	*datagram = (struct cu_datagram){.next = datagrams->free};
-	datagrams->free = ref;
+	*datagram = (struct cu_datagram){.newer = datagrams->free};
+	datagrams->free = (uint16_t)(idx + 1);
 }
 
 /* An entry that nothing leads to. */
@@ -68,38 +66,38 @@ static uint16_t take(struct cu_datagrams *datagrams)
 		cu_datagrams_remove(datagrams, datagrams->oldest - 1U);
 	}
 	uint16_t ref = datagrams->free;
-	datagrams->free = at(datagrams, ref)->next;
+	datagrams->free = at(datagrams, ref)->newer;
 	return ref;
 }
 
-static uint16_t find(struct cu_datagrams *datagrams, uint64_t hash)
+static uint32_t find(const struct cu_datagrams *datagrams, uint64_t hash)
 {
-	uint16_t ref = *chain_of(datagrams, hash);
-	while (ref != 0 && at(datagrams, ref)->hash != hash) {
-		ref = at(datagrams, ref)->next;
+	uint32_t tag = cu_index_tag(hash);
+	for (uint32_t i = tag, ref; (ref = cu_index_walk(&datagrams->index, tag, &i)) != 0;) {
+		if (datagrams->entries[ref - 1].hash == hash) {
+			return ref;
+		}
 	}
-	return ref;
+	return 0;
 }
 
 uint32_t cu_datagrams_get(struct cu_datagrams *datagrams, const struct cu_ip_fragment *fragment, int64_t time_ns,
                           bool *is_new)
 {
 	uint64_t hash = hash_of(datagrams, fragment);
-	uint16_t ref = find(datagrams, hash);
-	if (ref != 0 && is_expired(at(datagrams, ref), time_ns)) {
-		cu_datagrams_remove(datagrams, ref - 1U);
-		ref = 0;
+	uint32_t found = find(datagrams, hash);
+	if (found != 0 && is_expired(at(datagrams, found), time_ns)) {
+		cu_datagrams_remove(datagrams, found - 1);
+		found = 0;
 	}
-	*is_new = ref == 0;
-	if (ref != 0) {
-		return ref - 1U;
+	*is_new = found == 0;
+	if (found != 0) {
+		return found - 1;
 	}
-	ref = take(datagrams);
-	uint16_t *chain = chain_of(datagrams, hash);
-	uint16_t older = datagrams->newest;
-	*at(datagrams, ref) = (struct cu_datagram){.hash = hash, .time_ns = time_ns, .next = *chain, .older = older};
-	*chain = ref;
+	uint16_t ref = take(datagrams), older = datagrams->newest;
+	*at(datagrams, ref) = (struct cu_datagram){.hash = hash, .time_ns = time_ns, .older = older};
 	*(older != 0 ? &at(datagrams, older)->newer : &datagrams->oldest) = ref;
 	datagrams->newest = ref;
+	cu_index_add(&datagrams->index, cu_index_tag(hash), ref); /* there is room: see init */
 	return ref - 1U;
 }

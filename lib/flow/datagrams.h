@@ -10,6 +10,7 @@
 #define CU_FLOW_DATAGRAMS_H
 
 #include "lib/base/hash.h"
+#include "lib/base/index.h"
 #include "lib/base/units.h"
 #include "lib/packet/packet.h"
 
@@ -27,19 +28,20 @@ enum { CU_DATAGRAMS_CAP = 1024 };
 struct cu_datagram {
 	uint64_t hash;         /* of what its fragments share; 0: none */
 	int64_t time_ns;       /* of the fragment that came first */
-	uint16_t next;         /* in its chain, or among the free: index + 1; 0: none */
-	uint16_t older, newer; /* index + 1 */
+	uint16_t older, newer; /* index + 1; 0: none. Of a free one, newer is the next free one */
 };
 
 struct cu_datagrams {
 	struct cu_hash_seed seed;
-	uint16_t chains[CU_DATAGRAMS_CAP]; /* by hash: index + 1 */
-	uint16_t oldest, newest, free;     /* index + 1 */
-	uint16_t n_fresh;                  /* entries ever used */
+	struct cu_index index;
+	uint16_t oldest, newest, free; /* index + 1 */
+	uint16_t n_fresh;              /* entries ever used */
 	struct cu_datagram entries[CU_DATAGRAMS_CAP];
 };
 
-void cu_datagrams_init(struct cu_datagrams *datagrams);
+/* 0 or CU_ERR_NOMEM; release after either. */
+int cu_datagrams_init(struct cu_datagrams *datagrams);
+void cu_datagrams_release(struct cu_datagrams *datagrams);
 
 /*
  * The index of the datagram that a fragment seen at time_ns belongs to. One

@@ -403,14 +403,15 @@ int cu_split(struct cu_capture *capture, struct cu_shards *shards, const struct 
 	s->fault = fault;
 	s->other = NOWHERE;
 	s->current = NOWHERE;
-	cu_datagrams_init(&s->datagrams);
+	int rc = cu_datagrams_init(&s->datagrams);
 	cu_places_init(&s->connections);
 	cu_places_init(&s->servers);
-	int rc = run(s);
+	rc = rc < 0 ? no_memory(s) : run(s);
 	totals->n_shards = cu_shards_count(shards);
 	totals->n_left_out = cu_shards_n_left_out(shards);
 	cu_places_release(&s->connections);
 	cu_places_release(&s->servers);
+	cu_datagrams_release(&s->datagrams);
 	cu_early_release(&s->early);
 	free(s);
 	return rc;

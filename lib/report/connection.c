@@ -336,8 +336,7 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		[CU_RESET_IDLE] = "it ended a silence",
 		[CU_RESET_ABORT] = "its sender gave up on its own",
 		[CU_RESET_UNHEEDED] = "both ends went on after it, as if it had not come",
-		[CU_RESET_UNANSWERED] = "what its sender asked again and again was not answered: the other end, or the "
-					"path to it, was gone",
+		[CU_RESET_UNANSWERED] = "its sender had asked again and again, and nothing answered",
 	};
 	cu_page_say(page, words[analysis->close <= CU_CLOSE_HALF_OPEN ? analysis->close : CU_CLOSE_NONE]);
 	if (analysis->close_frame != 0) {

@@ -8,7 +8,8 @@ Without operands: samples/ and, where they are, the captures of
 connection is compared, quantity by quantity. A figure that differs is
 explained only when tcptrace's own rule, run over the segments as culprit has
 them (model.py), gives tcptrace's figure exactly, and each segment or ACK that
-the two count differently falls under a rule that is named and checked.
+the two count differently falls under a rule that is named and checked; but of
+segments in IP fragments, whose parts culprit does not keep, tcptrace has less.
 
 -v lists what is explained, too. Exit status 77 without tcptrace, 1 when
 something is left unexplained.
@@ -57,6 +58,7 @@ REASONS = {
     "zero": "tcptrace leaves closed windows out of the minimum",
     "divisor": "tcptrace divides by packets that advertise no window",
     "shift": "a window scale above 14 counts as 14 (RFC 7323 section 2.3)",
+    "fragments": "of a segment in IP fragments tcptrace counts the bytes of the first",
     "scale": "only the SYN-ACK was seen: its scale holds, since it has one only if the SYN had",
 }
 
@@ -318,7 +320,8 @@ class Explainer:
             more = shift - 14
             return {"shift"} if abs((int(ours) << more) - theirs) <= 1 << more else set()
         if not same(quantity, modelled, theirs):
-            return set()
+            fewer = quantity == "unique bytes" and "fragments" in connection and theirs < ours
+            return {"fragments"} if fewer else set()
         by_timestamp = connection[name].get("rtt_samples_by_timestamp", 0)
         if quantity == "RTT samples" or quantity.startswith("RTT "):
             if self.plain[name] + by_timestamp != connection[name].get("rtt_samples", 0):
