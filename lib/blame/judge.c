@@ -260,7 +260,7 @@ int cu_judge_follow(struct cu_judge *judge, const struct cu_hearing *hearing)
 		}
 	}
 	if (err == 0 && !(cu_delivery_is_clean(&judge->delivery[0]) && cu_delivery_is_clean(&judge->delivery[1]))) {
-		cu_trace_resent(hearing->trace);
+		cu_trace_resent_by(hearing->trace);
 	}
 	return err;
 }

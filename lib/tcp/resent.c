@@ -13,10 +13,10 @@ struct repair {
 
 /* What passed between a segment's last transmission and now. */
 struct since {
-	unsigned n_reports; /* duplicate ACKs and SACK blocks that tell of its lack */
-	int64_t sent_ns;    /* since that transmission; INT64_MAX: not seen */
-	size_t sent;        /* which it was */
-	int64_t quiet_ns;   /* since the last of: a report, an ACK that moved, a segment of its direction */
+	bool reported;    /* a duplicate ACK or SACK block told of its lack; then the rest was not looked for */
+	int64_t sent_ns;  /* since that transmission; INT64_MAX: not seen */
+	size_t sent;      /* which it was */
+	int64_t quiet_ns; /* since the last of: a report, an ACK that moved, a segment of its direction */
 };
 
 enum { LOOK_BACK = 1024, LOOK_AHEAD = 1024 };
@@ -40,12 +40,13 @@ static bool reports_lack(const struct cu_trace *trace, const struct cu_trace_seg
 	return cu_is(ack, CU_EVENT_DUPLICATE_ACK) && ack->ack == seg->seq;
 }
 
-static struct since look_back(const struct cu_trace *trace, size_t i)
+/* left: segments that may still be looked at. */
+static struct since look_back(const struct cu_trace *trace, size_t i, size_t *left)
 {
 	const struct cu_trace_segment *seg = &trace->segment[i];
 	struct since since = {.sent_ns = INT64_MAX};
 	bool timed = false;
-	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
+	for (size_t back = 1; back <= i && back <= LOOK_BACK && *left > 0 && !since.reported; back++, --*left) {
 		const struct cu_trace_segment *old = &trace->segment[i - back];
 		if (old->icmp || cu_is(old, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
@@ -55,7 +56,7 @@ static struct since look_back(const struct cu_trace *trace, size_t i)
 			timed = true;
 		}
 		if (old->dir != seg->dir) {
-			since.n_reports += reports_lack(trace, old, seg);
+			since.reported = reports_lack(trace, old, seg);
 		} else if (cu_carries(old) && old->seq <= seg->seq && old->end > seg->seq) {
 			since.sent_ns = seg->time_ns - old->time_ns;
 			since.sent = i - back;
@@ -65,18 +66,6 @@ static struct since look_back(const struct cu_trace *trace, size_t i)
 	return since;
 }
 
-/* What had been acknowledged of a segment's direction before it; -1 nothing, or too long ago. */
-static int64_t last_ack(const struct cu_trace *trace, size_t i)
-{
-	for (size_t back = 1; back <= i && back <= LOOK_BACK; back++) {
-		const struct cu_trace_segment *old = &trace->segment[i - back];
-		if (!old->icmp && old->dir != trace->segment[i].dir && old->ack >= 0) {
-			return old->ack;
-		}
-	}
-	return -1;
-}
-
 static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct since *since, int64_t next_seq,
                                 int64_t rtt_ns)
 {
@@ -84,7 +73,7 @@ static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct
 		return since->sent_ns < TIMER_FLOOR_NS ? CU_RESENT_UNKNOWN : CU_RESENT_TIMEOUT;
 	}
 	bool before_timer = since->quiet_ns < rtt_ns + TIMER_FLOOR_NS;
-	if (since->n_reports > 0 && before_timer) {
+	if (since->reported && before_timer) {
 		return CU_RESENT_DUPLICATE_ACKS;
 	}
 	if (!before_timer) {
@@ -101,7 +90,8 @@ static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct
  * that is alone may be as long as the timer (RFC 8985 section 7.2). A SYN has
  * none, and Linux does not double its timer at first.
  */
-static void settle_probe(struct cu_trace *trace, const struct since *since, const struct cu_trace_segment *seg)
+static void settle_probe(struct cu_trace *trace, const struct since *since, const struct cu_trace_segment *seg,
+                         size_t *left)
 {
 	if (since->sent_ns == INT64_MAX) {
 		return;
@@ -110,7 +100,7 @@ static void settle_probe(struct cu_trace *trace, const struct since *since, cons
 	if (before->resent_by != CU_RESENT_TIMEOUT || before->seq != seg->seq || before->end != seg->end) {
 		return;
 	}
-	struct since waited = look_back(trace, since->sent);
+	struct since waited = look_back(trace, since->sent, left);
 	bool is_first = waited.sent_ns != INT64_MAX && trace->segment[waited.sent].resent_by == CU_RESENT_NONE;
 	if (is_first && since->sent_ns < waited.quiet_ns + waited.quiet_ns / 2) {
 		before->resent_by = CU_RESENT_TAIL_PROBE;
@@ -156,30 +146,39 @@ static enum cu_needless needless(const struct cu_trace *trace, size_t i, int64_t
 	return cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) ? CU_NEEDLESS_ACKNOWLEDGED : CU_NEEDLESS_NONE;
 }
 
-void cu_trace_resent(struct cu_trace *trace)
+static void find_all(struct cu_trace *trace, bool wants_needless)
 {
+	/* The original is near, as a rule; where none ever is, the time has to stay linear. */
+	size_t left = trace->n * 4 + LOOK_BACK;
 	int64_t rtt_ns = trace->handshake_ns;
 	struct repair repair[2] = {{.until = -1}, {.until = -1}};
 	int64_t next_seq[2] = {0, 0};
+	int64_t last_ack[2] = {-1, -1}; /* what was acknowledged last of each direction */
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->resent_by = CU_RESENT_NONE;
 		seg->needless = CU_NEEDLESS_NONE;
-		if (seg->icmp || cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		if (seg->icmp) {
+			continue;
+		}
+		if (seg->ack >= 0) {
+			last_ack[!seg->dir] = seg->ack;
+		}
+		if (cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			continue;
 		}
 		if (cu_is(seg, CU_EVENT_RETRANSMISSION)) {
-			struct since since = look_back(trace, i);
-			int64_t acked = last_ack(trace, i);
+			struct since since = look_back(trace, i, &left);
+			int64_t acked = last_ack[seg->dir];
 			struct repair *mine = &repair[seg->dir];
 			enum cu_resent_by by = reason(seg, &since, next_seq[seg->dir], rtt_ns);
 			bool going_on =
-				acked < mine->until && since.n_reports == 0 && since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
+				acked < mine->until && !since.reported && since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
 			seg->resent_by = (uint8_t)(going_on ? mine->by : by);
-			seg->needless = (uint8_t)needless(trace, i, acked);
+			seg->needless = wants_needless ? (uint8_t)needless(trace, i, acked) : CU_NEEDLESS_NONE;
 			bool is_tail = seg->end == next_seq[seg->dir] && !(seg->flags & CU_TCP_SYN);
 			if (seg->resent_by == CU_RESENT_TIMEOUT && is_tail) {
-				settle_probe(trace, &since, seg);
+				settle_probe(trace, &since, seg, &left);
 			}
 			if (!going_on) {
 				*mine = (struct repair){.until = next_seq[seg->dir], .by = by};
@@ -189,6 +188,16 @@ void cu_trace_resent(struct cu_trace *trace)
 			next_seq[seg->dir] = seg->end;
 		}
 	}
+}
+
+void cu_trace_resent(struct cu_trace *trace)
+{
+	find_all(trace, true);
+}
+
+void cu_trace_resent_by(struct cu_trace *trace)
+{
+	find_all(trace, false);
 }
 
 const char *cu_resent_by_name(unsigned by)

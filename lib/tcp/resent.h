@@ -30,4 +30,7 @@ const char *cu_needless_name(unsigned needless); /* "dsack" */
 /* Sets resent_by and needless by the marks: after cu_trace_mark, or whatever changed them since. */
 void cu_trace_resent(struct cu_trace *trace);
 
+/* The same of resent_by alone, in time linear in the trace's length. */
+void cu_trace_resent_by(struct cu_trace *trace);
+
 #endif
