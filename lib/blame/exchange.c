@@ -119,7 +119,7 @@ static enum word word_of(const struct finder *finder, const struct cu_trace_segm
 	if (hint_kind(finder, seg->hint) == CU_HINT_TLS_ALERT) {
 		return WORD_ALERT;
 	}
-	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]) && finder->is_tls; i++) {
+	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]); i++) {
 		uint32_t content = seg->len - record[i];
 		if (content == ALERT || content == record[i] + GOAWAY + ALERT) {
 			return WORD_ALERT;
@@ -196,7 +196,7 @@ static int client_data(struct finder *finder, uint32_t i)
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	struct cu_exchange *now = current(finder);
 	int64_t start = finder->highest[CU_C2S];
-	bool asks_nothing = word_of(finder, seg) == WORD_CONTROL;
+	bool asks_nothing = finder->is_tls && word_of(finder, seg) == WORD_CONTROL;
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
 	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
 	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
@@ -457,18 +457,26 @@ static bool gives_up_waiting(struct finder *finder, const struct cu_trace_segmen
 	return is_first || (status->text_len == 3 && memcmp(status->text, "408", 3) == 0);
 }
 
-/* Data in its order. An alert, or 408, is the answer to a request that has no other. */
-static int take_data(struct finder *finder, uint32_t i)
+/* Whether data asks and answers nothing. An alert, or 408, is the answer to a request that has no other. */
+static bool is_idle_talk(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	const struct cu_exchange *now = current(finder);
 	bool is_client = seg->dir == CU_C2S;
 	bool is_asked = now != NULL && !answered(now) && !now->asks_nothing;
+	finder->is_tls = finder->is_tls || is_of_tls(hint_kind(finder, seg->hint));
 	finder->said_last_words = (is_client || (now != NULL && !is_asked)) && says_last_words(finder, i);
-	if (finder->said_last_words || (!is_client && !is_asked && gives_up_waiting(finder, seg))) {
+	return finder->said_last_words || (!is_client && !is_asked && gives_up_waiting(finder, seg));
+}
+
+/* Data in its order. */
+static int take_data(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	if ((seg->hint != 0 || finder->is_tls) && is_idle_talk(finder, i)) {
 		return 0;
 	}
-	return is_client ? client_data(finder, i) : server_data(finder, i);
+	return seg->dir == CU_C2S ? client_data(finder, i) : server_data(finder, i);
 }
 
 /*
@@ -478,9 +486,12 @@ static int take_data(struct finder *finder, uint32_t i)
  */
 static bool is_probe(const struct finder *finder, const struct cu_trace_segment *seg)
 {
+	if (seg->len > 1) {
+		return false;
+	}
 	const struct cu_connection_side *side = &finder->trace->connection.side[seg->dir];
 	bool is_first = !side->has_syn && seg->seq == 1 && finder->highest[seg->dir] == 1;
-	return cu_is(seg, CU_EVENT_KEEP_ALIVE) || (is_first && seg->len == 1 && (seg->flags & CU_TCP_PSH) == 0);
+	return cu_is(seg, CU_EVENT_KEEP_ALIVE) || (is_first && (seg->flags & CU_TCP_PSH) == 0);
 }
 
 static int take(struct finder *finder, uint32_t i)
@@ -518,7 +529,6 @@ static int take(struct finder *finder, uint32_t i)
 	}
 	bool counts = !is_probe(finder, seg) && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	int64_t data_end = seg->seq + seg->len;
-	finder->is_tls = finder->is_tls || is_of_tls(hint_kind(finder, seg->hint));
 	if (seg->len > 0 && counts && data_end > finder->highest[seg->dir]) {
 		int err = take_data(finder, i);
 		if (err != 0) {
