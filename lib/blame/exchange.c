@@ -479,6 +479,12 @@ static int take_data(struct finder *finder, uint32_t i)
 	return seg->dir == CU_C2S ? client_data(finder, i) : server_data(finder, i);
 }
 
+/* Whether nothing was said yet in a direction of a connection that was captured from the middle on. */
+static bool is_unheard(const struct finder *finder, unsigned dir)
+{
+	return finder->highest[dir] == 1 && !finder->trace->connection.side[dir].has_syn;
+}
+
 /*
  * Whether it is sent to see if the other side is there. The first of a
  * connection that was captured from the middle on tells by its one byte without
@@ -486,11 +492,7 @@ static int take_data(struct finder *finder, uint32_t i)
  */
 static bool is_probe(const struct finder *finder, const struct cu_trace_segment *seg)
 {
-	if (seg->len > 1) {
-		return false;
-	}
-	const struct cu_connection_side *side = &finder->trace->connection.side[seg->dir];
-	bool is_first = !side->has_syn && seg->seq == 1 && finder->highest[seg->dir] == 1;
+	bool is_first = seg->len == 1 && seg->seq == 1 && is_unheard(finder, seg->dir);
 	return cu_is(seg, CU_EVENT_KEEP_ALIVE) || (is_first && (seg->flags & CU_TCP_PSH) == 0);
 }
 
@@ -527,10 +529,12 @@ static int take(struct finder *finder, uint32_t i)
 		last->outcome = CU_OUTCOME_ANSWERED; /* by a SYN-ACK that was not captured */
 		last->last_seg = last->end_seg = i;
 	}
-	bool counts = !is_probe(finder, seg) && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
 	int64_t data_end = seg->seq + seg->len;
-	if (seg->len > 0 && counts && data_end > finder->highest[seg->dir]) {
-		int err = take_data(finder, i);
+	if (seg->len > 0 && data_end > finder->highest[seg->dir] && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		if (seg->seq == 2 && is_unheard(finder, seg->dir)) {
+			finder->highest[seg->dir] = 2; /* the number before was a keep-alive's, without a byte */
+		}
+		int err = is_probe(finder, seg) ? 0 : take_data(finder, i);
 		if (err != 0) {
 			return err;
 		}

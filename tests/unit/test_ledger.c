@@ -1121,15 +1121,20 @@ static void test_ledger_first_keep_alive_is_no_request(void **state)
 {
 	(void)state;
 	struct talk talk;
-	for (int pushed = 0; pushed < 2; pushed++) {
+	for (int pushed = 0; pushed < 3; pushed++) {
 		talk_init(&talk);
 		talk.connection.side[CU_C2S].has_syn = talk.connection.side[CU_S2C].has_syn = false;
 		for (unsigned t = 0; t < 3; t++) {
-			talk_add(&talk, t * 45000000, CU_C2S, pushed ? PSH : ACK, 1, 1, 1);
+			talk_add(&talk, t * 45000000, CU_C2S, pushed == 1 ? PSH : ACK, 1, 1, pushed < 2);
 			talk_add(&talk, t * 45000000 + 30000, CU_S2C, ACK, 1, 2, 0);
 		}
+		talk_add(&talk, 120000000, CU_C2S, PSH, 2, 1, 100);
+		talk_add(&talk, 120030000, CU_S2C, PSH, 1, 102, 100);
+		talk_add(&talk, 120040000, CU_C2S, ACK, 102, 101, 0);
 		talk_analyse(&talk);
-		assert_int_equal(talk.exchanges.n, pushed);
+		assert_int_equal(talk.exchanges.n, 1);
+		assert_us(talk_transaction(&talk, 0), CU_CLIENT_PAUSE, pushed == 1 ? 120000000 : 0);
+		assert_int_equal(talk_transaction(&talk, 0).request.n_bytes, pushed == 1 ? 101 : 100);
 		talk_release(&talk);
 	}
 }
