@@ -3,6 +3,12 @@
  */
 #include "lib/blame/account.h"
 
+/* Whether it is a SYN, or SYN-ACK, of a direction, and no frame captured twice. */
+static bool is_syn_of(const struct cu_trace_segment *seg, int dir)
+{
+	return !seg->icmp && seg->dir == dir && (seg->flags & CU_TCP_SYN) != 0 && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
+}
+
 /* First and last copy of a SYN or SYN-ACK, and the one that was answered at answer_ns. */
 struct syn_copies {
 	uint32_t first_seg, used_seg;
@@ -22,8 +28,7 @@ static struct syn_copies find_syn(const struct cu_account *account, int dir, con
 	bool echoed = false;
 	for (uint32_t i = 0; i < trace->syn_end; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || seg->dir != dir || !(seg->flags & CU_TCP_SYN) ||
-		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		if (!is_syn_of(seg, dir)) {
 			continue;
 		}
 		bool echo = answer != NULL && answer->has_timestamps && seg->has_timestamps &&
@@ -56,28 +61,26 @@ static bool was_refused(const struct cu_trace *trace, uint32_t first, uint32_t e
 	return false;
 }
 
-int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
+/* The client's first ACK from a segment on; trace->n without one. */
+static uint32_t find_ack(const struct cu_trace *trace, uint32_t i)
 {
-	for (uint32_t i = 0; i < trace->n; i++) {
+	for (; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (!seg->icmp && seg->dir == CU_C2S && seg->ack >= 1 && !(seg->flags & (CU_TCP_SYN | CU_TCP_RST))) {
-			*seg_index = i;
-			return seg->time_ns;
+			break;
 		}
 	}
-	return INT64_MAX;
+	return i;
 }
 
-/* The client's first ACK behind a segment; trace->n without one. */
-static uint32_t next_ack(const struct cu_trace *trace, uint32_t i)
+int64_t cu_handshake_done(const struct cu_trace *trace, uint32_t *seg_index)
 {
-	for (i++; i < trace->n; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (!seg->icmp && seg->dir == CU_C2S && seg->ack >= 1 && !(seg->flags & (CU_TCP_SYN | CU_TCP_RST))) {
-			return i;
-		}
+	uint32_t i = find_ack(trace, 0);
+	if (i == trace->n) {
+		return INT64_MAX;
 	}
-	return (uint32_t)trace->n;
+	*seg_index = i;
+	return trace->segment[i].time_ns;
 }
 
 /*
@@ -98,12 +101,10 @@ bool cu_handshake_ack_find(const struct cu_account *account, struct cu_handshake
 	ack->heard_seg = ack->sent_seg;
 	for (uint32_t i = ack->sent_seg + 1; i < trace->syn_end; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		bool repeat = !seg->icmp && seg->dir == CU_S2C && seg->flags & CU_TCP_SYN &&
-		              !cu_is(seg, CU_EVENT_DUPLICATE_FRAME);
-		if (!repeat || seg->time_ns - ack->heard_ns <= path->server_rtt_ns + CU_HOST_NS) {
+		if (!is_syn_of(seg, CU_S2C) || seg->time_ns - ack->heard_ns <= path->server_rtt_ns + CU_HOST_NS) {
 			continue;
 		}
-		uint32_t again = next_ack(trace, i);
+		uint32_t again = find_ack(trace, i + 1);
 		if (again == trace->n) {
 			break;
 		}
@@ -153,8 +154,7 @@ static bool is_second_answer(const struct cu_account *account, const struct syn_
 	int64_t to_server_ns = 2 * account->transaction->server_distance_ns;
 	for (uint32_t i = syn->used_seg; i < trace->syn_end; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || seg->dir != CU_C2S || !(seg->flags & CU_TCP_SYN) ||
-		    cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+		if (!is_syn_of(seg, CU_C2S)) {
 			continue;
 		}
 		int64_t late_ns = answer_ns - seg->time_ns - to_server_ns;

@@ -20,9 +20,6 @@ enum { FEW = 2 };
 /* Behind a sender's last segment come the ACKs of all that was in flight, and after a silence there is time to look. */
 enum { LOOK = 64, LOOK_BACK = 1024, SKIPPED_CAP = 1024, UNTOLD = -1 };
 
-/* No retransmission timer in use is shorter: Linux's least is 200 ms, before the clock's ticks. */
-#define TIMER_LEAST_NS (190 * CU_NS_PER_MS)
-
 /*
  * How many identifications are missing between two segments of a sender; UNTOLD when they do not count up. One that was
  * captured before its card cut it, or after a card joined it, has as many as on the wire.
@@ -78,7 +75,7 @@ static bool others_took_some(const struct cu_trace *trace, const struct cu_trace
                              const struct cu_trace_segment *next, const struct between *between)
 {
 	return skipped_between(trace, one, next) > between->came + FEW && next->seq == one->end &&
-	       next->time_ns - between->woken_ns < TIMER_LEAST_NS;
+	       next->time_ns - between->woken_ns < CU_TIMER_LEAST_NS;
 }
 
 /*
@@ -148,7 +145,7 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
  */
 static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
 {
-	const int64_t shortest = TIMER_LEAST_NS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
+	const int64_t shortest = CU_TIMER_LEAST_NS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
 	const int64_t standard = CU_NS_PER_S - 50 * CU_NS_PER_MS, standard_most = 1100 * CU_NS_PER_MS + 2 * rtt_ns;
 	int64_t doubled = (INT64_C(1) << n) - 1;
 	return (silence_ns >= shortest * n && silence_ns <= longest * doubled) ||
@@ -164,7 +161,7 @@ static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
  */
 static bool lost_tail(const struct cu_account *account, uint32_t seg_index, int64_t silence_ns, unsigned n)
 {
-	const int64_t shortest = TIMER_LEAST_NS, longest = 3 * CU_NS_PER_S + 500 * CU_NS_PER_MS;
+	const int64_t shortest = CU_TIMER_LEAST_NS, longest = 3 * CU_NS_PER_S + 500 * CU_NS_PER_MS;
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_trace_segment *seg = &trace->segment[seg_index];
 	int64_t doubled = (INT64_C(1) << n) - 1;
@@ -278,7 +275,7 @@ static int64_t shortest_silence(const struct cu_trace *trace, uint32_t seg_index
 		first_copies += !one->icmp && one->dir == seg->dir && one->len > 0 && one->end > seg->seq;
 	}
 	int64_t timeouts = cu_min_ns(n - first_copies + 1, 32);
-	return TIMER_LEAST_NS * (timeouts < 3 ? timeouts : (INT64_C(1) << (timeouts - 1)) - 1);
+	return CU_TIMER_LEAST_NS * (timeouts < 3 ? timeouts : (INT64_C(1) << (timeouts - 1)) - 1);
 }
 
 /*
@@ -300,7 +297,7 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	int n = silence_ns >= TIMER_LEAST_NS ? skipped_before(account, seg_index) : UNTOLD;
+	int n = silence_ns >= CU_TIMER_LEAST_NS ? skipped_before(account, seg_index) : UNTOLD;
 	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
@@ -426,7 +423,7 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 	if (cu_hidden_loss(account, CU_S2C, seg_index, silence_ns)) {
 		return CU_SECOND_COPY;
 	}
-	if (path->vantage != CU_VANTAGE_SERVER && silence_ns >= TIMER_LEAST_NS && lost_some(account, seg_index)) {
+	if (path->vantage != CU_VANTAGE_SERVER && silence_ns >= CU_TIMER_LEAST_NS && lost_some(account, seg_index)) {
 		/* Timers of other stacks are longer, up to 3 s in ticks of 500 ms (RFC 1122): all of it may have been theirs. */
 		int64_t doubled = (INT64_C(1) << cu_min_ns(skipped_before(account, seg_index), 16)) - 1;
 		bool short_timers = begins_without_id(trace, CU_S2C); /* Linux */

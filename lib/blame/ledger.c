@@ -189,13 +189,12 @@ static int64_t queued_behind(const struct cu_account *account, int dir, int64_t 
 static int64_t given_up_ns(const struct cu_account *account, const struct cu_exchange *exchange,
                            const struct passage *response)
 {
-	const int64_t ack_delay_ns = CU_NS_PER_S / 2; /* at most (RFC 9293 section 3.8.6.3) */
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	if (cu_delivery_acked(&known->delivery[CU_S2C], exchange->response_end) < known->delivery[CU_S2C].n_steps) {
 		return 0;
 	}
-	int64_t expected_ns = response->arrived_ns + known->path->client_rtt_ns + ack_delay_ns;
+	int64_t expected_ns = response->arrived_ns + known->path->client_rtt_ns + CU_ACK_DELAY_NS;
 	uint32_t closing = cu_exchanges_client_end(known->exchanges, response->first_seg);
 	int64_t closed_ns = closing < trace->n ? trace->segment[closing].time_ns : 0;
 	return closed_ns > expected_ns ? closed_ns : 0;
@@ -249,10 +248,7 @@ static void charge_answer(struct cu_account *account, const struct cu_exchange *
 	}
 }
 
-/* What was not sent again for so long was acknowledged: no first timer waits longer (RFC 6298, and RFC 2988 before). */
-#define ACKED_AFTER_NS (3 * CU_NS_PER_S)
-
-/* Whether the client sent more after that time, and not the request again: the capture lacks the ACK. */
+/* Whether the client sent more after its timer, and not the request again: the capture lacks the ACK. */
 static bool acked_unseen(const struct cu_account *account, const struct cu_exchange *exchange,
                          const struct passage *request)
 {
@@ -260,7 +256,7 @@ static bool acked_unseen(const struct cu_account *account, const struct cu_excha
 	const struct cu_trace_segment *end = &trace->segment[exchange->end_seg];
 	return end->dir == CU_C2S && cu_carries(end) && end->seq >= exchange->request_end &&
 	       account->transaction->request.n_retransmitted == 0 &&
-	       end->time_ns - trace->segment[request->last_seg].time_ns > ACKED_AFTER_NS;
+	       end->time_ns - trace->segment[request->last_seg].time_ns > CU_TIMER_FIRST_NS;
 }
 
 /* No answer was seen: was the request received? */
@@ -430,12 +426,12 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	transaction->request.n_bytes = 0; /* a FIN is no byte of anybody's */
 	cu_charge_distance(account, near_ns, fin.first_seg, step->seg);
 	cu_charge(account, CU_NETWORK_LOSS, fin.first_ns, arrived_ns, fin.first_seg, fin.last_seg);
-	/* An ACK may be delayed by half a second at most (RFC 9293 3.8.6.3): a later one is another, the first was lost. */
+	/* An ACK that comes later than it may be kept back is another: the first was lost, or not captured. */
 	int64_t waited_ns = step->time_ns - arrived_ns - far_rtt_ns;
 	bool resent = fin.arrived_ns > step->time_ns || transaction->request.n_retransmitted > 0;
-	enum cu_cause cause = !resent && waited_ns > ACKED_AFTER_NS   ? CU_UNKNOWN_CAPTURE
-	                      : resent || waited_ns > CU_NS_PER_S / 2 ? CU_NETWORK_LOSS
-	                                                              : cu_delayed_ack_of_receiver(dir);
+	enum cu_cause cause = !resent && waited_ns > CU_TIMER_FIRST_NS ? CU_UNKNOWN_CAPTURE
+	                      : resent || waited_ns > CU_ACK_DELAY_NS  ? CU_NETWORK_LOSS
+	                                                               : cu_delayed_ack_of_receiver(dir);
 	cu_charge_turnaround(account, cause, arrived_ns, step->time_ns, far_rtt_ns, fin.last_seg, step->seg);
 	return true;
 }

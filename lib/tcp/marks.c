@@ -630,8 +630,8 @@ void cu_trace_mark(struct cu_trace *trace)
 	begin(&pass, trace, true);
 	pass.mirror.files = comes_from_mirrors(trace);
 	trace->mss[CU_C2S] = trace->mss[CU_S2C] = 0;
-	bool some_smaller[2] = {
-		false, false}; /* that their sender may have filled: more than half of the largest, and no PSH */
+	/* That their sender may have filled: more than half of the largest, and no PSH. */
+	bool some_smaller[2] = {false, false};
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
 		seg->marks = 0;

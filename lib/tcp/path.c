@@ -216,13 +216,12 @@ enum cu_vantage cu_path_vantage(int64_t client_rtt_ns, int64_t server_rtt_ns)
 
 /*
  * Whether an ACK came so soon that it may be the first. What is not acknowledged is
- * sent again, by the first timer of any TCP (1 s: RFC 6298; 3 s before); and an
- * ACK waits for data to ride on for half a second at most. Later the capture
- * lacks the first: some have no bare ACKs.
+ * sent again, and an ACK waits for data to ride on no longer than it may. Later the
+ * capture lacks the first: some have no bare ACKs.
  */
 static bool may_be_rtt(const struct cu_trace_segment *ack, int64_t rtt_ns)
 {
-	return rtt_ns >= 0 && rtt_ns <= (ack->len > 0 ? CU_ACK_DELAY_NS : 3 * CU_NS_PER_S);
+	return rtt_ns >= 0 && rtt_ns <= (ack->len > 0 ? CU_ACK_DELAY_NS : CU_TIMER_FIRST_NS);
 }
 
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)

@@ -10,6 +10,13 @@
 
 /* The longest that a receiver may keep an ACK back (RFC 9293 section 3.8.6.3). */
 #define CU_ACK_DELAY_NS (500 * CU_NS_PER_MS)
+/*
+ * The longest that a sender waits for its first ACK before it sends again: 1 s
+ * (RFC 6298 section 2.1), 3 s before that (RFC 2988).
+ */
+#define CU_TIMER_FIRST_NS (3 * CU_NS_PER_S)
+/* No retransmission timer in use is shorter: Linux's least is 200 ms, before the clock's ticks. */
+#define CU_TIMER_LEAST_NS (190 * CU_NS_PER_MS)
 
 /* Round trips from the vantage point to the receiver of a direction and back. */
 struct cu_path_side {

@@ -1,5 +1,7 @@
 #include "lib/tcp/resent.h"
 
+#include "lib/tcp/path.h"
+
 /*
  * Why a segment was sent again, and whether it had to be. The ACKs before it
  * say what asked for it; those after it say whether its original had arrived.
@@ -22,11 +24,9 @@ struct since {
 enum { LOOK_BACK = 1024, LOOK_AHEAD = 1024 };
 
 /*
- * A retransmission timer is hardly shorter than the round trip and this: 200 ms
- * (Linux; others wait longer), less a tick. A probe's (RFC 8985 7.2) may be.
+ * A timer is hardly shorter than the round trip and CU_TIMER_LEAST_NS; a probe's
+ * may be (RFC 8985 section 7.2). Linux's least for that: two ticks of 1 ms.
  */
-#define TIMER_FLOOR_NS (190 * CU_NS_PER_MS)
-/* Linux's least for a probe: two ticks of a clock of 1000 Hz. */
 #define PROBE_FLOOR_NS (2 * CU_NS_PER_MS)
 
 static bool reports_lack(const struct cu_trace *trace, const struct cu_trace_segment *ack,
@@ -70,9 +70,9 @@ static enum cu_resent_by reason(const struct cu_trace_segment *seg, const struct
                                 int64_t rtt_ns)
 {
 	if (seg->flags & CU_TCP_SYN) { /* its timer is the longer one; a SYN-ACK may answer a SYN that came twice */
-		return since->sent_ns < TIMER_FLOOR_NS ? CU_RESENT_UNKNOWN : CU_RESENT_TIMEOUT;
+		return since->sent_ns < CU_TIMER_LEAST_NS ? CU_RESENT_UNKNOWN : CU_RESENT_TIMEOUT;
 	}
-	bool before_timer = since->quiet_ns < rtt_ns + TIMER_FLOOR_NS;
+	bool before_timer = since->quiet_ns < rtt_ns + CU_TIMER_LEAST_NS;
 	if (since->reported && before_timer) {
 		return CU_RESENT_DUPLICATE_ACKS;
 	}
@@ -173,7 +173,7 @@ static void find_all(struct cu_trace *trace, bool wants_needless)
 			struct repair *mine = &repair[seg->dir];
 			enum cu_resent_by by = reason(seg, &since, next_seq[seg->dir], rtt_ns);
 			bool going_on =
-				acked < mine->until && !since.reported && since.quiet_ns < rtt_ns + TIMER_FLOOR_NS;
+				acked < mine->until && !since.reported && since.quiet_ns < rtt_ns + CU_TIMER_LEAST_NS;
 			seg->resent_by = (uint8_t)(going_on ? mine->by : by);
 			seg->needless = wants_needless ? (uint8_t)needless(trace, i, acked) : CU_NEEDLESS_NONE;
 			bool is_tail = seg->end == next_seq[seg->dir] && !(seg->flags & CU_TCP_SYN);

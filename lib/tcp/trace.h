@@ -78,11 +78,10 @@ struct cu_trace {
 	struct cu_hint *hint;
 	size_t n_hint, hint_cap;
 	int64_t advertised_mss; /* the smaller of what the SYNs say, less options of every segment; 0: none says it */
-	int64_t mss[2]; /* bytes a direction's segments hold at most: advertised, or the largest that were filled */
-	int64_t full
-		[2]; /* what most of them hold that were filled: mss, or less once the path was found to take less */
-	uint8_t shift[2];      /* window scale of each direction's sender, when both SYNs carried one */
-	bool scaled;           /* both SYNs seen with a window scale, as far as they were captured */
+	int64_t mss[2];   /* bytes a direction's segments hold at most: advertised, or the largest that were filled */
+	int64_t full[2];  /* what most of them that were filled hold: mss, or less where the path takes less */
+	uint8_t shift[2]; /* window scale of each direction's sender, when both SYNs carried one */
+	bool scaled;      /* both SYNs seen with a window scale, as far as they were captured */
 	bool scale_unknown[2]; /* the SYNs seen do not say it: windows are as sent */
 	int64_t handshake_ns; /* the answered SYN to the ACK that ends the handshake; 0 not seen; set by cu_trace_mark */
 	/* Of the segments that were dropped before: where each direction had come to, 0 when there were none; that too. */
