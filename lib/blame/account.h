@@ -27,6 +27,12 @@ struct cu_ran_out_waits {
 	int64_t ns, others_ns;
 };
 
+/* Waits in which the sender had room and sent nothing, between bursts of the message at hand. */
+struct cu_idle_waits {
+	unsigned n;
+	int64_t ns;
+};
+
 /* Waits that nothing held, after full segments and after others, of the message at hand. */
 struct cu_full_waits {
 	unsigned n, n_others;
@@ -49,10 +55,12 @@ struct cu_account {
 	struct cu_small_waits small;
 	struct cu_full_waits full;
 	struct cu_ran_out_waits ran_out;
+	struct cu_idle_waits idle;
 	enum cu_wait charging;            /* what is charged now is one of these */
 	struct cu_hidden_flights flights; /* of the message at hand */
 	size_t near_step;                 /* of the ACKs of the message at hand, where one was looked for last */
 	int64_t burst_start;              /* where the message at hand went on after its last pause */
+	int64_t lost_ns;         /* when what was lost last of the message at hand arrived; INT64_MIN: nothing */
 	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
 };
 

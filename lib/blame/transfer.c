@@ -216,6 +216,61 @@ static int64_t held_up_ns(const struct cu_trace *trace, int dir, uint32_t first,
 	return tick > 0 && held_ns > wait_ns / 2 && held_ns >= least_ns ? held_ns : 0;
 }
 
+/*
+ * Whether a segment begins or ends, in steps of one or minus one, several that
+ * came at short intervals beside a wait: a sender that spaces its segments
+ * evenly has no such.
+ */
+static bool is_burst(const struct cu_trace *trace, uint32_t seg_index, int step, int64_t wait_ns)
+{
+	enum { LEAST = 4, LOOK = 64, SHORTER = 4 };
+	const struct cu_trace_segment *last = &trace->segment[seg_index];
+	unsigned n_found = 1;
+	for (size_t n = 0, i = seg_index; n < LOOK && i < trace->n && n_found < LEAST; n++, i += (size_t)step) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		if (seg->dir != last->dir || seg->icmp || seg == last) {
+			continue;
+		}
+		int64_t apart_ns = step > 0 ? seg->time_ns - last->time_ns : last->time_ns - seg->time_ns;
+		if (seg->len == 0 || apart_ns > wait_ns / SHORTER) {
+			break;
+		}
+		last = seg;
+		n_found++;
+	}
+	return n_found == LEAST;
+}
+
+/*
+ * Whether the sender had room long before it went on, and so nothing to send:
+ * ACKs reached it that set nothing free, though each does for one that its
+ * congestion window holds; but for the last, which it may answer on a host that
+ * takes its time. It was no pacing, with a burst before and behind; nor
+ * recovery, which shrinks that window. From afar none of it is certain.
+ */
+static bool had_room(const struct cu_account *account, const struct wait *wait, uint32_t first, uint32_t last)
+{
+	const struct cu_path *path = account->known->path;
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	int64_t rtt = cu_sender_rtt(account, wait->dir), round_ns = rtt + cu_receiver_rtt(account, wait->dir);
+	int64_t wait_ns = wait->until - wait->from;
+	enum cu_vantage at_sender = wait->dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
+
+	if (path->vantage != at_sender || wait_ns <= CU_BUSY_NS || account->lost_ns > wait->from - 2 * round_ns) {
+		return false;
+	}
+	int64_t long_ns = cu_min_ns(CU_BUSY_NS, cu_max_ns(CU_HOST_NS, wait_ns / 8));
+	size_t then = cu_delivery_steps_until(delivery, wait->from - rtt, account->near_step);
+	size_t now = cu_delivery_steps_until(delivery, wait->until - rtt - long_ns, then);
+	if (then == 0 || now < then + 2) {
+		return false;
+	}
+	int64_t unused = delivery->step[now - 2].ack - delivery->step[then - 1].ack;
+	return unused >= 2 * (int64_t)trace->full[wait->dir] && is_burst(trace, first, -1, wait_ns) &&
+	       is_burst(trace, last, 1, wait_ns);
+}
+
 /* Charges a wait that no loss explains. */
 static void charge_wait(struct cu_account *account, const struct wait *wait)
 {
@@ -286,6 +341,15 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	int64_t acked_then = s > 1 ? delivery->step[s - 2].ack : 0;
 	bool clocked = trigger != NULL && acked_then < sent_before && trigger->time_ns + rtt >= from &&
 	               until - (trigger->time_ns + rtt) <= slack;
+	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
+	if (full && had_room(account, wait, first, last)) {
+		account->idle.n++;
+		account->idle.ns += until - from;
+		account->charging = CU_WAIT_IDLE;
+		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
+		account->charging = CU_WAIT_SETTLED;
+		return;
+	}
 	if (clocked) {
 		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
 		int64_t in_flight = sent_before - acked_then;
@@ -317,7 +381,6 @@ static void charge_wait(struct cu_account *account, const struct wait *wait)
 	 * nothing: stacks set it by habit.
 	 */
 	int64_t acked_now = trigger != NULL ? trigger->ack : 0;
-	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
 	bool within_flight = until - from < rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
 	if (full && acked_now < sent_before && within_flight) {
 		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
@@ -428,6 +491,24 @@ static void settle_full_waits(struct cu_account *account, int dir)
 	}
 }
 
+/*
+ * Idle again and again, though there was room: an application that writes at
+ * its own pace. Once in a while it is recovery, or the sender's congestion
+ * control that goes slower (BBR does to drain a queue).
+ */
+static void settle_idle_waits(struct cu_account *account, int dir)
+{
+	enum { HABIT = 4 };
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
+	bool habit = account->idle.n >= HABIT;
+	if (account->idle.n > 0) {
+		cu_stretches_settle(account->known->stretches, CU_WAIT_IDLE, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
+	}
+	if (habit) {
+		move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], account->idle.ns);
+	}
+}
+
 int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, int64_t end, int64_t from, int64_t limit)
 {
 	const struct cu_delivery *delivery = &account->known->delivery[dir];
@@ -436,7 +517,9 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	account->small = (struct cu_small_waits){0};
 	account->full = (struct cu_full_waits){0};
 	account->ran_out = (struct cu_ran_out_waits){0};
+	account->idle = (struct cu_idle_waits){0};
 	account->burst_start = start;
+	account->lost_ns = INT64_MIN;
 	size_t first = cu_delivery_find(delivery, start);
 	account->near_step = cu_delivery_acked(delivery, start);
 	account->flights =
@@ -453,6 +536,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 			if (!earlier) {
 				cu_account_add_loss(account, piece->loss);
 			}
+			account->lost_ns = cu_max_ns(account->lost_ns, piece->arrive_ns);
 			if (piece->doubtful) {
 				cu_account_doubt(account, CU_DOUBT_KEPT_ACK);
 			}
@@ -482,5 +566,6 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	settle_full_waits(account, dir);
 	settle_small_waits(account, dir);
 	settle_ran_out_waits(account, dir);
+	settle_idle_waits(account, dir);
 	return now;
 }

@@ -1655,6 +1655,37 @@ static void test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked(vo
 	talk_release(&talk);
 }
 
+/* Seen at the client: six full segments at a time, acknowledged 20 ms later two by two, within 2 ms; then the next after a while. */
+static struct cu_transaction uploads_in_bursts(struct talk *talk, unsigned n_bursts, int64_t after_us)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 20000, 100);
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < n_bursts; i++, t += 22000 + after_us) {
+		for (unsigned k = 0; k < 6; k++, seq += TALK_MSS) {
+			talk_add(talk, t + k, CU_C2S, ACK, seq, 1, TALK_MSS);
+		}
+		for (unsigned k = 0; k < 3; k++) {
+			talk_add(talk, t + 20000 + 1000 * k, CU_S2C, ACK, 1, seq - (4 - 2 * k) * TALK_MSS, 0);
+		}
+	}
+	talk_add(talk, t, CU_S2C, PSH, 1, seq, 100);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_sender_that_had_room_writes_at_its_own_pace(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(uploads_in_bursts(&talk, 8, 5000), CU_CLIENT_PAUSE, 7 * (27000 - 5));
+	talk_release(&talk);
+	assert_us(uploads_in_bursts(&talk, 8, 100), CU_CLIENT_PAUSE, 0);
+	talk_release(&talk);
+	assert_us(uploads_in_bursts(&talk, 4, 5000), CU_CLIENT_PAUSE, 0); /* no habit yet */
+	talk_release(&talk);
+}
+
 /* A path that takes less was found in mid-answer: what is filled since then is full, and waits for ACKs. */
 static void test_ledger_full_segments_may_become_smaller(void **state)
 {
@@ -1841,6 +1872,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
 		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
+		cmocka_unit_test(test_ledger_a_sender_that_had_room_writes_at_its_own_pace),
 		cmocka_unit_test(test_ledger_full_segments_may_become_smaller),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
