@@ -16,10 +16,26 @@ static bool is_full(const struct cu_trace *trace, const struct cu_trace_segment 
 /* Why a sender's next bytes came only at until, when those before had come at from. */
 struct wait {
 	int dir;
-	int64_t from, until;
+	int64_t from, until;           /* what is not charged yet */
+	uint32_t first, last;          /* the segments that bound that */
 	const struct cu_piece *before; /* what was delivered last; NULL at the start */
 	const struct cu_piece *next;   /* what ended the wait */
 };
+
+/* Charges a wait up to a moment, and goes on from there. */
+static void charge_until(struct cu_account *account, struct wait *wait, enum cu_cause cause, int64_t until,
+                         uint32_t last)
+{
+	cu_charge(account, cause, wait->from, until, wait->first, last);
+	wait->from = until;
+	wait->first = last;
+}
+
+/* Charges what is left of a wait. */
+static void charge_rest(struct cu_account *account, const struct wait *wait, enum cu_cause cause)
+{
+	cu_charge(account, cause, wait->from, wait->until, wait->first, wait->last);
+}
 
 /*
  * Whether a sender cut its next bytes to what little window was left: not at
@@ -248,7 +264,7 @@ static bool is_burst(const struct cu_trace *trace, uint32_t seg_index, int step,
  * takes its time. It was no pacing, with a burst before and behind; nor
  * recovery, which shrinks that window. From afar none of it is certain.
  */
-static bool had_room(const struct cu_account *account, const struct wait *wait, uint32_t first, uint32_t last)
+static bool had_room(const struct cu_account *account, const struct wait *wait)
 {
 	const struct cu_path *path = account->known->path;
 	const struct cu_trace *trace = account->known->trace;
@@ -267,160 +283,201 @@ static bool had_room(const struct cu_account *account, const struct wait *wait, 
 		return false;
 	}
 	int64_t unused = delivery->step[now - 2].ack - delivery->step[then - 1].ack;
-	return unused >= 2 * (int64_t)trace->full[wait->dir] && is_burst(trace, first, -1, wait_ns) &&
-	       is_burst(trace, last, 1, wait_ns);
+	return unused >= 2 * (int64_t)trace->full[wait->dir] && is_burst(trace, wait->first, -1, wait_ns) &&
+	       is_burst(trace, wait->last, 1, wait_ns);
 }
 
-/* Charges a wait that no loss explains. */
-static void charge_wait(struct cu_account *account, const struct wait *wait)
+/* As long as the receiver's window held the sender. The little that it takes to go on belongs to it. */
+static void charge_window(struct cu_account *account, struct wait *wait)
 {
-	if (wait->until <= wait->from) {
-		return;
+	int64_t soon_ns = CU_HOST_NS + cu_sender_rtt(account, wait->dir) / 4;
+	enum cu_cause cause = cu_window_of_receiver(wait->dir);
+	uint32_t opened_by = wait->first;
+	int64_t held_until = window_until(account, wait, &opened_by);
+	if (held_until > wait->from && wait->until - held_until <= soon_ns) {
+		charge_until(account, wait, cause, wait->until, wait->last);
+	} else if (held_until > wait->from) {
+		charge_until(account, wait, cause, held_until, opened_by);
 	}
+}
+
+/*
+ * Up to the copies that a timeout sent of what had arrived: the sender waited
+ * for ACKs that were lost, or kept back. One that went on without them had
+ * waited for its application.
+ */
+static void charge_vain_copies(struct cu_account *account, struct wait *wait)
+{
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
-	int64_t mss = trace->full[wait->dir];
 	int64_t rtt = cu_sender_rtt(account, wait->dir);
-	uint32_t first = wait->before != NULL ? wait->before->arrive_seg : wait->next->first_seg;
-	uint32_t last = wait->next->first_seg;
-	int64_t from = wait->from, until = wait->until;
-
-	if (wait->next->loss == CU_LOSS_CAPTURE) {
-		cu_charge(account, CU_UNKNOWN_CAPTURE, from, until, first, last);
+	if (cu_delivery_is_clean(delivery)) {
 		return;
 	}
-	uint32_t opened_by = first;
-	int64_t held_until = window_until(account, wait, &opened_by);
-	if (held_until > from) {
-		/* The little that the sender takes to go on belongs to it. */
-		if (until - held_until <= CU_HOST_NS + rtt / 4) {
-			held_until = until;
-		}
-		cu_charge(account, cu_window_of_receiver(wait->dir), from, held_until, first,
-		          held_until == until ? last : opened_by);
-		first = opened_by;
-		from = held_until;
-		if (from >= until) {
-			return;
-		}
-	}
-	if (until - from <= CU_HOST_NS || wait->before == NULL) {
-		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
+	size_t acked = cu_delivery_acked_near(delivery, wait->before->end, account->near_step);
+	if (acked == delivery->n_steps || delivery->step[acked].time_ns + rtt - cu_path_early_ns(rtt) > wait->until) {
 		return;
 	}
-	/*
-	 * A timeout that sent again what had arrived: the sender waited for ACKs that were lost, or kept back. One that
-	 * went on without them had waited for its application.
-	 */
-	bool was_told = false;
-	if (!cu_delivery_is_clean(delivery)) {
-		size_t acked = cu_delivery_acked_near(delivery, wait->before->end, account->near_step);
-		was_told = acked < delivery->n_steps &&
-		           delivery->step[acked].time_ns + rtt - cu_path_early_ns(rtt) <= until;
-	}
-	for (uint32_t i = first + 1; was_told && i < last; i++) {
+	for (uint32_t i = wait->first + 1; i < wait->last; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->dir == wait->dir && cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) && seg->time_ns > from &&
-		    seg->time_ns < until) {
-			cu_charge(account,
-			          kept_back(account, wait, i) ? cu_delayed_ack_of_receiver(wait->dir) : CU_NETWORK_LOSS,
-			          from, seg->time_ns, first, i);
-			from = seg->time_ns;
-			first = i;
+		if (seg->dir == wait->dir && cu_is(seg, CU_EVENT_SPURIOUS_RETRANSMISSION) &&
+		    seg->time_ns > wait->from && seg->time_ns < wait->until) {
+			enum cu_cause cause =
+				kept_back(account, wait, i) ? cu_delayed_ack_of_receiver(wait->dir) : CU_NETWORK_LOSS;
+			charge_until(account, wait, cause, seg->time_ns, i);
 		}
 	}
-	/* Did an ACK set it free? One that reached the sender just before it sent. */
-	int64_t slack = cu_max_ns(CU_BUSY_NS, rtt / 4);
-	size_t s = cu_delivery_steps_until(delivery, until - rtt + cu_path_early_ns(rtt), account->near_step);
-	if (s > 0) {
-		/* back to the one that moved the edge */
-		s = cu_delivery_acked_near(delivery, delivery->step[s - 1].ack, s) + 1;
+}
+
+/* The last ACK that moved the edge and had reached the sender at the end of a wait; NULL when none had. */
+static const struct cu_ack_step *last_acked(const struct cu_account *account, const struct wait *wait)
+{
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	int64_t rtt = cu_sender_rtt(account, wait->dir);
+	size_t s = cu_delivery_steps_until(delivery, wait->until - rtt + cu_path_early_ns(rtt), account->near_step);
+	if (s == 0) {
+		return NULL;
 	}
-	const struct cu_ack_step *trigger = s > 0 ? &delivery->step[s - 1] : NULL;
-	int64_t sent_before = wait->before->end;
-	int64_t acked_then = s > 1 ? delivery->step[s - 2].ack : 0;
-	bool clocked = trigger != NULL && acked_then < sent_before && trigger->time_ns + rtt >= from &&
-	               until - (trigger->time_ns + rtt) <= slack;
-	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
-	if (full && had_room(account, wait, first, last)) {
-		account->idle.n++;
-		account->idle.ns += until - from;
-		account->charging = CU_WAIT_IDLE;
-		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
-		account->charging = CU_WAIT_SETTLED;
-		return;
-	}
-	if (clocked) {
-		/* The receiver may have sat on that ACK: only for less than two full segments (RFC 9293 3.8.6.3). */
-		int64_t in_flight = sent_before - acked_then;
-		int64_t sent_ns = trigger->time_ns - cu_receiver_rtt(account, wait->dir);
-		bool delayed = in_flight < 2 * mss && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
-		int64_t held = delayed ? cu_min_ns(cu_max_ns(sent_ns, from), until) - from : 0;
-		bool next_full = trace->segment[last].len >= mss;
-		bool small = wait->before->end - wait->before->start < mss && !next_full;
-		/* Or cut to the window. */
-		bool at_edge = !delivery->scale_unknown && s > 1 && delivery->step[s - 2].edge - sent_before < mss;
-		bool ran_out = next_full && held == 0 && !at_edge && !is_full(trace, &trace->segment[first]);
-		account->charging = small ? CU_WAIT_SMALL : CU_WAIT_SETTLED;
-		cu_charge(account, cu_delayed_ack_of_receiver(wait->dir), from, from + held, first, trigger->seg);
-		account->charging = ran_out ? CU_WAIT_RAN_OUT : account->charging;
-		cu_charge(account, CU_NETWORK_TRANSFER, from + held, until, held > 0 ? trigger->seg : first, last);
-		account->charging = CU_WAIT_SETTLED;
-		if (small) {
-			account->small.n++;
-			account->small.delayed_ns += held;
-			account->small.transfer_ns += until - from - held;
-		} else {
-			count_clocked(account, wait->dir, ran_out, until - from);
-		}
-		return;
-	}
-	/*
-	 * Nothing held it: the application had nothing to say, unless its last segment was full, as no application's last
-	 * one is but by chance: then congestion control may have spaced them out (recovery, BBR's pacing). PSH says
-	 * nothing: stacks set it by habit.
-	 */
-	int64_t acked_now = trigger != NULL ? trigger->ack : 0;
-	bool within_flight = until - from < rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
-	if (full && acked_now < sent_before && within_flight) {
-		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
-		return;
-	}
-	int64_t held_ns =
-		wait->next->loss == CU_LOSS_NONE ? held_up_ns(trace, wait->dir, first, last, until - from) : 0;
+	return &delivery->step[cu_delivery_acked_near(delivery, delivery->step[s - 1].ack, s)];
+}
+
+/* What had been acknowledged, and where the window ended, before a step. */
+static const struct cu_ack_step *step_before(const struct cu_delivery *delivery, const struct cu_ack_step *step)
+{
+	static const struct cu_ack_step none;
+	return step > delivery->step ? step - 1 : &none;
+}
+
+/* Whether an ACK set the sender free: one that reached it just before it sent. */
+static bool is_clocked(const struct cu_account *account, const struct wait *wait, const struct cu_ack_step *trigger)
+{
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	int64_t rtt = cu_sender_rtt(account, wait->dir);
+	return trigger != NULL && step_before(delivery, trigger)->ack < wait->before->end &&
+	       trigger->time_ns + rtt >= wait->from &&
+	       wait->until - (trigger->time_ns + rtt) <= cu_max_ns(CU_BUSY_NS, rtt / 4);
+}
+
+/*
+ * A wait for an ACK. The receiver may have sat on that: only for less than two
+ * full segments (RFC 9293 3.8.6.3).
+ */
+static void charge_clocked(struct cu_account *account, struct wait *wait, const struct cu_ack_step *trigger)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	const struct cu_ack_step *earlier = step_before(delivery, trigger);
+	int64_t mss = trace->full[wait->dir], sent_before = wait->before->end;
+	int64_t sent_ns = trigger->time_ns - cu_receiver_rtt(account, wait->dir);
+	bool delayed = sent_before - earlier->ack < 2 * mss && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
+	int64_t held_ns = delayed ? cu_min_ns(cu_max_ns(sent_ns, wait->from), wait->until) - wait->from : 0;
+	int64_t clocked_ns = wait->until - wait->from - held_ns;
+	bool next_full = trace->segment[wait->last].len >= mss;
+	bool small = sent_before - wait->before->start < mss && !next_full;
+	/* Or cut to the window. */
+	bool at_edge = !delivery->scale_unknown && trigger > delivery->step && earlier->edge - sent_before < mss;
+	bool ran_out = next_full && held_ns == 0 && !at_edge && !is_full(trace, &trace->segment[wait->first]);
+
+	account->charging = small ? CU_WAIT_SMALL : CU_WAIT_SETTLED;
 	if (held_ns > 0) {
-		cu_charge(account, CU_NETWORK_TRANSFER, until - held_ns, until, first, last);
-		until -= held_ns;
+		charge_until(account, wait, cu_delayed_ack_of_receiver(wait->dir), wait->from + held_ns, trigger->seg);
 	}
-	if (until - from <= CU_HOST_NS) {
-		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
-		return;
+	account->charging = ran_out ? CU_WAIT_RAN_OUT : account->charging;
+	charge_rest(account, wait, CU_NETWORK_TRANSFER);
+	account->charging = CU_WAIT_SETTLED;
+	if (small) {
+		account->small.n++;
+		account->small.delayed_ns += held_ns;
+		account->small.transfer_ns += clocked_ns;
+	} else {
+		count_clocked(account, wait->dir, ran_out, clocked_ns);
 	}
-	if (cu_hidden_loss(account, wait->dir, last, until - from) ||
-	    cu_hidden_before(account, wait->dir, last, wait->next->start)) {
-		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
-		cu_account_add_loss(account, CU_LOSS_BEFORE);
-		cu_charge(account, cu_hidden_loss_cause(account, wait->dir, last, until - from), from, until, first,
-		          last);
-		return;
-	}
-	if (full && within_flight) {
-		cu_charge(account, CU_NETWORK_TRANSFER, from, until, first, last);
-		return;
-	}
+}
+
+/* The application had nothing to say, as far as can be told before the whole message is known. */
+static void charge_pause(struct cu_account *account, const struct wait *wait, bool full, int64_t acked)
+{
+	int64_t mss = account->known->trace->full[wait->dir], sent_before = wait->before->end;
 	if (full) {
 		account->full.n++;
-		account->full.ns += until - from;
+		account->full.ns += wait->until - wait->from;
 	} else {
 		account->full.n_others++;
 	}
-	if (acked_now >= sent_before && sent_before - account->burst_start < mss) {
-		account->whole_before_ns += until - from;
+	if (acked >= sent_before && sent_before - account->burst_start < mss) {
+		account->whole_before_ns += wait->until - wait->from;
 	}
 	account->burst_start = wait->next->start;
 	account->charging = full ? CU_WAIT_FULL : CU_WAIT_SETTLED;
-	cu_charge(account, cu_pause_of(wait->dir), from, until, first, last);
+	charge_rest(account, wait, cu_pause_of(wait->dir));
 	account->charging = CU_WAIT_SETTLED;
+}
+
+/*
+ * A wait that nothing held: the application had nothing to say, unless its last
+ * segment was full, as no application's last one is but by chance: then
+ * congestion control may have spaced them out (recovery, BBR's pacing). PSH
+ * says nothing: stacks set it by habit.
+ */
+static void charge_unheld(struct cu_account *account, struct wait *wait, bool full, int64_t acked)
+{
+	int64_t round_ns = cu_sender_rtt(account, wait->dir) + cu_receiver_rtt(account, wait->dir);
+	int64_t wait_ns = wait->until - wait->from;
+	bool within_flight = wait_ns < round_ns + ACK_LATE_NS;
+	if (full && acked < wait->before->end && within_flight) {
+		charge_rest(account, wait, CU_NETWORK_TRANSFER);
+		return;
+	}
+	if (wait->next->loss == CU_LOSS_NONE) {
+		int64_t until = wait->until;
+		wait->until -= held_up_ns(account->known->trace, wait->dir, wait->first, wait->last, wait_ns);
+		cu_charge(account, CU_NETWORK_TRANSFER, wait->until, until, wait->first, wait->last);
+		wait_ns = wait->until - wait->from;
+	}
+	if (wait_ns <= CU_HOST_NS) {
+		charge_rest(account, wait, CU_NETWORK_TRANSFER);
+	} else if (cu_hidden_loss(account, wait->dir, wait->last, wait_ns) ||
+	           cu_hidden_before(account, wait->dir, wait->last, wait->next->start)) {
+		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
+		cu_account_add_loss(account, CU_LOSS_BEFORE);
+		charge_rest(account, wait, cu_hidden_loss_cause(account, wait->dir, wait->last, wait_ns));
+	} else if (full && within_flight) {
+		charge_rest(account, wait, CU_NETWORK_TRANSFER);
+	} else {
+		charge_pause(account, wait, full, acked);
+	}
+}
+
+/* Charges a wait that no loss explains. */
+static void charge_wait(struct cu_account *account, struct wait *wait)
+{
+	const struct cu_trace *trace = account->known->trace;
+	wait->first = wait->before != NULL ? wait->before->arrive_seg : wait->next->first_seg;
+	wait->last = wait->next->first_seg;
+	if (wait->next->loss == CU_LOSS_CAPTURE) {
+		charge_rest(account, wait, CU_UNKNOWN_CAPTURE);
+		return;
+	}
+	charge_window(account, wait);
+	if (wait->until - wait->from <= CU_HOST_NS || wait->before == NULL) {
+		charge_rest(account, wait, CU_NETWORK_TRANSFER);
+		return;
+	}
+	charge_vain_copies(account, wait);
+
+	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
+	const struct cu_ack_step *acked = last_acked(account, wait);
+	if (full && had_room(account, wait)) {
+		account->idle.n++;
+		account->idle.ns += wait->until - wait->from;
+		account->charging = CU_WAIT_IDLE;
+		charge_rest(account, wait, CU_NETWORK_TRANSFER);
+		account->charging = CU_WAIT_SETTLED;
+	} else if (is_clocked(account, wait, acked)) {
+		charge_clocked(account, wait, acked);
+	} else {
+		charge_unheld(account, wait, full, acked != NULL ? acked->ack : 0);
+	}
 }
 
 /* A loss that only a large segment suffers: what came through at last was smaller. */
@@ -543,11 +600,9 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 		}
 		if (arrive > now) {
 			if (due > now) {
-				charge_wait(account, &(struct wait){.dir = dir,
-				                                    .from = now,
-				                                    .until = due,
-				                                    .before = before,
-				                                    .next = piece});
+				struct wait wait = {
+					.dir = dir, .from = now, .until = due, .before = before, .next = piece};
+				charge_wait(account, &wait);
 				now = due;
 			}
 			if (lost) {
