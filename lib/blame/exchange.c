@@ -287,87 +287,116 @@ static bool boundary_at(const struct finder *finder, uint32_t i, int64_t seq)
 	return false;
 }
 
-static int server_data(struct finder *finder, uint32_t i)
+/* The server acknowledges a request, or the end of one, that the capture missed. */
+static int note_unseen_request(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
-	int64_t start = finder->highest[CU_S2C];
-	int err = settle_aside(finder, seg);
-	if (err != 0) {
-		return err;
-	}
 	struct cu_exchange *now = current(finder);
-	if (acks_unseen(finder, seg)) {
-		/* It acknowledges a request, or the end of one, that the capture missed. */
-		bool waiting = now != NULL && !answered(now) && now->kind == CU_TXN_REQUEST;
-		if (!waiting) {
-			now = begin(finder, CU_TXN_REQUEST, i);
-			if (now == NULL) {
-				return CU_ERR_NOMEM;
-			}
-			now->request_start = finder->highest[CU_C2S];
-		}
-		now->request_end = finder->highest[CU_C2S] = seg->ack;
-	}
-	if (now == NULL) {
-		/* The server speaks first. Without a handshake the request may just not have been captured. */
-		if (last_of(finder) == NULL || last_of(finder)->kind != CU_TXN_CONNECT) {
-			return 0;
-		}
-		now = begin(finder, CU_TXN_GREETING, i);
+	bool waiting = now != NULL && !answered(now) && now->kind == CU_TXN_REQUEST;
+	if (!waiting) {
+		now = begin(finder, CU_TXN_REQUEST, i);
 		if (now == NULL) {
 			return CU_ERR_NOMEM;
 		}
-		extend_response(now, seg, i, start);
+		now->request_start = finder->highest[CU_C2S];
+	}
+	now->request_end = finder->highest[CU_C2S] = seg->ack;
+	return 0;
+}
+
+/* The server speaks first. Without a handshake the request may just not have been captured. */
+static int greet(struct finder *finder, uint32_t i)
+{
+	const struct cu_exchange *last = last_of(finder);
+	if (last == NULL || last->kind != CU_TXN_CONNECT) {
 		return 0;
 	}
-	if (answered(now) || now->kind == CU_TXN_GREETING || seg->ack >= now->request_end) {
-		extend_response(now, seg, i, start);
-		return 0;
+	struct cu_exchange *greeting = begin(finder, CU_TXN_GREETING, i);
+	if (greeting == NULL) {
+		return CU_ERR_NOMEM;
 	}
-	if (seg->ack > now->request_start && boundary_at(finder, i, seg->ack)) {
-		/* It answers what it acknowledges; what the client sent behind that waits for its own answer. */
-		int64_t request_end = now->request_end;
-		struct cu_exchange *next = begin(finder, CU_TXN_REQUEST, i);
-		if (next == NULL) {
-			return CU_ERR_NOMEM;
-		}
-		now = next - 1;
-		next->request_start = seg->ack;
-		next->request_end = request_end;
-		now->request_end = seg->ack;
-		extend_response(now, seg, i, start);
-		/* The rest of the request was sent before; its first segment is found again. */
-		for (uint32_t s = now->first_seg; s < i; s++) {
-			const struct cu_trace_segment *old = &finder->trace->segment[s];
-			if (old->dir == CU_C2S && old->len > 0 && old->seq >= next->request_start) {
-				next->first_seg = s;
-				next->request_hint = old->hint;
-				next->asks_nothing = old->end == request_end && word_of(finder, old) == WORD_CONTROL;
-				break;
-			}
-		}
-		return 0;
+	extend_response(greeting, &finder->trace->segment[i], i, finder->highest[CU_S2C]);
+	return 0;
+}
+
+/* The server answers what it acknowledges; what the client sent behind that waits for its own answer. */
+static int answer_first_part(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	struct cu_exchange *next = begin(finder, CU_TXN_REQUEST, i);
+	if (next == NULL) {
+		return CU_ERR_NOMEM;
 	}
-	if (seg->ack <= now->request_start && finder->out->n >= 2) {
-		/* Late data: session tickets, the rest of the answer before. */
-		struct cu_exchange *before = now - 1;
-		if (before->kind != CU_TXN_CONNECT && before->kind != CU_TXN_CLOSE) {
-			before->response_end = seg->seq + seg->len;
-			before->last_seg = i;
-			if (before->response_start == 0) {
-				before->response_start = start;
-				before->outcome = CU_OUTCOME_ANSWERED;
-			}
-			return 0;
+	struct cu_exchange *now = next - 1;
+	next->request_start = seg->ack;
+	next->request_end = now->request_end;
+	now->request_end = seg->ack;
+	extend_response(now, seg, i, finder->highest[CU_S2C]);
+	/* The rest of the request was sent before; its first segment is found again. */
+	for (uint32_t s = now->first_seg; s < i; s++) {
+		const struct cu_trace_segment *old = &finder->trace->segment[s];
+		if (old->dir == CU_C2S && old->len > 0 && old->seq >= next->request_start) {
+			next->first_seg = s;
+			next->request_hint = old->hint;
+			next->asks_nothing = old->end == next->request_end && word_of(finder, old) == WORD_CONTROL;
+			break;
 		}
 	}
-	/* An interim word (100 Continue), or an answer given before the request was whole. */
+	return 0;
+}
+
+/* Late data, when the server has not seen the newest request: session tickets, the rest of the answer before. */
+static bool is_late(const struct finder *finder, const struct cu_exchange *now, const struct cu_trace_segment *seg)
+{
+	return finder->out->n >= 2 && seg->ack <= now->request_start && now[-1].kind != CU_TXN_CONNECT &&
+	       now[-1].kind != CU_TXN_CLOSE;
+}
+
+static void extend_late(struct cu_exchange *before, const struct cu_trace_segment *seg, uint32_t i, int64_t start)
+{
+	before->response_end = seg->seq + seg->len;
+	before->last_seg = i;
+	if (before->response_start == 0) {
+		before->response_start = start;
+		before->outcome = CU_OUTCOME_ANSWERED;
+	}
+}
+
+/* An interim word (100 Continue), or an answer given before the request was whole. */
+static void extend_interim(struct cu_exchange *now, const struct cu_trace_segment *seg, uint32_t i, int64_t start)
+{
 	if (!now->interim) {
 		now->interim = true;
 		now->interim_start = start;
 	}
 	now->interim_end = seg->seq + seg->len;
 	now->last_seg = i;
+}
+
+static int server_data(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	int64_t start = finder->highest[CU_S2C];
+	int err = settle_aside(finder, seg);
+	if (err == 0 && acks_unseen(finder, seg)) {
+		err = note_unseen_request(finder, i);
+	}
+	if (err != 0) {
+		return err;
+	}
+	struct cu_exchange *now = current(finder);
+	if (now == NULL) {
+		return greet(finder, i);
+	}
+	if (answered(now) || now->kind == CU_TXN_GREETING || seg->ack >= now->request_end) {
+		extend_response(now, seg, i, start);
+	} else if (seg->ack > now->request_start && boundary_at(finder, i, seg->ack)) {
+		return answer_first_part(finder, i);
+	} else if (is_late(finder, now, seg)) {
+		extend_late(now - 1, seg, i, start);
+	} else {
+		extend_interim(now, seg, i, start);
+	}
 	return 0;
 }
 
@@ -496,6 +525,28 @@ static bool is_probe(const struct finder *finder, const struct cu_trace_segment 
 	return cu_is(seg, CU_EVENT_KEEP_ALIVE) || (is_first && (seg->flags & CU_TCP_PSH) == 0);
 }
 
+static int take_fin(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	bool first = !finder->client_fin && !finder->server_fin;
+	drop_idle(finder);
+	if (seg->dir == CU_S2C) {
+		/* No answer can come any more; a client that had closed before did not wait for one. */
+		if (finder->client_fin) {
+			end_open(finder, finder->client_fin_seg, CU_OUTCOME_ABANDONED);
+		}
+		end_open(finder, i, CU_OUTCOME_UNANSWERED);
+		finder->server_fin = true;
+	} else if (!finder->client_fin) {
+		finder->client_fin = true;
+		finder->client_fin_seg = i;
+	}
+	const struct cu_exchange *open = current(finder);
+	bool waiting = open != NULL && open->outcome == CU_OUTCOME_NONE;
+	/* A half-closed client may still wait for its answer. */
+	return first && !(waiting && seg->dir == CU_C2S) ? close_begins(finder, i) : 0;
+}
+
 static int take(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
@@ -544,28 +595,7 @@ static int take(struct finder *finder, uint32_t i)
 			finder->short_end = seg->len < finder->trace->mss[CU_S2C];
 		}
 	}
-	if (seg->flags & CU_TCP_FIN) {
-		bool first = !finder->client_fin && !finder->server_fin;
-		drop_idle(finder);
-		if (seg->dir == CU_S2C) {
-			/* No answer can come any more; a client that had closed before did not wait for one. */
-			if (finder->client_fin) {
-				end_open(finder, finder->client_fin_seg, CU_OUTCOME_ABANDONED);
-			}
-			end_open(finder, i, CU_OUTCOME_UNANSWERED);
-			finder->server_fin = true;
-		} else if (!finder->client_fin) {
-			finder->client_fin = true;
-			finder->client_fin_seg = i;
-		}
-		if (first) {
-			struct cu_exchange *open = current(finder);
-			bool waiting = open != NULL && open->outcome == CU_OUTCOME_NONE;
-			/* A half-closed client may still wait for its answer. */
-			return waiting && seg->dir == CU_C2S ? 0 : close_begins(finder, i);
-		}
-	}
-	return 0;
+	return (seg->flags & CU_TCP_FIN) != 0 ? take_fin(finder, i) : 0;
 }
 
 /*
