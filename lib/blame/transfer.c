@@ -394,18 +394,24 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	}
 }
 
-/* The application had nothing to say, as far as can be told before the whole message is known. */
+/*
+ * The application had nothing to say, as far as can be told before the whole
+ * message is known. What is not sent again for so long was acknowledged, even
+ * where the capture lacks that.
+ */
 static void charge_pause(struct cu_account *account, const struct wait *wait, bool full, int64_t acked)
 {
 	int64_t mss = account->known->trace->full[wait->dir], sent_before = wait->before->end;
+	int64_t wait_ns = wait->until - wait->from;
+	bool had_arrived = acked >= sent_before || wait_ns > CU_NS_PER_S;
 	if (full) {
 		account->full.n++;
-		account->full.ns += wait->until - wait->from;
+		account->full.ns += wait_ns;
 	} else {
 		account->full.n_others++;
 	}
-	if (acked >= sent_before && sent_before - account->burst_start < mss) {
-		account->whole_before_ns += wait->until - wait->from;
+	if (had_arrived && sent_before - account->burst_start < mss) {
+		account->whole_before_ns += wait_ns;
 	}
 	account->burst_start = wait->next->start;
 	account->charging = full ? CU_WAIT_FULL : CU_WAIT_SETTLED;
