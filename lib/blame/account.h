@@ -36,7 +36,7 @@ struct cu_idle_waits {
 /* Waits that nothing held, after full segments and after others, of the message at hand. */
 struct cu_full_waits {
 	unsigned n, n_others;
-	int64_t ns; /* of those after full ones */
+	int64_t ns, shortest_ns, longest_ns; /* of those after full ones */
 };
 
 /* What a direction's identifications tell of flights that were lost before the vantage point; hidden.c. */

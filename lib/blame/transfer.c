@@ -394,6 +394,14 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	}
 }
 
+static void note_full_wait(struct cu_full_waits *full, int64_t ns)
+{
+	full->shortest_ns = full->n == 0 ? ns : cu_min_ns(full->shortest_ns, ns);
+	full->longest_ns = cu_max_ns(full->longest_ns, ns);
+	full->ns += ns;
+	full->n++;
+}
+
 /*
  * The application had nothing to say, as far as can be told before the whole
  * message is known. What is not sent again for so long was acknowledged, even
@@ -405,8 +413,7 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	int64_t wait_ns = wait->until - wait->from;
 	bool had_arrived = acked >= sent_before || wait_ns > CU_NS_PER_S;
 	if (full) {
-		account->full.n++;
-		account->full.ns += wait_ns;
+		note_full_wait(&account->full, wait_ns);
 	} else {
 		account->full.n_others++;
 	}
@@ -537,14 +544,16 @@ static void settle_small_waits(struct cu_account *account, int dir)
 }
 
 /*
- * Again and again after full segments, and never after another: no
- * application's pauses, but those of a sender that spaces its segments out.
+ * Again and again after full segments, never after another, and much the same
+ * each time: no application's pauses, but those of a sender that spaces its
+ * segments out.
  */
 static void settle_full_waits(struct cu_account *account, int dir)
 {
-	enum { HABIT = 4 };
+	enum { HABIT = 4, MUCH_THE_SAME = 4 };
 	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	bool habit = account->full.n >= HABIT && account->full.n_others == 0;
+	bool habit = account->full.n >= HABIT && account->full.n_others == 0 &&
+	             account->full.longest_ns / MUCH_THE_SAME <= account->full.shortest_ns;
 	if (account->full.n > 0) {
 		cu_stretches_settle(account->known->stretches, CU_WAIT_FULL,
 		                    habit ? CU_NETWORK_TRANSFER : CU_CAUSE_NONE);

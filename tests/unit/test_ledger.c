@@ -1420,15 +1420,15 @@ static void test_ledger_equal_pieces_without_an_mss_are_no_full_segments(void **
 	}
 }
 
-/* Seen at the client: full segments, 250 ms apart, each acknowledged at once: a sender spaces out what it has. */
-static struct cu_transaction spaced_out(struct talk *talk, uint32_t last_len)
+/* Seen at the client: full segments, 300 ms apart but for once, each acknowledged at once: a sender spaces out what it has. */
+static struct cu_transaction spaced_out(struct talk *talk, uint32_t last_len, int64_t once_us)
 {
 	talk_init(talk);
 	int64_t t = talk_handshake(talk, 40000, 100);
 	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
 	t += 40000;
 	uint32_t seq = 1;
-	for (uint32_t i = 0; i < 8; i++, t += 300000) {
+	for (uint32_t i = 0; i < 8; t += i == 3 ? once_us : 300000, i++) {
 		uint32_t len = i == 5 ? last_len : TALK_MSS;
 		talk_add(talk, t, CU_S2C, ACK, seq, 101, len);
 		seq += len;
@@ -1442,13 +1442,17 @@ static void test_ledger_spaced_out_full_segments_are_no_pauses(void **state)
 {
 	(void)state;
 	struct talk talk;
-	struct cu_transaction request = spaced_out(&talk, TALK_MSS);
+	struct cu_transaction request = spaced_out(&talk, TALK_MSS, 300000);
 	assert_us(request, CU_SERVER_PAUSE, 0);
 	assert_us(request, CU_NETWORK_TRANSFER, 2100000);
 	talk_release(&talk);
 	/* One of them is less than full: it is an application that writes as much each time. */
-	request = spaced_out(&talk, TALK_MSS - 100);
+	request = spaced_out(&talk, TALK_MSS - 100, 300000);
 	assert_us(request, CU_SERVER_PAUSE, 2100000);
+	talk_release(&talk);
+	/* No sender that spaces segments out waits five times as long. */
+	request = spaced_out(&talk, TALK_MSS, 1500000);
+	assert_us(request, CU_SERVER_PAUSE, 6 * 300000 + 1500000);
 	talk_release(&talk);
 }
 
