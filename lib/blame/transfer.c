@@ -257,12 +257,30 @@ static bool is_burst(const struct cu_trace *trace, uint32_t seg_index, int step,
 	return n_found == LEAST;
 }
 
+/* Whether a wait lies between bursts: a sender that spaces its segments has none. */
+static bool is_between_bursts(const struct cu_trace *trace, const struct wait *wait)
+{
+	int64_t wait_ns = wait->until - wait->from;
+	return is_burst(trace, wait->first, -1, wait_ns) && is_burst(trace, wait->last, 1, wait_ns);
+}
+
+/* The longest time between ACK steps from one to another that follow each other. */
+static int64_t longest_between(const struct cu_delivery *delivery, size_t from, size_t to)
+{
+	int64_t longest_ns = 0;
+	for (size_t s = from + 1; s <= to; s++) {
+		longest_ns = cu_max_ns(longest_ns, delivery->step[s].time_ns - delivery->step[s - 1].time_ns);
+	}
+	return longest_ns;
+}
+
 /*
  * Whether the sender had room long before it went on, and so nothing to send:
  * ACKs reached it that set nothing free, though each does for one that its
  * congestion window holds; but for the last, which it may answer on a host that
  * takes its time. It was no pacing, with a burst before and behind; nor
- * recovery, which shrinks that window. From afar none of it is certain.
+ * recovery, which shrinks that window; nor a full link, from which ACKs come
+ * evenly whatever the bursts. From afar none of it is certain.
  */
 static bool had_room(const struct cu_account *account, const struct wait *wait)
 {
@@ -273,7 +291,8 @@ static bool had_room(const struct cu_account *account, const struct wait *wait)
 	int64_t wait_ns = wait->until - wait->from;
 	enum cu_vantage at_sender = wait->dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
 
-	if (path->vantage != at_sender || wait_ns <= CU_BUSY_NS || account->lost_ns > wait->from - 2 * round_ns) {
+	if (path->vantage != at_sender || wait_ns <= CU_BUSY_NS || wait_ns >= round_ns + ACK_LATE_NS ||
+	    account->lost_ns > wait->from - 2 * round_ns) {
 		return false;
 	}
 	int64_t long_ns = cu_min_ns(CU_BUSY_NS, cu_max_ns(CU_HOST_NS, wait_ns / 8));
@@ -283,8 +302,8 @@ static bool had_room(const struct cu_account *account, const struct wait *wait)
 		return false;
 	}
 	int64_t unused = delivery->step[now - 2].ack - delivery->step[then - 1].ack;
-	return unused >= 2 * (int64_t)trace->full[wait->dir] && is_burst(trace, wait->first, -1, wait_ns) &&
-	       is_burst(trace, wait->last, 1, wait_ns);
+	return unused >= 2 * (int64_t)trace->full[wait->dir] &&
+	       longest_between(delivery, then - 1, now - 1) >= wait_ns / 2 && is_between_bursts(trace, wait);
 }
 
 /* As long as the receiver's window held the sender. The little that it takes to go on belongs to it. */
@@ -409,10 +428,11 @@ static void note_full_wait(struct cu_full_waits *full, int64_t ns)
  */
 static void charge_pause(struct cu_account *account, const struct wait *wait, bool full, int64_t acked)
 {
+	bool spaced = full && !is_between_bursts(account->known->trace, wait);
 	int64_t mss = account->known->trace->full[wait->dir], sent_before = wait->before->end;
 	int64_t wait_ns = wait->until - wait->from;
 	bool had_arrived = acked >= sent_before || wait_ns > CU_NS_PER_S;
-	if (full) {
+	if (spaced) {
 		note_full_wait(&account->full, wait_ns);
 	} else {
 		account->full.n_others++;
@@ -421,7 +441,7 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 		account->whole_before_ns += wait_ns;
 	}
 	account->burst_start = wait->next->start;
-	account->charging = full ? CU_WAIT_FULL : CU_WAIT_SETTLED;
+	account->charging = spaced ? CU_WAIT_FULL : CU_WAIT_SETTLED;
 	charge_rest(account, wait, cu_pause_of(wait->dir));
 	account->charging = CU_WAIT_SETTLED;
 }

@@ -1696,6 +1696,36 @@ static void test_ledger_a_sender_that_had_room_writes_at_its_own_pace(void **sta
 	talk_release(&talk);
 	assert_us(uploads_in_bursts(&talk, 4, 5000), CU_CLIENT_PAUSE, 0); /* no habit yet */
 	talk_release(&talk);
+	/* It takes none where all had been acknowledged long ago: no pacing has bursts. */
+	assert_us(uploads_in_bursts(&talk, 2, 3000000), CU_CLIENT_PAUSE, 3022000 - 5);
+	talk_release(&talk);
+	assert_us(uploads_in_bursts(&talk, 8, 3000000), CU_CLIENT_PAUSE, 7 * (3022000 - 5));
+	talk_release(&talk);
+}
+
+/* Seen at the client: a third of a full send buffer is filled anew when it is free, but the link is full all along. */
+static void test_ledger_bursts_into_a_full_link_are_no_pauses(void **state)
+{
+	enum { AT_FIRST = 18, AT_ONCE = 6, N = 18 + 6 * 12 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 20000, 100);
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < AT_FIRST; i++, seq += TALK_MSS) {
+		talk_add(&talk, t + i, CU_C2S, ACK, seq, 1, TALK_MSS);
+	}
+	for (uint32_t acked = 2; acked <= N; acked += 2) {
+		int64_t now = t + 20000 + 3000 * acked / 2;
+		talk_add(&talk, now, CU_S2C, ACK, 1, 1 + acked * TALK_MSS, 0);
+		for (unsigned i = 0; acked % AT_ONCE == 0 && i < AT_ONCE && seq < N * TALK_MSS; i++, seq += TALK_MSS) {
+			talk_add(&talk, now + 300 + i, CU_C2S, ACK, seq, 1, TALK_MSS);
+		}
+	}
+	talk_add(&talk, t + 200000, CU_S2C, PSH, 1, 1 + N * TALK_MSS, 100);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_CLIENT_PAUSE, 0);
+	talk_release(&talk);
 }
 
 /* A path that takes less was found in mid-answer: what is filled since then is full, and waits for ACKs. */
@@ -1885,6 +1915,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
 		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
 		cmocka_unit_test(test_ledger_a_sender_that_had_room_writes_at_its_own_pace),
+		cmocka_unit_test(test_ledger_bursts_into_a_full_link_are_no_pauses),
 		cmocka_unit_test(test_ledger_full_segments_may_become_smaller),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
