@@ -190,6 +190,19 @@ void cu_account_add_loss(struct cu_account *account, uint8_t side);
 int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, int64_t end, int64_t from,
                            int64_t limit);
 
+/*
+ * transfer.c: whether the receiver's window held what a direction's sender said
+ * first from a moment on, and it said that as soon as there was room.
+ */
+bool cu_window_held(struct cu_account *account, int dir, int64_t from, int64_t until, const struct cu_piece *first);
+
+/*
+ * transfer.c: how much of a wait its sender's clock knows nothing of: by their
+ * timestamps (RFC 7323) two segments were sent closer together than they came,
+ * so that the second was held up on its way. 0 unless that is most of the wait.
+ */
+int64_t cu_held_up_ns(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last, int64_t wait_ns);
+
 /* transfer.c: what a lost piece was lost to: CU_NETWORK_LOSS or CU_NETWORK_MTU. */
 enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const struct cu_piece *piece);
 

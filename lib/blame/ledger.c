@@ -206,13 +206,76 @@ struct turnaround {
 	uint32_t last_seg; /* of the request */
 };
 
+/* The segment of a side that is nearest to another one, in steps of one or minus one; that one itself when none is near. */
+static uint32_t nearest_of(const struct cu_trace *trace, int dir, uint32_t seg_index, int step)
+{
+	enum { LOOK = 64 };
+	uint32_t i = seg_index + (uint32_t)step;
+	for (unsigned n = 0; n < LOOK && i < trace->n; n++, i += (uint32_t)step) {
+		if (trace->segment[i].dir == dir && !trace->segment[i].icmp) {
+			return i;
+		}
+	}
+	return seg_index;
+}
+
+static int64_t held_up_between(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last)
+{
+	return cu_held_up_ns(trace, dir, first, last, trace->segment[last].time_ns - trace->segment[first].time_ns);
+}
+
+/*
+ * How much of the time before the server's first word that was on its way, as
+ * its timestamp says: it was sent soon after the one before it, or after the
+ * last before the request.
+ */
+static int64_t first_word_held_up_ns(const struct cu_trace *trace, uint32_t request_seg, uint32_t first_seg)
+{
+	uint32_t newest = nearest_of(trace, CU_S2C, first_seg, -1);
+	uint32_t before = nearest_of(trace, CU_S2C, request_seg, -1);
+	return cu_max_ns(held_up_between(trace, CU_S2C, newest, first_seg),
+	                 held_up_between(trace, CU_S2C, before, first_seg));
+}
+
+/* Whether the client's clock knows as little of it: then it was that of the capture which stepped. */
+static bool capture_stepped(const struct cu_trace *trace, uint32_t request_seg, uint32_t first_seg)
+{
+	return held_up_between(trace, CU_C2S, request_seg, nearest_of(trace, CU_C2S, first_seg, 1)) > 0;
+}
+
+/*
+ * What the server's first word waited for, above the round trip: for room in the
+ * client's window; on its way, as its timestamp says; or for the server to
+ * think, or what else is known to be the cause.
+ */
+static void charge_first_word(struct cu_account *account, enum cu_cause cause, const struct turnaround *turn,
+                              uint32_t first_seg, int64_t start)
+{
+	const struct cu_case *known = account->known;
+	const struct cu_piece *first =
+		&known->delivery[CU_S2C].piece[cu_delivery_find(&known->delivery[CU_S2C], start)];
+	int64_t rtt = 2 * account->transaction->server_distance_ns, until = turn->spoke_ns;
+	int64_t from = turn->complete_ns + cu_min_ns(rtt, until - turn->complete_ns);
+	cu_charge(account, CU_NETWORK_RTT, turn->complete_ns, from, turn->last_seg, first_seg);
+	if (cause == CU_SERVER_THINK && cu_window_held(account, CU_S2C, from, until, first)) {
+		cause = CU_CLIENT_WINDOW;
+	} else if (cause == CU_SERVER_THINK) {
+		int64_t held_up_ns =
+			cu_min_ns(first_word_held_up_ns(known->trace, turn->last_seg, first_seg), until - from);
+		bool stepped = held_up_ns > 0 && capture_stepped(known->trace, turn->last_seg, first_seg);
+		cu_charge(account, stepped ? CU_UNKNOWN_CAPTURE : CU_NETWORK_TRANSFER, until - held_up_ns, until,
+		          turn->last_seg, first_seg);
+		until -= held_up_ns;
+	}
+	cu_charge(account, cause, from, until, turn->last_seg, first_seg);
+}
+
 /* From the whole request to the first word of its answer. */
 static void charge_thinking(struct cu_account *account, const struct cu_exchange *exchange,
                             const struct turnaround *turn, uint32_t first_seg)
 {
 	const struct cu_delivery *delivery = &account->known->delivery[CU_S2C];
-	int64_t rtt = 2 * account->transaction->server_distance_ns;
-	int64_t silence_ns = turn->spoke_ns - turn->complete_ns - rtt;
+	int64_t silence_ns = turn->spoke_ns - turn->complete_ns - 2 * account->transaction->server_distance_ns;
 	enum cu_second_copy second = cu_second_copy_of(account, exchange->request_end, first_seg, silence_ns);
 	enum cu_cause cause = CU_SERVER_THINK;
 
@@ -228,7 +291,7 @@ static void charge_thinking(struct cu_account *account, const struct cu_exchange
 	} else if (delivery->piece[cu_delivery_find(delivery, exchange->response_start)].loss == CU_LOSS_CAPTURE) {
 		cause = CU_UNKNOWN_CAPTURE;
 	}
-	cu_charge_turnaround(account, cause, turn->complete_ns, turn->spoke_ns, rtt, turn->last_seg, first_seg);
+	charge_first_word(account, cause, turn, first_seg, exchange->response_start);
 }
 
 /* The answer's way to the client, or until the client gave up on it. */
@@ -391,8 +454,9 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	cu_account_cite(account, &transaction->request, ack.sent_seg, ack.heard_seg);
 	cu_charge_distance(account, transaction->client_distance_ns, ack.sent_seg, greeting.last_seg);
 	cu_charge(account, ack.unheard, done_ns, heard_ns, ack.sent_seg, ack.heard_seg);
-	cu_charge_turnaround(account, CU_SERVER_THINK, heard_ns, greeting.first_ns, 2 * transaction->server_distance_ns,
-	                     ack.heard_seg, greeting.first_seg);
+	const struct turnaround turn = {
+		.complete_ns = heard_ns, .spoke_ns = greeting.first_ns, .last_seg = ack.heard_seg};
+	charge_first_word(account, CU_SERVER_THINK, &turn, greeting.first_seg, exchange->response_start);
 	cu_charge_delivery(account, CU_S2C, exchange->response_start, exchange->response_end, greeting.first_ns,
 	                   greeting.arrived_ns);
 	return true;

@@ -190,17 +190,13 @@ static const struct cu_trace_segment *find_stamped(const struct cu_trace *trace,
 	return NULL;
 }
 
-/*
- * A tick of a sender's timestamp clock (RFC 7323 section 5.4), by its first and
- * last segments; 0 when that is none in use: then one of them was late.
- */
-static int64_t tick_ns(const struct cu_trace *trace, int dir)
+/* A tick of a sender's timestamp clock (RFC 7323 section 5.4), by two segments; 0 when they tell none that is in use. */
+static int64_t tick_between(const struct cu_trace_segment *first, const struct cu_trace_segment *last)
 {
 	static const int64_t in_use_ms[] = {1, 2, 4, 5, 10, 100, 200, 500, 1000};
-	const struct cu_trace_segment *first = find_stamped(trace, dir, 0, 1);
-	const struct cu_trace_segment *last = find_stamped(trace, dir, trace->n - 1, -1);
+	enum { LEAST = 10 };
 	int32_t ticks = first != NULL && last != NULL ? (int32_t)(last->tsval - first->tsval) : 0;
-	if (ticks <= 0) {
+	if (ticks < LEAST) {
 		return 0;
 	}
 	int64_t measured_ns = (last->time_ns - first->time_ns) / ticks;
@@ -213,12 +209,15 @@ static int64_t tick_ns(const struct cu_trace *trace, int dir)
 	return 0;
 }
 
-/*
- * How much of a wait its sender's clock knows nothing of: by their timestamps
- * two segments were sent closer together than they came, so that the second
- * was held up on its way. 0 unless that is most of the wait.
- */
-static int64_t held_up_ns(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last, int64_t wait_ns)
+/* The same of a direction's sender: up to one of its segments, or by its first and last, one of which may have been late. */
+static int64_t tick_ns(const struct cu_trace *trace, int dir, const struct cu_trace_segment *until)
+{
+	const struct cu_trace_segment *first = find_stamped(trace, dir, 0, 1);
+	int64_t tick = tick_between(first, until);
+	return tick > 0 ? tick : tick_between(first, find_stamped(trace, dir, trace->n - 1, -1));
+}
+
+int64_t cu_held_up_ns(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last, int64_t wait_ns)
 {
 	const int64_t least_ns = 50 * CU_NS_PER_MS;
 	const struct cu_trace_segment *before = &trace->segment[first], *next = &trace->segment[last];
@@ -227,7 +226,7 @@ static int64_t held_up_ns(const struct cu_trace *trace, int dir, uint32_t first,
 	    next->dir != dir || ticks < 0) {
 		return 0;
 	}
-	int64_t tick = tick_ns(trace, dir);
+	int64_t tick = tick_ns(trace, dir, before);
 	int64_t held_ns = wait_ns - (ticks + INT64_C(1)) * tick;
 	return tick > 0 && held_ns > wait_ns / 2 && held_ns >= least_ns ? held_ns : 0;
 }
@@ -306,18 +305,31 @@ static bool had_room(const struct cu_account *account, const struct wait *wait)
 	       longest_between(delivery, then - 1, now - 1) >= wait_ns / 2 && is_between_bursts(trace, wait);
 }
 
+/* The little that a sender takes to go on, once an ACK has made room. */
+static int64_t soon_ns(const struct cu_account *account, int dir)
+{
+	return CU_HOST_NS + cu_sender_rtt(account, dir) / 4;
+}
+
 /* As long as the receiver's window held the sender. The little that it takes to go on belongs to it. */
 static void charge_window(struct cu_account *account, struct wait *wait)
 {
-	int64_t soon_ns = CU_HOST_NS + cu_sender_rtt(account, wait->dir) / 4;
 	enum cu_cause cause = cu_window_of_receiver(wait->dir);
 	uint32_t opened_by = wait->first;
 	int64_t held_until = window_until(account, wait, &opened_by);
-	if (held_until > wait->from && wait->until - held_until <= soon_ns) {
+	if (held_until > wait->from && wait->until - held_until <= soon_ns(account, wait->dir)) {
 		charge_until(account, wait, cause, wait->until, wait->last);
 	} else if (held_until > wait->from) {
 		charge_until(account, wait, cause, held_until, opened_by);
 	}
+}
+
+bool cu_window_held(struct cu_account *account, int dir, int64_t from, int64_t until, const struct cu_piece *first)
+{
+	const struct wait wait = {.dir = dir, .from = from, .until = until, .next = first};
+	uint32_t opened_by = 0;
+	int64_t held_until = window_until(account, &wait, &opened_by);
+	return held_until > from && until - held_until <= soon_ns(account, dir);
 }
 
 /*
@@ -463,7 +475,7 @@ static void charge_unheld(struct cu_account *account, struct wait *wait, bool fu
 	}
 	if (wait->next->loss == CU_LOSS_NONE) {
 		int64_t until = wait->until;
-		wait->until -= held_up_ns(account->known->trace, wait->dir, wait->first, wait->last, wait_ns);
+		wait->until -= cu_held_up_ns(account->known->trace, wait->dir, wait->first, wait->last, wait_ns);
 		cu_charge(account, CU_NETWORK_TRANSFER, wait->until, until, wait->first, wait->last);
 		wait_ns = wait->until - wait->from;
 	}

@@ -717,6 +717,66 @@ static void test_ledger_timestamps_tell_a_pause_from_a_path_that_holds_up(void *
 	}
 }
 
+static void stamp(struct cu_segment *seg, uint32_t tsval)
+{
+	seg->has_timestamps = true;
+	seg->tsval = tsval;
+}
+
+/* Seen in the middle: an answer 3 s after the ACK of its request; the clocks of server and client say how far apart they were. */
+static struct cu_transaction late_first_word(struct talk *talk, uint32_t server_ticks, uint32_t client_ticks)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 10000, 10000);
+	stamp(&talk->segment[0], 1000);
+	stamp(&talk->segment[1], 5000);
+	stamp(talk_add(talk, t + 1000000, CU_C2S, PSH, 1, 1, 100), 2020);
+	stamp(talk_add(talk, t + 1010000, CU_S2C, ACK, 1, 101, 0), 6020);
+	stamp(talk_add(talk, t + 4010000, CU_S2C, PSH, 1, 101, 300), 6020 + server_ticks);
+	stamp(talk_add(talk, t + 4020000, CU_C2S, ACK, 101, 301, 0), 2020 + client_ticks);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_timestamps_tell_thinking_from_a_path_that_holds_up(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(late_first_word(&talk, 3000, 3020), CU_SERVER_THINK, 3000000);
+	talk_release(&talk);
+	assert_us(late_first_word(&talk, 40, 3020), CU_NETWORK_TRANSFER, 3000000 - 41000);
+	talk_release(&talk);
+	/* Neither knows of it: the capture's clock stepped. */
+	assert_us(late_first_word(&talk, 40, 60), CU_UNKNOWN_CAPTURE, 3000000 - 41000);
+	talk_release(&talk);
+}
+
+/* Seen in the middle: the client asks with its window closed, and opens it 5 s later; the answer comes some time after that. */
+static struct cu_transaction answer_to_a_closed_window(struct talk *talk, int64_t after_us)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 10000, 10000);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100)->window = 0;
+	talk_add(talk, t + 10000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(talk, t + 5000000, CU_C2S, ACK, 101, 1, 0);
+	talk_add(talk, t + 5010000 + after_us, CU_S2C, PSH, 1, 101, 300);
+	talk_add(talk, t + 5020000 + after_us, CU_C2S, ACK, 101, 301, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_an_answer_may_wait_for_the_clients_window(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction at_once = answer_to_a_closed_window(&talk, 200);
+	assert_us(at_once, CU_CLIENT_WINDOW, 5000200);
+	assert_us(at_once, CU_SERVER_THINK, 0);
+	talk_release(&talk);
+	assert_us(answer_to_a_closed_window(&talk, 2000000), CU_SERVER_THINK, 7000000);
+	talk_release(&talk);
+}
+
 /* A small answer is sent again after 204 ms; the client says by neither SACK nor timestamps which copy it had. */
 static struct cu_transaction answer_twice(struct talk *talk, bool sack, bool prompt)
 {
@@ -1879,6 +1939,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_lost_syn_ack_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_lost_syn_acks_that_echo_the_first_syn),
 		cmocka_unit_test(test_ledger_timestamps_tell_a_pause_from_a_path_that_holds_up),
+		cmocka_unit_test(test_ledger_timestamps_tell_thinking_from_a_path_that_holds_up),
+		cmocka_unit_test(test_ledger_an_answer_may_wait_for_the_clients_window),
 		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
