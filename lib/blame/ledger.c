@@ -184,20 +184,25 @@ static int64_t queued_behind(const struct cu_account *account, int dir, int64_t 
 /*
  * When the client gave up on an answer that had not reached it: it closed long
  * after the last copy of it passed, and had not acknowledged it. 0 when it
- * did, or never closed.
+ * did, or never closed; or when the server's timer would have sent the answer
+ * again by then, and did not: the capture lacks the ACK.
  */
 static int64_t given_up_ns(const struct cu_account *account, const struct cu_exchange *exchange,
                            const struct passage *response)
 {
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
-	if (cu_delivery_acked(&known->delivery[CU_S2C], exchange->response_end) < known->delivery[CU_S2C].n_steps) {
+	const struct cu_delivery *delivery = &known->delivery[CU_S2C];
+	uint32_t closing = cu_exchanges_client_end(known->exchanges, response->first_seg);
+	if (closing >= trace->n || trace->segment[closing].ack >= exchange->response_end ||
+	    cu_delivery_acked(delivery, exchange->response_end) < delivery->n_steps) {
 		return 0;
 	}
-	int64_t expected_ns = response->arrived_ns + known->path->client_rtt_ns + CU_ACK_DELAY_NS;
-	uint32_t closing = cu_exchanges_client_end(known->exchanges, response->first_seg);
-	int64_t closed_ns = closing < trace->n ? trace->segment[closing].time_ns : 0;
-	return closed_ns > expected_ns ? closed_ns : 0;
+	int64_t waited_ns = trace->segment[closing].time_ns - response->arrived_ns;
+	bool repeated = delivery->piece[cu_delivery_find(delivery, exchange->response_end - 1)].retransmitted;
+	return waited_ns <= known->path->client_rtt_ns + CU_ACK_DELAY_NS || (waited_ns > CU_TIMER_FIRST_NS && !repeated)
+	               ? 0
+	               : trace->segment[closing].time_ns;
 }
 
 /* When the server had the whole request, as its time passes at the vantage point, and when it spoke. */

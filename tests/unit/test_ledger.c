@@ -1855,6 +1855,24 @@ static void test_ledger_client_gives_up_on_an_answer_that_never_came(void **stat
 	talk_release(&talk);
 }
 
+/* The client resets a minute after an answer that was sent once, whose ACK the capture lacks. */
+static void test_ledger_idle_time_before_a_reset_is_no_loss(void **state)
+{
+	(void)state;
+	static const uint32_t resets_ack[] = {1, 301};
+	for (size_t i = 0; i < sizeof(resets_ack) / sizeof(resets_ack[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 11000, CU_S2C, PSH, 1, 101, 300);
+		talk_add(&talk, t + 60000000, CU_C2S, CU_TCP_RST | ACK, 101, resets_ack[i], 0);
+		talk_analyse(&talk);
+		assert_int_equal(talk_transaction(&talk, 1).total_ns, 21000 * US);
+		talk_release(&talk);
+	}
+}
+
 /* Without IP identification: an answer 250 ms late, after an ACK at ack_us, or with none before it. */
 static struct cu_transaction late_answer(struct talk *talk, int64_t ack_us)
 {
@@ -1981,6 +1999,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_full_segments_may_become_smaller),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
+		cmocka_unit_test(test_ledger_idle_time_before_a_reset_is_no_loss),
 		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),
 		cmocka_unit_test(test_ledger_a_clock_that_steps_back_measures_nothing),
 	};
