@@ -62,6 +62,7 @@ struct cu_account {
 	int64_t burst_start;              /* where the message at hand went on after its last pause */
 	int64_t lost_ns;         /* when what was lost last of the message at hand arrived; INT64_MIN: nothing */
 	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
+	int64_t last_pause_ns;   /* of the message at hand */
 };
 
 static inline int64_t cu_min_ns(int64_t a, int64_t b)

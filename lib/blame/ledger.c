@@ -2,6 +2,8 @@
 
 #include "lib/blame/account.h"
 
+#include <string.h>
+
 /* What a range of a direction was: its frames, and when it passed. */
 struct passage {
 	int64_t first_ns;   /* first byte seen, or known to have been sent */
@@ -115,16 +117,66 @@ static void add_events(struct cu_account *account, uint32_t first_seg, uint32_t 
 }
 
 /*
+ * Whether the server's TCP acknowledged the request later than it may keep an
+ * ACK back, seen from afar: then more than its application was slow.
+ */
+static bool acked_late(const struct cu_account *account)
+{
+	const struct cu_path *path = account->known->path;
+	return path->vantage != CU_VANTAGE_SERVER && path->has_bare_acks && path->server_known &&
+	       !account->known->capture_lacks && account->transaction->acked_frame != 0 &&
+	       account->transaction->ack_delay_ns > path->server_rtt_ns + CU_ACK_DELAY_NS;
+}
+
+/* Whether an exchange is HTTP's one answer to one request: no tunnel, nor another protocol since. */
+static bool is_one_answer(const struct cu_trace *trace, const struct cu_exchange *exchange)
+{
+	const struct cu_hint *request = exchange->request_hint != 0 ? &trace->hint[exchange->request_hint - 1] : NULL;
+	const struct cu_hint *answer = exchange->response_hint != 0 ? &trace->hint[exchange->response_hint - 1] : NULL;
+	bool is_tunnel = request != NULL && request->text_len > 8 && memcmp(request->text, "CONNECT ", 8) == 0;
+	bool is_switched = answer != NULL && answer->kind == CU_HINT_HTTP_RESPONSE && answer->text_len == 3 &&
+	                   memcmp(answer->text, "101", 3) == 0;
+	return request != NULL && request->kind == CU_HINT_HTTP_REQUEST && !is_tunnel && !is_switched;
+}
+
+/* Whether the server closed right behind a segment of its own, and the client neither spoke nor closed before that. */
+static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
+{
+	const struct cu_trace_segment *last = &trace->segment[seg_index];
+	for (uint32_t i = seg_index; i < trace->n; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		bool closes = !seg->icmp && (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0;
+		if (seg->time_ns - last->time_ns > CU_NS_PER_S || (seg->dir == CU_C2S && (closes || seg->len > 0))) {
+			return false;
+		}
+		if (closes) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
  * What is left in doubt. TCP does not say where a message ends: a server that
  * speaks again unasked, after a few bytes that were acknowledged, may have
- * paused or have news (a chat, a notification). HTTP gives one answer to a
- * request.
+ * paused, or have news (a chat, a notification), or say that it waits no longer.
+ * HTTP gives one answer to a request, until it becomes something else (RFC 9110
+ * sections 9.3.6 and 15.2.2).
  */
-static void doubt(struct cu_account *account, const struct cu_hint *hint)
+static void doubt(struct cu_account *account, const struct cu_exchange *exchange)
 {
+	const int64_t idle_timeout_ns = 5 * CU_NS_PER_S; /* that a server closes after: none in use is shorter */
 	const struct cu_case *known = account->known;
-	const struct cu_connection *connection = &known->trace->connection;
+	const struct cu_trace *trace = known->trace;
+	const struct cu_connection *connection = &trace->connection;
 	const struct cu_transaction *transaction = account->transaction;
+	bool thought = transaction->ledger[CU_SERVER_THINK].ns > transaction->total_ns / 2;
+	bool own_message = account->whole_before_ns > transaction->total_ns / 2 && !is_one_answer(trace, exchange);
+	int64_t silence_ns = exchange->kind == CU_TXN_GREETING && account->last_pause_ns == 0
+	                             ? transaction->ledger[CU_SERVER_THINK].ns
+	                             : account->last_pause_ns;
+	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
+	                     !is_one_answer(trace, exchange);
 	const bool doubts[CU_N_DOUBTS] = {
 		[CU_DOUBT_NO_HANDSHAKE] = !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn,
 		[CU_DOUBT_NO_SERVER_RTT] = !known->path->server_known,
@@ -132,8 +184,9 @@ static void doubt(struct cu_account *account, const struct cu_hint *hint)
 		[CU_DOUBT_ROLES] = connection->role == CU_ROLE_GUESSED,
 		[CU_DOUBT_CAPTURE_LACKS] = known->capture_lacks,
 		[CU_DOUBT_LACKS_HERE] = transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10,
-		[CU_DOUBT_OWN_MESSAGE] = account->whole_before_ns > transaction->total_ns / 2 &&
-	                                 (hint == NULL || hint->kind != CU_HINT_HTTP_REQUEST),
+		[CU_DOUBT_OWN_MESSAGE] = own_message,
+		[CU_DOUBT_LATE_ACK] = thought && acked_late(account),
+		[CU_DOUBT_LAST_WORDS] = after_silence && closed_behind(trace, exchange->last_seg),
 	};
 	for (unsigned i = 0; i < CU_N_DOUBTS; i++) {
 		if (doubts[i]) {
@@ -149,7 +202,7 @@ static uint8_t certainty_of(unsigned doubts)
 		[CU_DOUBT_NO_HANDSHAKE] = 15,  [CU_DOUBT_NO_SERVER_RTT] = 30, [CU_DOUBT_NO_CLIENT_RTT] = 15,
 		[CU_DOUBT_ROLES] = 10,         [CU_DOUBT_UNSEEN_LOSS] = 25,   [CU_DOUBT_LIKE_A_TIMER] = 60,
 		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,    [CU_DOUBT_OWN_MESSAGE] = 25,
-		[CU_DOUBT_KEPT_ACK] = 60,
+		[CU_DOUBT_KEPT_ACK] = 60,      [CU_DOUBT_LATE_ACK] = 60,      [CU_DOUBT_LAST_WORDS] = 60,
 	};
 	int certainty = 100;
 	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
@@ -539,7 +592,7 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	if (hint != NULL && hint->text_len > 0) {
 		transaction->name = (struct cu_text){.data = hint->text, .len = hint->text_len};
 	}
-	doubt(&account, hint);
+	doubt(&account, exchange);
 	transaction->certainty = certainty_of(transaction->doubts);
 	return true;
 }

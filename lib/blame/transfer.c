@@ -452,6 +452,7 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	if (had_arrived && sent_before - account->burst_start < mss) {
 		account->whole_before_ns += wait_ns;
 	}
+	account->last_pause_ns = wait_ns;
 	account->burst_start = wait->next->start;
 	account->charging = spaced ? CU_WAIT_FULL : CU_WAIT_SETTLED;
 	charge_rest(account, wait, cu_pause_of(wait->dir));
@@ -624,6 +625,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	account->idle = (struct cu_idle_waits){0};
 	account->burst_start = start;
 	account->lost_ns = INT64_MIN;
+	account->last_pause_ns = 0;
 	size_t first = cu_delivery_find(delivery, start);
 	account->near_step = cu_delivery_acked(delivery, start);
 	account->flights =

@@ -377,7 +377,9 @@ enum cu_doubt {
 	CU_DOUBT_CAPTURE_LACKS, /* packets of the connection were acknowledged and never seen */
 	CU_DOUBT_LACKS_HERE,    /* and took a tenth of the transaction's time, or more */
 	CU_DOUBT_OWN_MESSAGE,   /* what came after a pause may be no part of the message before it */
-	CU_DOUBT_KEPT_ACK, /* a segment sent again: lost, or its ACK kept back for longer than its sender's timer */
+	CU_DOUBT_KEPT_ACK,   /* a segment sent again: lost, or its ACK kept back for longer than its sender's timer */
+	CU_DOUBT_LATE_ACK,   /* thinking, and the request was acknowledged later than an ACK may be kept back */
+	CU_DOUBT_LAST_WORDS, /* the server closed right behind what came after a silence: perhaps its farewell */
 	CU_N_DOUBTS
 };
 const char *cu_doubt_name(unsigned doubt);

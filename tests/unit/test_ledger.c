@@ -1873,6 +1873,46 @@ static void test_ledger_idle_time_before_a_reset_is_no_loss(void **state)
 	}
 }
 
+/* Seen at the client: a request is acknowledged 0.8 s after a round trip, and answered 1 ms later. */
+static void test_ledger_no_ack_is_kept_back_for_so_long(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 20000, 100);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 820000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(&talk, t + 821000, CU_S2C, PSH, 1, 101, 300);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.doubts, 1u << CU_DOUBT_LATE_ACK);
+	talk_release(&talk);
+}
+
+/* A server says something a minute after its answer, or its greeting, and closes; or the client closes first. */
+static void test_ledger_words_before_a_close_may_be_a_farewell(void **state)
+{
+	(void)state;
+	for (int client_first = 0; client_first < 2; client_first++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 11000, CU_S2C, PSH, 1, 101, 300);
+		talk_add(&talk, t + 21000, CU_C2S, ACK, 101, 301, 0);
+		talk_add(&talk, t + 60000000, CU_S2C, PSH, 301, 101, 50);
+		if (client_first) {
+			talk_add(&talk, t + 60010000, CU_C2S, FIN, 101, 351, 0);
+		}
+		talk_add(&talk, t + 60020100, CU_S2C, FIN, 351, 101 + client_first, 0);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		unsigned last_words = client_first ? 0 : 1u << CU_DOUBT_LAST_WORDS;
+		assert_int_equal(request.doubts, 1u << CU_DOUBT_OWN_MESSAGE | last_words);
+		talk_release(&talk);
+	}
+}
+
 /* Without IP identification: an answer 250 ms late, after an ACK at ack_us, or with none before it. */
 static struct cu_transaction late_answer(struct talk *talk, int64_t ack_us)
 {
@@ -2000,6 +2040,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_idle_time_before_a_reset_is_no_loss),
+		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
+		cmocka_unit_test(test_ledger_words_before_a_close_may_be_a_farewell),
 		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),
 		cmocka_unit_test(test_ledger_a_clock_that_steps_back_measures_nothing),
 	};
