@@ -191,6 +191,24 @@ static bool acks_unseen(const struct finder *finder, const struct cu_trace_segme
 	return seg->ack > finder->highest[!seg->dir] + fin;
 }
 
+/*
+ * The client sends on, after a while, before it has an answer: whether that is
+ * no part of its request, which was whole, but a frame that asks for nothing, or
+ * another request of HTTP, which waits for its turn (RFC 9112 section 9.3.2).
+ */
+static bool is_beside_request(const struct finder *finder, const struct cu_exchange *now,
+                              const struct cu_trace_segment *seg)
+{
+	const int64_t quiet_ns = 20 * CU_NS_PER_MS;
+	uint8_t before = hint_kind(finder, now->request_hint);
+	if (seg->time_ns - finder->trace->segment[now->last_seg].time_ns <= quiet_ns) {
+		return false;
+	}
+	return before == CU_HINT_HTTP_REQUEST
+	               ? hint_kind(finder, seg->hint) == CU_HINT_HTTP_REQUEST
+	               : before == CU_HINT_TLS_DATA && !now->asks_nothing && word_of(finder, seg) == WORD_CONTROL;
+}
+
 static int client_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
@@ -220,7 +238,7 @@ static int client_data(struct finder *finder, uint32_t i)
 		now->request_hint = seg->hint;
 		now->asks_nothing = asks_nothing;
 		finder->aside.waits = false;
-	} else if (!answered(now)) {
+	} else if (!answered(now) && !is_beside_request(finder, now, seg)) {
 		bool begins_here = now->asks_nothing && !asks_nothing;
 		if (begins_here) {
 			now->request_start = start;
@@ -231,7 +249,7 @@ static int client_data(struct finder *finder, uint32_t i)
 		if (seg->hint != 0 && (begins_here || now->request_hint == 0)) {
 			now->request_hint = seg->hint;
 		}
-	} else if (seg->ack >= finder->highest[CU_S2C]) {
+	} else if (answered(now) && seg->ack >= finder->highest[CU_S2C]) {
 		if (!finder->aside.waits) {
 			finder->aside = (struct aside){.waits = true, .start = start, .seg = i, .hint = seg->hint};
 		}

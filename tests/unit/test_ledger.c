@@ -1052,6 +1052,29 @@ static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **stat
 }
 
 /* A FIN that is not sent again for ten seconds was acknowledged, whatever the capture has; the one that is was lost. */
+/* The server thinks about a request when, 3 s later, a frame that asks for nothing follows, or the next request of HTTP. */
+static void test_ledger_what_comes_while_the_server_thinks_is_no_part_of_the_request(void **state)
+{
+	(void)state;
+	enum { PING = 39 };
+	static const uint8_t hints[] = {CU_HINT_TLS_DATA, CU_HINT_HTTP_REQUEST};
+	for (size_t i = 0; i < sizeof(hints); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint.kind = hints[i];
+		talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+		talk_add(&talk, t + 3000000, CU_C2S, PSH, 101, 1, PING)->hint.kind = hints[i];
+		talk_add(&talk, t + 3030000, CU_S2C, ACK, 1, 101 + PING, 0);
+		talk_add(&talk, t + 3230000, CU_S2C, PSH, 1, 101 + PING, 500);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_us(request, CU_CLIENT_PAUSE, 0);
+		assert_us(request, CU_SERVER_THINK, 3200000);
+		talk_release(&talk);
+	}
+}
+
 static void test_ledger_a_fin_whose_ack_the_capture_lacks(void **state)
 {
 	(void)state;
@@ -2007,6 +2030,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
+		cmocka_unit_test(test_ledger_what_comes_while_the_server_thinks_is_no_part_of_the_request),
 		cmocka_unit_test(test_ledger_a_fin_whose_ack_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_acknowledged_fin_is_no_request),
 		cmocka_unit_test(test_ledger_408_answers_nothing),
