@@ -438,6 +438,31 @@ static int64_t request_start(const struct cu_account *account, const struct cu_e
 	                                                                    : exchange->request_start;
 }
 
+/*
+ * A request may end with a half-close (RFC 9293 section 3.6): a server that
+ * answers the client's FIN as soon as it has that had waited for it.
+ */
+static void charge_half_close(struct cu_account *account, const struct cu_exchange *exchange, struct turnaround *turn,
+                              uint32_t first_seg)
+{
+	const struct cu_trace *trace = account->known->trace;
+	int64_t rtt = 2 * account->transaction->server_distance_ns;
+	uint32_t i = cu_exchanges_client_end(account->known->exchanges, turn->last_seg);
+	if (i >= first_seg) {
+		return;
+	}
+	const struct cu_trace_segment *fin = &trace->segment[i];
+	int64_t answered_ns = turn->spoke_ns - fin->time_ns - rtt;
+	bool is_end = (fin->flags & CU_TCP_FIN) != 0 && fin->len == 0 && fin->seq == exchange->request_end &&
+	              trace->segment[first_seg].ack >= fin->end;
+	if (is_end && fin->time_ns - turn->complete_ns > rtt + CU_BUSY_NS && answered_ns >= -cu_path_early_ns(rtt) &&
+	    answered_ns <= CU_HOST_NS + rtt / 4) {
+		cu_charge(account, CU_CLIENT_PAUSE, turn->complete_ns, fin->time_ns, turn->last_seg, i);
+		turn->complete_ns = fin->time_ns;
+		turn->last_seg = i;
+	}
+}
+
 static bool fill_request(struct cu_account *account, const struct cu_exchange *exchange)
 {
 	const struct cu_case *known = account->known;
@@ -482,6 +507,7 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 		transaction->total_ns += queued_ns + 2 * transaction->client_distance_ns;
 	}
 	if (has_answer) {
+		charge_half_close(account, exchange, &turn, response.first_seg);
 		transaction->first_byte_ns = turn.spoke_ns - request.first_ns + 2 * transaction->client_distance_ns;
 		charge_thinking(account, exchange, &turn, response.first_seg);
 		charge_answer(account, exchange, &response, turn.spoke_ns, end_ns);

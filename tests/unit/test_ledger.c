@@ -1896,6 +1896,32 @@ static void test_ledger_idle_time_before_a_reset_is_no_loss(void **state)
 	}
 }
 
+/* Seen in the middle: the client closes its side 5 s after it asked, and the answer comes after_us behind the round trip to the server. */
+static struct cu_transaction answer_to_a_half_close(struct talk *talk, int64_t after_us)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 10000, 10000);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 10000, CU_S2C, ACK, 1, 101, 0);
+	talk_add(talk, t + 5000000, CU_C2S, FIN, 101, 1, 0);
+	talk_add(talk, t + 5010000 + after_us, CU_S2C, PSH, 1, 102, 300);
+	talk_add(talk, t + 5020000 + after_us, CU_C2S, ACK, 102, 301, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_half_close_may_end_a_request(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(answer_to_a_half_close(&talk, 100), CU_CLIENT_PAUSE, 5000000);
+	talk_release(&talk);
+	struct cu_transaction later = answer_to_a_half_close(&talk, 1000000);
+	assert_us(later, CU_CLIENT_PAUSE, 0);
+	assert_us(later, CU_SERVER_THINK, 6000000);
+	talk_release(&talk);
+}
+
 /* Seen at the client: a request is acknowledged 0.8 s after a round trip, and answered 1 ms later. */
 static void test_ledger_no_ack_is_kept_back_for_so_long(void **state)
 {
@@ -2064,6 +2090,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_idle_time_before_a_reset_is_no_loss),
+		cmocka_unit_test(test_ledger_a_half_close_may_end_a_request),
 		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
 		cmocka_unit_test(test_ledger_words_before_a_close_may_be_a_farewell),
 		cmocka_unit_test(test_ledger_an_answer_without_the_ack_that_thinking_leaves_is_a_second_copy),
