@@ -311,16 +311,53 @@ static int64_t soon_ns(const struct cu_account *account, int dir)
 	return CU_HOST_NS + cu_sender_rtt(account, dir) / 4;
 }
 
+/*
+ * The segment with which a sender asked whether the window is still closed (RFC
+ * 9293 section 3.8.6.1), long after an ACK that says it is not should have
+ * reached it, and on whose answer it went on: that ACK was lost behind the
+ * vantage point. UINT32_MAX when there is none.
+ */
+static uint32_t find_late_probe(const struct cu_account *account, const struct wait *wait)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	int64_t late_ns = wait->from + soon_ns(account, wait->dir);
+	int64_t round_ns = cu_sender_rtt(account, wait->dir) + cu_receiver_rtt(account, wait->dir);
+	/* BSD's is a byte of new data, and so the end of this wait. */
+	const struct cu_piece *behind = wait->next + 1;
+	bool ends_in_probe = wait->next->end - wait->next->start == 1 &&
+	                     behind < delivery->piece + delivery->n_pieces && behind->start == wait->next->end;
+	int64_t goes_on_ns = ends_in_probe ? behind->first_ns : wait->until;
+	for (uint32_t i = wait->last + 1; i-- > wait->first;) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		bool asks = seg->dir == wait->dir && !seg->icmp && seg->len <= 1 && seg->seq <= wait->next->start &&
+		            (i < wait->last || ends_in_probe);
+		if (asks && seg->time_ns > late_ns &&
+		    goes_on_ns - seg->time_ns <= round_ns + soon_ns(account, wait->dir)) {
+			return i;
+		}
+	}
+	return UINT32_MAX;
+}
+
 /* As long as the receiver's window held the sender. The little that it takes to go on belongs to it. */
 static void charge_window(struct cu_account *account, struct wait *wait)
 {
 	enum cu_cause cause = cu_window_of_receiver(wait->dir);
 	uint32_t opened_by = wait->first;
 	int64_t held_until = window_until(account, wait, &opened_by);
-	if (held_until > wait->from && wait->until - held_until <= soon_ns(account, wait->dir)) {
+	if (held_until <= wait->from) {
+		return;
+	}
+	if (wait->until - held_until <= soon_ns(account, wait->dir)) {
 		charge_until(account, wait, cause, wait->until, wait->last);
-	} else if (held_until > wait->from) {
-		charge_until(account, wait, cause, held_until, opened_by);
+		return;
+	}
+	charge_until(account, wait, cause, held_until, opened_by);
+	uint32_t probe = find_late_probe(account, wait);
+	if (probe != UINT32_MAX) {
+		cu_account_add_loss(account, CU_LOSS_AFTER);
+		charge_until(account, wait, CU_NETWORK_LOSS, account->known->trace->segment[probe].time_ns, probe);
 	}
 }
 

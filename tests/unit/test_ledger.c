@@ -272,6 +272,32 @@ static void test_ledger_client_window_closed(void **state)
 	talk_release(&talk);
 }
 
+/* The ACK that opened the window was lost behind the vantage point: the server goes on when its probe is answered, 5 s later. */
+static void test_ledger_a_window_update_may_be_lost(void **state)
+{
+	(void)state;
+	for (uint32_t probe_len = 0; probe_len < 2; probe_len++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = 2000;
+		talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 1000);
+		talk_add(&talk, t + 30000, CU_S2C, ACK, 1001, 101, 1000);
+		talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 2001, 0)->window = 0;
+		talk_add(&talk, t + 540000, CU_C2S, ACK, 101, 2001, 0)->window = 2000;
+		talk_add(&talk, t + 5030000, CU_S2C, ACK, 2000 + probe_len, 101, probe_len);
+		talk_add(&talk, t + 5040000, CU_C2S, ACK, 101, 2001 + probe_len, 0)->window = 2000;
+		talk_add(&talk, t + 5070000, CU_S2C, PSH, 2001 + probe_len, 101, 1000);
+		talk_add(&talk, t + 5080000, CU_C2S, ACK, 101, 3001 + probe_len, 0)->window = 2000;
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_us(request, CU_SERVER_PAUSE, 0);
+		assert_us(request, CU_CLIENT_WINDOW, 540000);
+		assert_us(request, CU_NETWORK_LOSS, 5030000 - 570000);
+		talk_release(&talk);
+	}
+}
+
 /*
  * Seen at the client: a sender that goes by a window of so many segments, two for each ACK, spread over the round trip.
  * What was measured of that is a little more than its ACKs take. The client scales its windows, which its SYN does not say.
@@ -2031,6 +2057,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_server_pauses),
 		cmocka_unit_test(test_ledger_many_short_stretches_are_taken_together),
 		cmocka_unit_test(test_ledger_client_window_closed),
+		cmocka_unit_test(test_ledger_a_window_update_may_be_lost),
 		cmocka_unit_test(test_ledger_window_that_is_filled_all_along),
 		cmocka_unit_test(test_ledger_window_that_is_filled_at_a_pace),
 		cmocka_unit_test(test_ledger_window_of_a_scale_that_was_not_captured),
