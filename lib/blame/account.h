@@ -255,4 +255,7 @@ struct cu_handshake_ack {
 /* handshake.c: of a connection whose server speaks first, and so waits for that ACK alone. False when none was seen. */
 bool cu_handshake_ack_find(const struct cu_account *account, struct cu_handshake_ack *ack);
 
+/* handshake.c: whether a server, seen next to it, repeated its SYN-ACK after what the client sent at a moment: its backlog was full. */
+bool cu_handshake_has_no_room(const struct cu_account *account, int64_t since_ns);
+
 #endif

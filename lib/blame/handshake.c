@@ -120,6 +120,18 @@ bool cu_handshake_ack_find(const struct cu_account *account, struct cu_handshake
 	return true;
 }
 
+bool cu_handshake_has_no_room(const struct cu_account *account, int64_t since_ns)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_path *path = account->known->path;
+	bool repeated = false;
+	for (uint32_t i = 0; i < trace->syn_end; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		repeated |= is_syn_of(seg, CU_S2C) && seg->time_ns - since_ns > path->server_rtt_ns + CU_HOST_NS;
+	}
+	return path->vantage == CU_VANTAGE_SERVER && repeated;
+}
+
 /*
  * SYN and SYN-ACK timers: 1 s, doubled (RFC 6298 section 2.1), or 3 s before
  * that (RFC 1122). Those of 3 s may run in ticks of 500 ms, of which the first

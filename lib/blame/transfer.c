@@ -581,6 +581,9 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->n_steps > 0 &&
 	              delivery->largest_passed < len;
 	bool reported = cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
+	if (dir == CU_C2S && piece->start <= 1 && cu_handshake_has_no_room(account, piece->first_ns)) {
+		return CU_SERVER_CONNECT;
+	}
 	if (large && (shrunk || vanish || reported)) {
 		return CU_NETWORK_MTU;
 	}
@@ -678,6 +681,10 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 		if (lost) {
 			if (!earlier) {
 				cu_account_add_loss(account, piece->loss);
+			}
+			if (piece->loss == CU_LOSS_AFTER && delivery->at_receiver) {
+				cu_account_doubt(account,
+				                 CU_DOUBT_UNSEEN_LOSS); /* it may have come, and been dropped there */
 			}
 			account->lost_ns = cu_max_ns(account->lost_ns, piece->arrive_ns);
 			if (piece->doubtful) {

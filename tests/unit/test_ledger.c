@@ -1319,6 +1319,36 @@ static void test_ledger_greeting_waits_for_the_ack_of_a_handshake(void **state)
 	}
 }
 
+/* Seen at the server: a request is sent again until it is acknowledged, though it came; the SYN-ACK is sent again meanwhile, or not. */
+static struct cu_transaction request_dropped_at_the_server(struct talk *talk, bool repeats_syn_ack)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 100, 20000);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 220000, CU_C2S, PSH, 1, 1, 100);
+	if (repeats_syn_ack) {
+		talk_add(talk, t + 1000000, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0);
+		talk_add(talk, t + 1020000, CU_C2S, ACK, 101, 1, 0);
+	}
+	talk_add(talk, t + 1500000, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 1500100, CU_S2C, PSH, 1, 101, 300);
+	talk_add(talk, t + 1520100, CU_C2S, ACK, 101, 301, 0);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_server_without_room_drops_the_request(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_us(request_dropped_at_the_server(&talk, true), CU_SERVER_CONNECT, 1500000);
+	talk_release(&talk);
+	struct cu_transaction lost = request_dropped_at_the_server(&talk, false);
+	assert_us(lost, CU_NETWORK_LOSS, 1500000);
+	assert_true(lost.doubts & 1u << CU_DOUBT_UNSEEN_LOSS);
+	talk_release(&talk);
+}
+
 static void test_ledger_late_data_is_no_answer(void **state)
 {
 	(void)state;
@@ -2092,6 +2122,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_greeting_waits_for_the_ack_of_a_handshake),
+		cmocka_unit_test(test_ledger_a_server_without_room_drops_the_request),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
 		cmocka_unit_test(test_ledger_frames_captured_twice_are_no_retransmission),
