@@ -279,6 +279,20 @@ static int64_t shortest_silence(const struct cu_trace *trace, uint32_t seg_index
 }
 
 /*
+ * The longest silence in which n copies in a row can have been lost: timers of
+ * Linux begin with 200 ms above the round trip, others with up to 3 s in ticks
+ * of 500 ms (RFC 1122 section 4.2.3.1); all double.
+ */
+static int64_t longest_silence(const struct cu_account *account, int dir, int n)
+{
+	const struct cu_path *path = account->known->path;
+	int64_t first_ns = begins_without_id(account->known->trace, dir)
+	                           ? 400 * CU_NS_PER_MS + 2 * (path->client_rtt_ns + path->server_rtt_ns)
+	                           : 3500 * CU_NS_PER_MS;
+	return first_ns * ((INT64_C(1) << cu_min_ns(n, 16)) - 1);
+}
+
+/*
  * Whether the n identifications missing before a segment, after a silence, can
  * be packets lost out of sight. A timeout sends one segment, and the next when
  * that is acknowledged (RFC 5681 section 3.1), unless it cuts them smaller now.
@@ -286,9 +300,10 @@ static int64_t shortest_silence(const struct cu_trace *trace, uint32_t seg_index
 static bool lost_in_silence(const struct cu_account *account, uint32_t seg_index, int n, int64_t silence_ns)
 {
 	const struct cu_trace *trace = account->known->trace;
-	bool as_a_timer = silence_ns >= shortest_silence(trace, seg_index, n) && !goes_on_at_once(account, seg_index);
-	return (as_a_timer || cut_since(account, trace->segment[seg_index].dir, seg_index)) &&
-	       counts_by_one(trace, seg_index);
+	int dir = trace->segment[seg_index].dir;
+	bool as_a_timer = silence_ns >= shortest_silence(trace, seg_index, n) &&
+	                  silence_ns <= longest_silence(account, dir, n) && !goes_on_at_once(account, seg_index);
+	return (as_a_timer || cut_since(account, dir, seg_index)) && counts_by_one(trace, seg_index);
 }
 
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
@@ -425,10 +440,9 @@ enum cu_second_copy cu_second_copy_of(const struct cu_account *account, int64_t 
 	}
 	if (path->vantage != CU_VANTAGE_SERVER && silence_ns >= CU_TIMER_LEAST_NS && lost_some(account, seg_index)) {
 		/* Timers of other stacks are longer, up to 3 s in ticks of 500 ms (RFC 1122): all of it may have been theirs. */
-		int64_t doubled = (INT64_C(1) << cu_min_ns(skipped_before(account, seg_index), 16)) - 1;
 		bool short_timers = begins_without_id(trace, CU_S2C); /* Linux */
-		return short_timers || silence_ns > 3500 * CU_NS_PER_MS * doubled ? CU_LATE_SECOND_COPY
-		                                                                  : CU_MAYBE_SECOND_COPY;
+		bool longer = silence_ns > longest_silence(account, CU_S2C, skipped_before(account, seg_index));
+		return short_timers || longer ? CU_LATE_SECOND_COPY : CU_MAYBE_SECOND_COPY;
 	}
 	if (path->vantage == CU_VANTAGE_SERVER ||
 	    !is_timeout(silence_ns, 1, path->client_rtt_ns + path->server_rtt_ns) ||

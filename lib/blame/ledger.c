@@ -184,6 +184,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 		[CU_DOUBT_ROLES] = connection->role == CU_ROLE_GUESSED,
 		[CU_DOUBT_CAPTURE_LACKS] = known->capture_lacks,
 		[CU_DOUBT_LACKS_HERE] = transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10,
+		[CU_DOUBT_UNSEEN_LOSS] = account->lost_there_ns > transaction->total_ns / 2,
 		[CU_DOUBT_OWN_MESSAGE] = own_message,
 		[CU_DOUBT_LATE_ACK] = thought && acked_late(account),
 		[CU_DOUBT_LAST_WORDS] = after_silence && closed_behind(trace, exchange->last_seg),

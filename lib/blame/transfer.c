@@ -682,10 +682,6 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 			if (!earlier) {
 				cu_account_add_loss(account, piece->loss);
 			}
-			if (piece->loss == CU_LOSS_AFTER && delivery->at_receiver) {
-				cu_account_doubt(account,
-				                 CU_DOUBT_UNSEEN_LOSS); /* it may have come, and been dropped there */
-			}
 			account->lost_ns = cu_max_ns(account->lost_ns, piece->arrive_ns);
 			if (piece->doubtful) {
 				cu_account_doubt(account, CU_DOUBT_KEPT_ACK);
@@ -699,8 +695,10 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 				now = due;
 			}
 			if (lost) {
-				cu_charge(account, cu_loss_cause(account, dir, piece), now, arrive, piece->first_seg,
-				          piece->arrive_seg);
+				enum cu_cause cause = cu_loss_cause(account, dir, piece);
+				bool there = delivery->at_receiver && piece->loss == CU_LOSS_AFTER;
+				account->lost_there_ns += there && cause == CU_NETWORK_LOSS ? arrive - now : 0;
+				cu_charge(account, cause, now, arrive, piece->first_seg, piece->arrive_seg);
 			} else {
 				cu_charge(account, CU_NETWORK_TRANSFER, now, arrive, piece->first_seg,
 				          piece->arrive_seg);
