@@ -150,10 +150,10 @@ void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64
 /* The distance between the vantage point and the one who waits, on the way there and back. */
 void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg);
 
-/* stretches.c: begins anew, for a transaction of which so much time was seen. */
+/* stretches.c: begins anew, for a transaction of which so much time was seen; less than none by a clock that stepped back. */
 static inline void cu_stretches_begin(struct cu_stretches *list, int64_t seen_ns)
 {
-	list->kept = seen_ns >= CU_STRETCHES_LEAST_NS;
+	list->kept = seen_ns >= CU_STRETCHES_LEAST_NS || seen_ns < 0;
 	list->n = 0;
 	list->least_ns = list->distance_ns = 0;
 }

@@ -203,18 +203,16 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 		/* Refused: by a RST or an ICMP error; else nobody answered. */
 		bool refused = exchange->outcome == CU_OUTCOME_REFUSED;
 		transaction->total_ns = end_ns - syn.first_ns;
+		int64_t used_ns = cu_min_ns(cu_max_ns(syn.used_ns, syn.first_ns), end_ns);
 		if (refused) {
 			transaction->total_ns += 2 * transaction->client_distance_ns;
 			cu_account_cite(account, &transaction->response, exchange->end_seg, exchange->end_seg);
-			int64_t used_ns = cu_max_ns(syn.used_ns, syn.first_ns);
-			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, cu_min_ns(used_ns, end_ns), syn.first_seg,
-			          syn.used_seg);
-			cu_charge(account, CU_NETWORK_RTT, cu_min_ns(used_ns, end_ns), end_ns, syn.used_seg,
-			          exchange->end_seg);
+			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, used_ns, syn.first_seg, syn.used_seg);
+			cu_charge(account, CU_NETWORK_RTT, used_ns, end_ns, syn.used_seg, exchange->end_seg);
 			cu_charge_distance(account, transaction->client_distance_ns, syn.first_seg, exchange->end_seg);
 		} else {
 			bool acked = exchange->outcome == CU_OUTCOME_ANSWERED; /* the SYN-ACK was not captured */
-			int64_t used_ns = acked ? syn.used_ns : end_ns;
+			used_ns = acked ? used_ns : end_ns;
 			cu_charge(account, CU_NETWORK_CONNECT, syn.first_ns, used_ns, syn.first_seg,
 			          acked ? syn.used_seg : exchange->end_seg);
 			cu_charge(account, CU_UNKNOWN_CAPTURE, used_ns, end_ns, syn.used_seg, exchange->end_seg);

@@ -106,6 +106,15 @@ static void test_ledger_syn_ack_that_was_not_captured(void **state)
 	assert_us(connect, CU_NETWORK_CONNECT, 1000000);
 	assert_us(connect, CU_UNKNOWN_CAPTURE, 40000);
 	talk_release(&talk);
+
+	/* A clock that stepped back between. */
+	talk_init(&talk);
+	talk_add(&talk, 2000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 3000000, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 0), CU_UNKNOWN_CAPTURE, 1000000);
+	talk_release(&talk);
 }
 
 /* The server still has a connection of before with these ports: its ACK makes the client reset that, and try again. */
