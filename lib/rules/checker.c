@@ -63,17 +63,19 @@ static struct cu_expr *check_macro(struct cu_scope *scope, struct cu_expr *expr,
 	if (!macro->expr || cu_check_is_error(macro->expr)) {
 		return cu_check_broken(expr);
 	}
-	expr->kind = CU_EXPR_MACRO;
-	expr->macro = macro;
 	expr->type = macro->expr->type;
 	expr->names = macro->expr->names;
+	if (cu_check_is_constant(macro->expr)) { /* that is all it is, wherever it stands */
+		expr->kind = macro->expr->kind;
+		expr->number = macro->expr->number;
+		expr->text = macro->expr->text;
+		expr->addr = macro->expr->addr;
+		expr->prefix = macro->expr->prefix;
+		return expr;
+	}
+	expr->kind = CU_EXPR_MACRO;
+	expr->macro = macro;
 	expr->a = macro->expr;
-	if (macro->expr->kind == CU_EXPR_NUMBER) {
-		return cu_check_become_number(expr, expr->type, macro->expr->number);
-	}
-	if (macro->expr->kind == CU_EXPR_BOOL) {
-		return cu_check_become_bool(expr, macro->expr->number != 0);
-	}
 	return expr;
 }
 

@@ -332,6 +332,17 @@ static const struct cu_expr *plain(const struct cu_expr *expr)
 	return expr;
 }
 
+/* The number of the field that an expression is: the checker lets nothing else be matched, or looked for in a list. */
+static uint16_t field_of(struct cu_program *program, const struct cu_expr *expr)
+{
+	expr = plain(expr);
+	if (expr->kind != CU_EXPR_FIELD) {
+		program->too_large = true;
+		return 0;
+	}
+	return field_index(expr->field);
+}
+
 /* A comparison of texts or addresses, of which one may be a constant. */
 static void compare_things(struct cu_program *program, struct cu_atom *atom, const struct cu_expr *expr)
 {
@@ -342,11 +353,7 @@ static void compare_things(struct cu_program *program, struct cu_atom *atom, con
 		a = b;
 		b = swap;
 	}
-	if (a->kind != CU_EXPR_FIELD) {
-		program->too_large = true;
-		return;
-	}
-	atom->field = field_index(a->field);
+	atom->field = field_of(program, a);
 	if (b->kind == CU_EXPR_FIELD) {
 		atom->op = texts ? (same ? CU_ATOM_TEXT_SAME : CU_ATOM_TEXT_OTHER)
 		                 : (same ? CU_ATOM_ADDR_SAME : CU_ATOM_ADDR_OTHER);
@@ -386,7 +393,7 @@ static void match_texts(struct cu_program *program, struct cu_atom *atom, const 
 	           : expr->op == CU_TOKEN_STARTS   ? CU_ATOM_TEXT_STARTS
 	           : expr->op == CU_TOKEN_ENDS     ? CU_ATOM_TEXT_ENDS
 	                                           : CU_ATOM_TEXT_GLOB;
-	atom->field = field_index(plain(expr->a)->field);
+	atom->field = field_of(program, expr->a);
 	atom->set = (uint32_t)program->n_texts;
 	for (const struct cu_expr *item = expr->b->items; item; item = item->next) {
 		add_text(program, atom, item->text);
@@ -429,7 +436,7 @@ static uint32_t compile_atom(struct cu_program *program, const struct cu_expr *e
 			match_texts(program, &atom, expr);
 		} else {
 			atom.op = CU_ATOM_ADDR_IN;
-			atom.field = field_index(plain(expr->a)->field);
+			atom.field = field_of(program, expr->a);
 			atom.set = (uint32_t)program->n_networks;
 			for (const struct cu_expr *item = expr->b->items; item; item = item->next) {
 				add_network(program, &atom, item);
