@@ -82,8 +82,8 @@ static bool take_changes(struct cu_load *load, const struct cu_yaml *item, const
 	return good;
 }
 
-/* Makes node the content of *fragments, or appends it. */
-static bool change_fragments(struct cu_load *load, struct cu_fragment **fragments, const struct cu_yaml *node,
+/* Makes node the content of fragments, or appends it. */
+static bool change_fragments(struct cu_load *load, struct cu_fragments *fragments, const struct cu_yaml *node,
                              enum change change, bool is_condition)
 {
 	struct cu_fragment *fragment = cu_heap_get(&load->rules->heap, sizeof(*fragment));
@@ -91,8 +91,8 @@ static bool change_fragments(struct cu_load *load, struct cu_fragment **fragment
 		return false;
 	}
 	fragment->node = node;
-	if (change == CHANGE_REPLACE || !*fragments) {
-		*fragments = fragment;
+	if (change == CHANGE_REPLACE || !fragments->first) {
+		fragments->first = fragments->last = fragment;
 		return true;
 	}
 	if (is_condition) {
@@ -107,11 +107,8 @@ static bool change_fragments(struct cu_load *load, struct cu_fragment **fragment
 		fragment->join = token.kind;
 		fragment->skip = lexer.at;
 	}
-	struct cu_fragment *last = *fragments;
-	while (last->next) {
-		last = last->next;
-	}
-	last->next = fragment;
+	fragments->last->next = fragment;
+	fragments->last = fragment;
 	return true;
 }
 

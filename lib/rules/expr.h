@@ -13,7 +13,7 @@
 
 enum {
 	CU_EXPR_DEPTH_CAP = 64,  /* parentheses and operators within one another */
-	CU_EXPR_NODE_CAP = 4096, /* of one condition */
+	CU_EXPR_NODE_CAP = 4096, /* of one condition, with what is appended to it */
 };
 
 enum cu_expr_kind {
@@ -64,10 +64,12 @@ struct cu_expr {
 };
 
 /*
- * Parses len bytes at byte at of a scalar as an expression. NULL when it is
- * none (an error is in diag) or memory ran out.
+ * Parses len bytes at byte at of a scalar as an expression, and adds its parts
+ * to *n_nodes, which are those of its condition so far. NULL when it is none,
+ * or has too many parts (an error is in diag), or memory ran out.
  */
-struct cu_expr *cu_expr_parse(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len);
+struct cu_expr *cu_expr_parse(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len,
+                              unsigned *n_nodes);
 
 /*
  * Parses one item of a list: a number, range, address, network or name; any

@@ -32,6 +32,11 @@ struct cu_fragment {
 	struct cu_fragment *next;
 };
 
+/* Of one condition or list, in order; {0} is none. */
+struct cu_fragments {
+	struct cu_fragment *first, *last;
+};
+
 enum cu_rule_kind { CU_RULE_BLAMES, CU_RULE_IGNORES };
 
 struct cu_rule {
@@ -42,7 +47,7 @@ struct cu_rule {
 	int64_t over_ns; /* of a rule about endpoints: its window; 0 all */
 	unsigned layer;  /* higher ones are tried first */
 	size_t order;    /* within the layer */
-	struct cu_fragment *condition;
+	struct cu_fragments condition;
 	const struct cu_yaml *output, *advice, *blame, *cause, *confidence;
 	bool enabled;
 	bool about_wrong; /* what it is about was said, but not understood */
@@ -90,12 +95,12 @@ struct cu_rules {
 	size_t n_endpoints; /* behind them: those about endpoints that are compiled */
 	struct cu_macro_def {
 		struct cu_macro macro;
-		struct cu_fragment *condition;
+		struct cu_fragments condition;
 	} * *macros;
 	size_t n_macros, cap_macros;
 	struct cu_list_def {
 		struct cu_list list;
-		struct cu_fragment *items;
+		struct cu_fragments items;
 	} * *lists;
 	size_t n_lists, cap_lists;
 	struct cu_name_table rule_names, macro_names, list_names, service_names;

@@ -607,14 +607,17 @@ static struct parser begin(struct cu_diag *diag, const struct cu_yaml *scalar, s
 	return parser;
 }
 
-struct cu_expr *cu_expr_parse(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len)
+struct cu_expr *cu_expr_parse(struct cu_diag *diag, const struct cu_yaml *scalar, size_t at, size_t len,
+                              unsigned *n_nodes)
 {
 	struct parser parser = begin(diag, scalar, at, len);
+	parser.n_nodes = *n_nodes;
 	if (parser.token.kind == CU_TOKEN_END) {
 		cu_yaml_error(diag, scalar, "nothing is here; expected a condition");
 		return NULL;
 	}
 	struct cu_expr *expr = parse_or(&parser);
+	*n_nodes = parser.n_nodes;
 	if (expr && !parser.failed && parser.token.kind == CU_TOKEN_CLOSE) {
 		cu_yaml_error_at(diag, scalar, parser.token.start, 1, "a ')' without its '('");
 		return NULL;

@@ -123,9 +123,12 @@ static struct cu_expr *parse_condition(struct cu_rules *rules, const struct cu_f
 {
 	struct cu_expr *whole = NULL;
 	bool good = true;
-	for (const struct cu_fragment *fragment = fragments; fragment; fragment = fragment->next) {
+	unsigned n_nodes = 0;
+	for (const struct cu_fragment *fragment = fragments; fragment && n_nodes <= CU_EXPR_NODE_CAP;
+	     fragment = fragment->next) {
+		n_nodes += fragment->join != CU_TOKEN_END;
 		struct cu_expr *expr = cu_expr_parse(&rules->diag, fragment->node, fragment->skip,
-		                                     fragment->node->len - fragment->skip);
+		                                     fragment->node->len - fragment->skip, &n_nodes);
 		if (!expr) {
 			good = false;
 			continue;
@@ -151,7 +154,7 @@ static struct cu_expr *parse_condition(struct cu_rules *rules, const struct cu_f
 static void parse_list(struct cu_rules *rules, struct cu_list_def *list)
 {
 	struct cu_expr **tail = &list->list.items;
-	for (const struct cu_fragment *fragment = list->items; fragment; fragment = fragment->next) {
+	for (const struct cu_fragment *fragment = list->items.first; fragment; fragment = fragment->next) {
 		for (const struct cu_yaml *node = fragment->node->child; node; node = node->next) {
 			if (node->kind != CU_YAML_SCALAR) {
 				cu_yaml_error(&rules->diag, node, "an item of a list is one value");
@@ -219,7 +222,7 @@ static void check_rule(struct cu_rules *rules, struct cu_rule *rule)
 	size_t n_warnings = rules->diag.n_warnings;
 	scope.about = rule->about;
 	check_values(rules, rule);
-	rule->expr = parse_condition(rules, rule->condition);
+	rule->expr = parse_condition(rules, rule->condition.first);
 	if (rule->expr) {
 		rule->expr = cu_expr_check_condition(&scope, rule->expr);
 	}
@@ -236,7 +239,7 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 	scope.about = rule->about;
 	rule->step = CU_STEP_NO;
 	check_rule(rules, rule);
-	const struct cu_yaml *condition = rule->condition->node;
+	const struct cu_yaml *condition = rule->condition.first->node;
 	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR) {
 		rules->program.of_window = rule->about != CU_ABOUT_TRANSACTION;
 		rule->step = cu_program_add_condition(&rules->program, rule->expr);
@@ -333,7 +336,7 @@ int cu_rules_finish(struct cu_rules *rules)
 		return CU_ERR_NOMEM;
 	}
 	for (size_t i = 0; i < rules->n_macros; i++) {
-		rules->macros[i]->macro.expr = parse_condition(rules, rules->macros[i]->condition);
+		rules->macros[i]->macro.expr = parse_condition(rules, rules->macros[i]->condition.first);
 	}
 	for (size_t i = 0; i < rules->n_lists; i++) {
 		parse_list(rules, rules->lists[i]);

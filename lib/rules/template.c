@@ -57,7 +57,8 @@ static bool take_value(struct cu_scope *scope, struct cu_program *program, const
 		                 "nothing in the braces; expected a field");
 		return false;
 	}
-	struct cu_expr *expr = cu_expr_check(scope, cu_expr_parse(scope->diag, scalar, begin, end - begin));
+	unsigned n_nodes = 0;
+	struct cu_expr *expr = cu_expr_check(scope, cu_expr_parse(scope->diag, scalar, begin, end - begin, &n_nodes));
 	if (!expr || expr->kind == CU_EXPR_ERROR || !cu_expr_check_about(scope, expr)) {
 		return false;
 	}

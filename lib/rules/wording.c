@@ -111,8 +111,9 @@ bool cu_wordings_compile(struct cu_rules *rules)
 		if (!condition || !why || !advice) {
 			break;
 		}
-		struct cu_expr *expr =
-			cu_expr_check_condition(&scope, cu_expr_parse(&rules->diag, condition, 0, condition->len));
+		unsigned n_nodes = 0;
+		struct cu_expr *expr = cu_expr_check_condition(
+			&scope, cu_expr_parse(&rules->diag, condition, 0, condition->len, &n_nodes));
 		rules->wordings[i].step = expr && expr->kind != CU_EXPR_ERROR
 		                                  ? cu_program_add_condition(&rules->program, expr)
 		                                  : CU_STEP_NO;

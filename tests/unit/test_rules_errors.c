@@ -144,6 +144,30 @@ static void test_error_behind_many_warnings_is_kept(void **state)
 	cu_buf_release(&yaml);
 }
 
+/* A condition that is put together by appending is no larger than one that is written at once, nor is more work. */
+static void test_appended_parts_are_counted(void **state)
+{
+	(void)state;
+	enum { MANY = 85000, ENOUGH = 2048 }; /* calls that do not fit on the stack; slow, and two parts more each */
+	struct cu_buf yaml = {0};
+	cu_buf_add_cstr(&yaml, "- {rule: a, condition: slow}\n- {macro: m, condition: slow}\n");
+	for (int i = 0; i < MANY; i++) {
+		cu_buf_add_cstr(&yaml, "- {rule: a, append: true, condition: and tls}\n");
+		cu_buf_add_cstr(&yaml, i < ENOUGH ? "- {macro: m, append: true, condition: or tls}\n" : "");
+	}
+	struct cu_rules *rules = cu_rules_new();
+	assert_int_equal(cu_rules_add_text(rules, "x", (const char *)yaml.data, yaml.len), 0);
+	assert_int_equal(cu_rules_finish(rules), CU_ERR_RULES);
+	assert_int_equal(cu_rules_n_errors(rules), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct cu_rules_message *message = cu_rules_message(rules, i);
+		assert_string_equal(message->text, "a condition of more than 4096 parts; make macros or lists of them");
+		assert_int_equal(message->line, 2 * ENOUGH + 1 + i);
+	}
+	cu_rules_free(rules);
+	cu_buf_release(&yaml);
+}
+
 static void test_file_beyond_the_cap_is_refused(void **state)
 {
 	(void)state;
@@ -166,6 +190,7 @@ int main(void)
 		cmocka_unit_test(test_prefixes_of_the_default_rules),
 		cmocka_unit_test(test_errors_beyond_the_cap_are_counted),
 		cmocka_unit_test(test_error_behind_many_warnings_is_kept),
+		cmocka_unit_test(test_appended_parts_are_counted),
 		cmocka_unit_test(test_file_beyond_the_cap_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
