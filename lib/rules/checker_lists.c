@@ -9,7 +9,7 @@ struct item_context {
 	struct cu_scope *scope;
 	const struct cu_expr *left; /* what is looked for in the list */
 	struct cu_expr **tail;
-	size_t n;
+	size_t n; /* items, and lists that stand among them */
 	unsigned depth;
 	bool wrong;
 };
@@ -73,19 +73,39 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 	return !cu_check_is_error(item);
 }
 
+/* Whether a list may stand where item names it; says why not. */
+static bool may_visit(struct item_context *context, const struct cu_list *list, const struct cu_expr *item)
+{
+	bool deep = context->depth == LIST_DEPTH_CAP;
+	if (list->visiting) {
+		cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
+		                 "list '%s' is made of itself", list->name);
+	} else if (deep) {
+		cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
+		                 "more than %d lists within one another", LIST_DEPTH_CAP);
+	}
+	return !list->visiting && !deep;
+}
+
 /* Adds items to the flat list, named lists' in place of their names. */
 static void flatten(struct item_context *context, const struct cu_expr *items)
 {
 	for (const struct cu_expr *item = items; item; item = item->next) {
+		if (++context->n > LIST_ITEM_CAP) {
+			if (context->n == LIST_ITEM_CAP + 1) {
+				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
+				                 "a list of more than %d items", LIST_ITEM_CAP);
+			}
+			context->wrong = true;
+			return;
+		}
 		struct cu_list *list = NULL;
 		if (item->kind == CU_EXPR_NAME) {
 			list = context->scope->find_list(context->scope->names, item->text.data, item->text.len);
 		}
 		if (list) {
 			list->used = true;
-			if (list->visiting || context->depth == LIST_DEPTH_CAP) {
-				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
-				                 "list '%s' is made of itself", list->name);
+			if (!may_visit(context, list, item)) {
 				context->wrong = true;
 				return;
 			}
@@ -95,14 +115,6 @@ static void flatten(struct item_context *context, const struct cu_expr *items)
 			context->depth--;
 			list->visiting = false;
 			continue;
-		}
-		if (++context->n > LIST_ITEM_CAP) {
-			if (context->n == LIST_ITEM_CAP + 1) {
-				cu_yaml_error_at(context->scope->diag, item->scalar, item->start, item->len,
-				                 "a list of more than %d items", LIST_ITEM_CAP);
-			}
-			context->wrong = true;
-			return;
 		}
 		/* A list may be used for fields of several types, so each use checks copies. */
 		struct cu_expr *copy = cu_heap_get(context->scope->diag->heap, sizeof(*copy));
