@@ -143,12 +143,12 @@ static bool take_definition(struct cu_load *load, const struct cu_yaml *item, bo
 	return content->kind == CU_YAML_SEQUENCE;
 }
 
-/* The name in the table that is nearest to another; NULL when none is near. */
-static const char *nearest_name(const struct cu_name_table *table, const char *name)
+/* The name in the table that is nearest to another; NULL when none is near, or when no more errors are shown. */
+static const char *nearest_name(const struct cu_diag *diag, const struct cu_name_table *table, const char *name)
 {
 	struct cu_nearest nearest;
 	cu_nearest_begin(&nearest, name, strlen(name));
-	for (size_t i = 0; i < table->n; i++) {
+	for (size_t i = 0; i < table->n && !cu_diag_is_full(diag); i++) {
 		cu_nearest_try(&nearest, table->names[i].name);
 	}
 	return nearest.name;
@@ -162,7 +162,7 @@ static bool is_whole(struct cu_load *load, const struct definition *definition, 
 		return true;
 	}
 	bool said = !definition->content && load->misspelt && strcmp(load->misspelt, definition->part) == 0;
-	const char *near = said ? NULL : nearest_name(known, name);
+	const char *near = said ? NULL : nearest_name(&load->rules->diag, known, name);
 	if (near) {
 		cu_yaml_error(&load->rules->diag, definition->name, "there is no %s '%s' to change; did you mean '%s'?",
 		              what, name, near);

@@ -50,6 +50,11 @@ const char *cu_port_name(unsigned port)
 	return NULL;
 }
 
+const char *cu_port_name_at(size_t n)
+{
+	return n < sizeof(port_names) / sizeof(*port_names) ? port_names[n].name : NULL;
+}
+
 bool cu_port_name_known(const char *name, size_t len)
 {
 	for (size_t i = 0; i < sizeof(port_names) / sizeof(*port_names); i++) {

@@ -50,6 +50,8 @@ void cu_services_find(const struct cu_services *services, const struct cu_addr *
 
 /* The well-known name of a port, or NULL. */
 const char *cu_port_name(unsigned port);
+/* The n-th well-known name, from 0, in order of port; NULL behind the last. */
+const char *cu_port_name_at(size_t n);
 /* Whether any well-known port has the name. */
 bool cu_port_name_known(const char *name, size_t len);
 

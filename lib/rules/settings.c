@@ -267,11 +267,8 @@ static void unknown_service(struct cu_load *load, const struct cu_yaml *key)
 {
 	struct cu_nearest nearest;
 	cu_nearest_begin(&nearest, key->text, key->len);
-	for (unsigned port = 0; port <= UINT16_MAX; port++) {
-		const char *name = cu_port_name(port);
-		if (name) {
-			cu_nearest_try(&nearest, name);
-		}
+	for (size_t i = 0; cu_port_name_at(i); i++) {
+		cu_nearest_try(&nearest, cu_port_name_at(i));
 	}
 	if (nearest.name) {
 		cu_yaml_error(&load->rules->diag, key,

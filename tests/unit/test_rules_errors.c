@@ -123,6 +123,27 @@ static void test_errors_beyond_the_cap_are_counted(void **state)
 	cu_buf_release(&yaml);
 }
 
+/* A name is looked for among all there are only as long as it is shown: else this takes minutes. */
+static void test_many_errors_among_many_names(void **state)
+{
+	(void)state;
+	enum { MANY = 20000 };
+	struct cu_buf yaml = {0};
+	for (int i = 0; i < MANY; i++) {
+		cu_buf_printf(&yaml, "- {rule: rule %d, condition: slow}\n", i);
+	}
+	for (int i = 0; i < MANY; i++) {
+		cu_buf_printf(&yaml, "- {rule: rul %d, enabled: false}\n- services: {htp%d: 1s}\n", i, i);
+	}
+	struct cu_rules *rules = cu_rules_new();
+	cu_rules_add_text(rules, "x", (const char *)yaml.data, yaml.len);
+	assert_int_equal(cu_rules_n_errors(rules), 2 * MANY);
+	assert_string_equal(cu_rules_message(rules, 0)->text,
+	                    "there is no rule 'rul 0' to change; did you mean 'rule 0'?");
+	cu_rules_free(rules);
+	cu_buf_release(&yaml);
+}
+
 /* Warnings that come first do not keep an error from being shown. */
 static void test_error_behind_many_warnings_is_kept(void **state)
 {
@@ -189,6 +210,7 @@ int main(void)
 		cmocka_unit_test(test_messages_of_broken_files),
 		cmocka_unit_test(test_prefixes_of_the_default_rules),
 		cmocka_unit_test(test_errors_beyond_the_cap_are_counted),
+		cmocka_unit_test(test_many_errors_among_many_names),
 		cmocka_unit_test(test_error_behind_many_warnings_is_kept),
 		cmocka_unit_test(test_appended_parts_are_counted),
 		cmocka_unit_test(test_file_beyond_the_cap_is_refused),
