@@ -1,6 +1,7 @@
 #include "lib/rules/classify.h"
 
 #include "lib/rules/finding.h"
+#include "lib/rules/internal.h"
 #include "lib/rules/window.h"
 
 #include <string.h>
@@ -140,9 +141,10 @@ static int write_verdict(struct classifier *classifier, struct cu_reader *reader
 		cu_rules_judge(classifier->rules, &facts, &verdict);
 	}
 	at->tls = at->tls || at->transaction.kind == CU_TXN_TLS_HANDSHAKE;
+	/* A refusal is judged always, so that what is derived is of this transaction. */
 	at->prohibited = at->prohibited ||
 	                 (at->transaction.kind == CU_TXN_CONNECT && at->transaction.outcome == CU_OUTCOME_REFUSED &&
-	                  verdict.cause == CU_NETWORK_CONNECT);
+	                  classifier->rules->derived.prohibited);
 	counts->n_transactions++;
 	counts->n_slow += verdict.slow;
 	counts->n_by_rule += verdict.rule.len > 0;

@@ -1530,12 +1530,14 @@ static int make_stream(bool with_trailer)
 	return fd;
 }
 
-static int classify_to(int in, int out, struct cu_classify_counts *counts)
+/* With rules on top of the default ones. */
+static int classify_by(const char *yaml, int in, int out, struct cu_classify_counts *counts)
 {
 	struct cu_rules *rules = cu_rules_new();
 	struct cu_reader *reader;
 	struct cu_writer *writer;
 	cu_rules_add_default(rules);
+	cu_rules_add_text(rules, "test.yaml", yaml, strlen(yaml));
 	assert_int_equal(cu_rules_finish(rules), 0);
 	assert_int_equal(cu_reader_open(&reader, in, "test"), 0);
 	assert_int_equal(cu_writer_open(&writer, out, &(struct cu_writer_config){0}), 0);
@@ -1545,6 +1547,104 @@ static int classify_to(int in, int out, struct cu_classify_counts *counts)
 	cu_rules_free(rules);
 	assert_int_equal(lseek(out, 0, SEEK_SET), 0);
 	return error;
+}
+
+static int classify_to(int in, int out, struct cu_classify_counts *counts)
+{
+	return classify_by("", in, out, counts);
+}
+
+/* Connections to one server, each a try: a connect transaction of its client, and how that went. */
+struct tries {
+	struct cu_connection connection;
+	struct cu_analysis analysis;
+	struct cu_transaction transaction;
+	unsigned n;
+	int64_t apart_ns, last_ns; /* from one to the next; when the capture ended */
+};
+
+static int make_tries(const struct tries *tries)
+{
+	int fd = temporary_file();
+	struct cu_writer *writer;
+	struct cu_buf buf = {0};
+	static const struct cu_stream_file file = {"x.pcap", 96, 1};
+	static const struct cu_stream_header header = {"culprit test", &file, 1};
+	assert_int_equal(cu_writer_open(&writer, fd, &(struct cu_writer_config){0}), 0);
+	assert_int_equal(cu_writer_header(writer, &header), 0);
+	for (unsigned i = 0; i < tries->n; i++) {
+		struct cu_connection connection = tries->connection;
+		struct cu_analysis analysis = tries->analysis;
+		struct cu_transaction transaction = tries->transaction;
+		connection.stream = analysis.stream = transaction.stream = i;
+		connection.client = addr("10.0.0.42");
+		connection.client_port = (uint16_t)(40000 + i);
+		connection.server = addr("10.0.0.5");
+		connection.server_port = 5432;
+		connection.start_ns = connection.end_ns = transaction.start_ns = i * tries->apart_ns;
+		connection.first_frame = connection.last_frame = i + 1;
+		transaction.kind = CU_TXN_CONNECT;
+		cu_buf_clear(&buf);
+		cu_connection_encode(&connection, &buf);
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_CONNECTION, buf.data, buf.len), 0);
+		cu_buf_clear(&buf);
+		cu_analysis_encode(&analysis, &buf);
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_ANALYSIS, buf.data, buf.len), 0);
+		cu_buf_clear(&buf);
+		cu_transaction_encode(&transaction, &buf);
+		assert_int_equal(cu_writer_add(writer, CU_RECORD_TRANSACTION, buf.data, buf.len), 0);
+	}
+	cu_buf_clear(&buf);
+	cu_totals_encode(&(struct cu_totals){.n_packets = tries->n, .last_ns = tries->last_ns}, &buf);
+	assert_int_equal(cu_writer_add(writer, CU_RECORD_TOTALS, buf.data, buf.len), 0);
+	assert_int_equal(cu_writer_finish(writer), 0);
+	cu_writer_close(writer);
+	cu_buf_release(&buf);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
+/* Asserts what is found in them, a line each. */
+static void expect_found(const struct tries *tries, const char *yaml, const char *expected)
+{
+	struct found found = {.n = 0};
+	struct cu_classify_counts counts;
+	struct cu_reader *reader;
+	struct cu_record record;
+	char lines[1024] = "";
+	int in = make_tries(tries), out = temporary_file();
+	assert_int_equal(classify_by(yaml, in, out, &counts), 0);
+	assert_int_equal(cu_reader_open(&reader, out, "out"), 0);
+	for (int item; (item = cu_reader_next(reader, &record)) > 0;) {
+		struct cu_finding finding;
+		if (item == CU_STREAM_RECORD && record.kind == CU_RECORD_FINDING) {
+			assert_int_equal(cu_finding_decode(record.data, record.len, &finding), 0);
+			collect_finding(&found, &finding);
+		}
+	}
+	for (size_t i = 0; i < found.n; i++) {
+		strcat(strcat(lines, found.lines[i]), "\n");
+	}
+	assert_string_equal(lines, expected);
+	cu_reader_close(reader);
+	close(in);
+	close(out);
+}
+
+/* What refused a connection is told by what was captured, not by what a rule makes of it. */
+static void test_findings_of_refusals_do_not_follow_rules(void **state)
+{
+	(void)state;
+	struct tries tries = {.n = 3,
+	                      .analysis = {.close = CU_CLOSE_REFUSED, .completeness = CU_SEEN_SYN},
+	                      .transaction = {.outcome = CU_OUTCOME_REFUSED, .total_ns = MS}};
+	tries.transaction.n_events = tries.transaction.n_kept = 1;
+	tries.transaction.events[0] = (struct cu_event){.kind = CU_EVENT_RESET, .dir = CU_S2C, .count = 1};
+	expect_found(&tries, "- {rule: ours, condition: outcome == refused, cause: network.connect}\n",
+	             "refused 10.0.0.5:5432 server high 3: 3 of 3 connections were refused\n");
+	tries.transaction.events[0] = (struct cu_event){.kind = CU_EVENT_ICMP, .dir = CU_S2C, .count = 1};
+	expect_found(&tries, "- {rule: ours, condition: outcome == refused, cause: server.connect}\n",
+	             "refused 10.0.0.5:5432 network high 3: 3 of 3 connections were refused by an ICMP error\n");
 }
 
 static void test_classify_writes_verdicts_behind_transactions(void **state)
@@ -1661,6 +1761,7 @@ int main(void)
 		cmocka_unit_test(test_findings_scan_is_one_finding),
 		cmocka_unit_test(test_findings_of_sessions_that_end_unexpectedly),
 		cmocka_unit_test(test_findings_in_bounded_memory),
+		cmocka_unit_test(test_findings_of_refusals_do_not_follow_rules),
 		cmocka_unit_test(test_classify_writes_verdicts_behind_transactions),
 		cmocka_unit_test(test_classify_of_truncated_stream),
 		cmocka_unit_test(test_classify_again_gives_the_same),
