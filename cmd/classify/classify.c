@@ -3,6 +3,7 @@
  */
 #include "lib/rules/classify.h"
 #include "cmd/common/common.h"
+#include "lib/rules/finding.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -240,6 +241,11 @@ static void note_counts(const struct cu_classify_counts *counts, const struct cu
 		prog_warn("%" PRIu64 " transactions and connections were not counted for rules about endpoints: "
 		          "there are more endpoints, or more time in windows, than are remembered",
 		          counts->n_uncounted);
+	}
+	if (counts->n_left_out > 0) {
+		prog_warn("%" PRIu64 " findings of rules about endpoints were left out: at most %d of each rule are "
+		          "written, those with most windows",
+		          counts->n_left_out, CU_FINDING_CAP);
 	}
 	if (counts->n_connections > 0 && counts->n_analyses == 0) {
 		prog_warn("the input has connections but no analysis: it has to come from analyze");

@@ -232,6 +232,7 @@ static int finish(struct classifier *classifier)
 	if (err == 0 && classifier->windows) {
 		err = cu_windows_each(classifier->windows, write_finding, classifier);
 		classifier->counts->n_uncounted = cu_windows_n_dropped(classifier->windows);
+		classifier->counts->n_left_out = cu_windows_n_left_out(classifier->windows);
 	}
 	int finish_err = cu_writer_finish(classifier->writer);
 	return err != 0 ? err : finish_err;

@@ -21,7 +21,7 @@
 enum {
 	CU_FINDING_SERVERS = 32768, /* endpoints remembered */
 	CU_FINDING_CLIENTS = 8192,
-	CU_FINDING_CAP = 1000, /* findings written */
+	CU_FINDING_CAP = 1000, /* findings written: of all these, and of each rule about endpoints */
 };
 
 /*

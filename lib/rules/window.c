@@ -58,7 +58,7 @@ struct cu_windows {
 	struct cu_index by_key; /* of cells */
 	uint32_t *counts;       /* n_counts of each cell */
 	size_t n_counts, counts_cap;
-	uint64_t n_dropped;
+	uint64_t n_dropped, n_left_out;
 
 	/* for cu_windows_each */
 	struct cell **order;
@@ -319,6 +319,11 @@ uint64_t cu_windows_n_dropped(const struct cu_windows *windows)
 	return windows->n_dropped;
 }
 
+uint64_t cu_windows_n_left_out(const struct cu_windows *windows)
+{
+	return windows->n_left_out;
+}
+
 /* ---- findings ---- */
 
 static int by_time(const void *a, const void *b)
@@ -518,7 +523,13 @@ int cu_windows_each(struct cu_windows *windows, int (*take)(void *context, const
 	if (windows->n_matches > 0) {
 		qsort(windows->matches, windows->n_matches, sizeof(*windows->matches), by_rule);
 	}
-	for (size_t i = 0; err == 0 && i < windows->n_matches && i < CU_FINDING_CAP; i++) {
+	size_t n_of_rule = 0;
+	for (size_t i = 0; err == 0 && i < windows->n_matches; i++) {
+		n_of_rule = i > 0 && windows->matches[i].rule == windows->matches[i - 1].rule ? n_of_rule + 1 : 1;
+		if (n_of_rule > CU_FINDING_CAP) {
+			windows->n_left_out++;
+			continue;
+		}
 		struct cu_finding finding = describe(windows, &windows->matches[i]);
 		err = windows->text.failed ? CU_ERR_NOMEM : take(context, &finding);
 	}

@@ -44,13 +44,16 @@ int cu_windows_add_connection(struct cu_windows *windows, const struct cu_connec
  * Works out the findings: rule by rule as they are asked, those of most windows
  * first. Its kind is "rule", count how many windows (none of which overlaps)
  * the rule matched in, its texts of the one with most of what the rule counts.
- * take is called with each, at most CU_FINDING_CAP; texts are borrowed for the
- * call. 0, CU_ERR_NOMEM, or what take returned when that was not 0.
+ * take is called with each, at most CU_FINDING_CAP of a rule; texts are
+ * borrowed for the call. 0, CU_ERR_NOMEM, or what take returned when that was
+ * not 0. Once.
  */
 int cu_windows_each(struct cu_windows *windows, int (*take)(void *context, const struct cu_finding *finding),
                     void *context);
 
 /* Transactions and connections that were not counted because of the caps. */
 uint64_t cu_windows_n_dropped(const struct cu_windows *windows);
+/* Findings that were more than CU_FINDING_CAP of a rule. */
+uint64_t cu_windows_n_left_out(const struct cu_windows *windows);
 
 #endif

@@ -234,6 +234,29 @@ static void test_endpoints_in_bounded_memory(void **state)
 	expect(&setting, "c 10.0.0.5:0 none none 1: \n");
 }
 
+static int count_lines_of_second(void *context, const struct cu_finding *finding)
+{
+	*(unsigned *)context += finding->rule.len == strlen("second");
+	return 0;
+}
+
+/* What a rule finds at every endpoint leaves room for what another finds at one. */
+static void test_findings_of_a_rule_are_bounded(void **state)
+{
+	(void)state;
+	enum { BEYOND = 500 };
+	struct setting setting = set_up("- {rule: first, for: client, condition: transactions > 0}\n"
+	                                "- {rule: second, for: server, condition: count(slow) > 0}\n");
+	for (unsigned i = 0; i < CU_FINDING_CAP + BEYOND; i++) {
+		ask(&setting, i, 1, 0, i == 7 ? 2 * S : S / 2);
+	}
+	unsigned n_of_second = 0;
+	assert_int_equal(cu_windows_each(setting.windows, count_lines_of_second, &n_of_second), 0);
+	assert_int_equal(n_of_second, 1);
+	assert_int_equal(cu_windows_n_left_out(setting.windows), BEYOND);
+	tear_down(&setting);
+}
+
 static void test_cells_in_bounded_memory(void **state)
 {
 	(void)state;
@@ -265,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_client_over_everything),
 		cmocka_unit_test(test_findings_are_in_order_of_rules),
 		cmocka_unit_test(test_endpoints_in_bounded_memory),
+		cmocka_unit_test(test_findings_of_a_rule_are_bounded),
 		cmocka_unit_test(test_cells_in_bounded_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
