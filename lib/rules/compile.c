@@ -110,6 +110,15 @@ static void compile_call(struct cu_program *program, const struct cu_expr *expr,
 	}
 }
 
+/* Of an endpoint's fields those that count are remembered. */
+static void note_count(struct cu_program *program, const struct cu_field *field)
+{
+	size_t count = field->offset / sizeof(uint64_t);
+	if (field->base == CU_FIELD_WINDOW && count < CU_N_WINDOW_COUNTS) {
+		program->used_counts |= UINT32_C(1) << count;
+	}
+}
+
 /* Adds code to the scratch that leaves expr on the stack, of which depth places are taken. */
 static void compile_number(struct cu_program *program, const struct cu_expr *expr, unsigned depth)
 {
@@ -126,6 +135,7 @@ static void compile_number(struct cu_program *program, const struct cu_expr *exp
 		break;
 	case CU_EXPR_FIELD:
 		add_code(program, CU_CODE_FIELD, field_index(expr->field), 0);
+		note_count(program, expr->field);
 		break;
 	case CU_EXPR_MACRO:
 		compile_number(program, expr->a, depth);
@@ -488,7 +498,7 @@ int32_t cu_program_add_condition(struct cu_program *program, const struct cu_exp
 {
 	program->n_visits = 0;
 	program->too_large = program->too_many_counters = false;
-	program->used_counters = 0;
+	program->used_counters = program->used_counts = 0;
 	int32_t step = compile_condition(program, expr, CU_STEP_MATCH, CU_STEP_NO);
 	return program->failed || program->too_large ? CU_STEP_BROKEN : step;
 }

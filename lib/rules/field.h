@@ -83,6 +83,8 @@ struct cu_window_facts {
 	uint64_t n_bad[CU_N_BAD]; /* connections, by how they ended */
 	int64_t start_ns, length_ns;
 };
+/* The counts by number: transactions, connections, then by how these ended. */
+enum { CU_COUNT_TRANSACTIONS, CU_COUNT_CONNECTIONS, CU_COUNT_BAD, CU_N_WINDOW_COUNTS = CU_COUNT_BAD + CU_N_BAD };
 
 /* Where values are. */
 enum cu_field_base {

@@ -57,6 +57,7 @@ struct cu_rule {
 	struct cu_expr *expr;
 	int32_t step;
 	uint64_t counters;     /* bits of the program's that its condition reads */
+	uint32_t counts;       /* of a window's counts likewise */
 	uint64_t all_counters; /* and its texts */
 	struct cu_template_part *why, *advice_parts;
 	int blame_value, cause_value, confidence_value; /* -1: the ledger's */

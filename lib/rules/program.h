@@ -106,6 +106,7 @@ struct cu_program {
 	unsigned n_counters;
 	bool of_window;         /* what is added is about an endpoint: count() and share() are of counters */
 	uint64_t used_counters; /* bits of those that the last condition added reads, and the numbers after it */
+	uint32_t used_counts;   /* likewise, of what an endpoint did: by CU_COUNT_TRANSACTIONS and so on */
 	bool too_many_counters; /* the last condition or number added had no room */
 	bool failed;            /* memory ran out */
 	bool too_large;         /* the last condition or number added was */

@@ -245,6 +245,7 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 		rule->step = cu_program_add_condition(&rules->program, rule->expr);
 		rules->program.of_window = false;
 		rule->counters = rules->program.used_counters;
+		rule->counts = rules->program.used_counts;
 		if (rules->program.too_many_counters) {
 			cu_yaml_error(&rules->diag, condition,
 			              "rules about endpoints count more than %d different conditions", CU_COUNTER_CAP);

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_BASE_COUNTS = 2 + CU_N_BAD };
-
-/* Counts of a cell: transactions, connections, bad ends, then the program's counters. */
-enum { COUNT_TRANSACTIONS, COUNT_CONNECTIONS, COUNT_BAD };
+/* Counts of a cell are those of a window, then the program's counters. */
+_Static_assert(offsetof(struct cu_window_facts, n_bad) == CU_COUNT_BAD * sizeof(uint64_t) &&
+                       offsetof(struct cu_window_facts, start_ns) == CU_N_WINDOW_COUNTS * sizeof(uint64_t),
+               "the fields of a window that count are numbered in order");
 
 /* Rules that are about the same kind of endpoint over the same length of time share cells. */
 struct group {
@@ -64,7 +64,7 @@ struct cu_windows {
 	struct cell **order;
 	struct match *matches;
 	size_t n_matches, cap_matches;
-	uint64_t sums[N_BASE_COUNTS + CU_COUNTER_CAP];
+	uint64_t sums[CU_N_WINDOW_COUNTS + CU_COUNTER_CAP];
 	struct cu_connection connection;
 	struct cu_window_facts facts;
 	struct cu_derived derived;
@@ -107,7 +107,7 @@ int cu_windows_new(struct cu_windows **windows, struct cu_rules *rules)
 	if (made) {
 		made->rules = rules;
 		made->seed = cu_hash_seed_random();
-		made->n_counts = N_BASE_COUNTS + rules->program.n_counters;
+		made->n_counts = CU_N_WINDOW_COUNTS + rules->program.n_counters;
 	}
 	if (!made || !make_groups(made)) {
 		cu_windows_free(made);
@@ -272,7 +272,7 @@ static int add(struct cu_windows *windows, const struct cu_connection *connectio
 		counts[base]++;
 		counts[also] += also != base;
 		for (uint64_t left = bits & windows->groups[group].counters; left != 0; left &= left - 1) {
-			counts[N_BASE_COUNTS + __builtin_ctzll(left)]++;
+			counts[CU_N_WINDOW_COUNTS + __builtin_ctzll(left)]++;
 		}
 	}
 	windows->n_dropped += dropped;
@@ -296,7 +296,7 @@ int cu_windows_add_transaction(struct cu_windows *windows, const struct cu_facts
 	                          .start_ns = transaction->start_ns,
 	                          .end_ns = transaction->start_ns + transaction->total_ns};
 	uint64_t bits = cu_rules_count(windows->rules, verdict);
-	return add(windows, facts->connection, &seen, COUNT_TRANSACTIONS, COUNT_TRANSACTIONS, bits);
+	return add(windows, facts->connection, &seen, CU_COUNT_TRANSACTIONS, CU_COUNT_TRANSACTIONS, bits);
 }
 
 int cu_windows_add_connection(struct cu_windows *windows, const struct cu_connection *connection,
@@ -310,8 +310,8 @@ int cu_windows_add_connection(struct cu_windows *windows, const struct cu_connec
 	                          .last_file = connection->last_file,
 	                          .start_ns = connection->start_ns,
 	                          .end_ns = connection->end_ns};
-	unsigned also = bad < CU_N_BAD ? COUNT_BAD + bad : COUNT_CONNECTIONS;
-	return add(windows, connection, &seen, COUNT_CONNECTIONS, also, 0);
+	unsigned also = bad < CU_N_BAD ? CU_COUNT_BAD + bad : CU_COUNT_CONNECTIONS;
+	return add(windows, connection, &seen, CU_COUNT_CONNECTIONS, also, 0);
 }
 
 uint64_t cu_windows_n_dropped(const struct cu_windows *windows)
@@ -358,11 +358,11 @@ static struct cu_view look_at(struct cu_windows *windows, struct cell *const *ce
 	}
 	bool whole = group->over_ns == 0;
 	windows->facts = (struct cu_window_facts){
-		.n_transactions = sums[COUNT_TRANSACTIONS],
-		.n_connections = sums[COUNT_CONNECTIONS],
+		.n_transactions = sums[CU_COUNT_TRANSACTIONS],
+		.n_connections = sums[CU_COUNT_CONNECTIONS],
 		.start_ns = whole ? cells[0]->start_ns : cells[0]->number * (group->over_ns / CU_WINDOW_CELLS),
 		.length_ns = whole ? cells[0]->end_ns - cells[0]->start_ns : group->over_ns};
-	memcpy(windows->facts.n_bad, &sums[COUNT_BAD], sizeof(windows->facts.n_bad));
+	memcpy(windows->facts.n_bad, &sums[CU_COUNT_BAD], sizeof(windows->facts.n_bad));
 	bool server = group->about == CU_ABOUT_SERVER;
 	windows->connection = (struct cu_connection){0};
 	*(server ? &windows->connection.server : &windows->connection.client) = endpoint->addr;
@@ -372,19 +372,24 @@ static struct cu_view look_at(struct cu_windows *windows, struct cell *const *ce
 		.base = {[CU_FIELD_CONNECTION] = &windows->connection,
 	                 [CU_FIELD_DERIVED] = &windows->derived,
 	                 [CU_FIELD_WINDOW] = &windows->facts},
-		.counters = &sums[N_BASE_COUNTS],
+		.counters = &sums[CU_N_WINDOW_COUNTS],
 	};
 }
 
-/* How much of what a rule counts there is in the window looked at; of all that is bad without count(). */
+/*
+ * How much of what a rule counts there is in the window looked at: by count()
+ * and share(); else what is bad, transactions or connections that it names.
+ */
 static uint64_t weigh(const struct cu_windows *windows, const struct cu_rule *rule)
 {
+	const uint32_t bad = UINT32_MAX << CU_COUNT_BAD;
+	uint32_t named = rule->counts & bad ? rule->counts & bad : rule->counts ? rule->counts : UINT32_MAX;
 	uint64_t weight = 0;
 	for (uint64_t left = rule->counters; left != 0; left &= left - 1) {
-		weight += windows->sums[N_BASE_COUNTS + __builtin_ctzll(left)];
+		weight += windows->sums[CU_N_WINDOW_COUNTS + __builtin_ctzll(left)];
 	}
-	for (unsigned i = 0; rule->counters == 0 && i < CU_N_BAD; i++) {
-		weight += windows->facts.n_bad[i];
+	for (unsigned i = 0; rule->counters == 0 && i < CU_N_WINDOW_COUNTS; i++) {
+		weight += named >> i & 1 ? windows->sums[i] : 0;
 	}
 	return weight;
 }

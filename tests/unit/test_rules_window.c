@@ -80,6 +80,13 @@ static void reset(struct setting *setting, unsigned client, unsigned server, int
 	assert_int_equal(cu_windows_add_connection(setting->windows, &connection, &analysis, false), 0);
 }
 
+static void close_well(struct setting *setting, unsigned client, unsigned server, int64_t at_ns)
+{
+	const struct cu_connection connection = connection_of(client, server, at_ns);
+	const struct cu_analysis analysis = {.completeness = CU_SEEN_SYN | CU_SEEN_DATA, .close = CU_CLOSE_CLEAN};
+	assert_int_equal(cu_windows_add_connection(setting->windows, &connection, &analysis, false), 0);
+}
+
 static int add_line(void *context, const struct cu_finding *finding)
 {
 	char ip[CU_TEXT_CAP];
@@ -197,6 +204,31 @@ static void test_window_before_the_epoch(void **state)
 	expect(&setting, "resets 10.1.0.1:80 none none 1: 11 of 11 from 1969-12-31T23:59:45.000Z within 60.0 s\n");
 }
 
+/* A finding tells of the window with most of what its rule asks for, not of the first or of all that is bad. */
+static void test_best_window_is_by_what_the_rule_names(void **state)
+{
+	(void)state;
+	struct setting setting = set_up(
+		"- {rule: t, for: server, over: 1m, condition: transactions >= 2, output: '{transactions} t'}\n"
+		"- {rule: c, for: server, over: 1m, condition: connections >= 2, output: '{connections} c'}\n"
+		"- {rule: r, for: server, over: 1m, condition: resets * 2 >= connections, output: '{resets} r'}\n"
+		"- {rule: n, for: server, over: 1m, condition: server.port == 80, output: '{transactions} n'}\n");
+	for (unsigned i = 0; i < 9; i++) { /* one minute has 2 transactions, a later one 16 */
+		ask(&setting, 1, 1, (i < 2 ? 0 : 600) * S, S / 2);
+		ask(&setting, 1, 1, 600 * S, S / 2);
+	}
+	for (unsigned i = 0; i < 5; i++) { /* one has 3 resets, another 7, a third 10 connections that end well */
+		reset(&setting, 1, 1, (i < 3 ? 1200 : 1800) * S);
+		reset(&setting, 1, 1, 1800 * S);
+		close_well(&setting, 1, 1, 2400 * S);
+		close_well(&setting, 1, 1, 2400 * S);
+	}
+	expect(&setting, "t 10.1.0.1:80 none none 2: 16 t\n"
+	                 "c 10.1.0.1:80 none none 3: 10 c\n"
+	                 "r 10.1.0.1:80 none none 4: 7 r\n"
+	                 "n 10.1.0.1:80 none none 5: 16 n\n");
+}
+
 static void test_client_over_everything(void **state)
 {
 	(void)state;
@@ -285,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_window_is_not_longer_than_it_says),
 		cmocka_unit_test(test_windows_that_overlap_are_one),
 		cmocka_unit_test(test_window_before_the_epoch),
+		cmocka_unit_test(test_best_window_is_by_what_the_rule_names),
 		cmocka_unit_test(test_client_over_everything),
 		cmocka_unit_test(test_findings_are_in_order_of_rules),
 		cmocka_unit_test(test_endpoints_in_bounded_memory),
