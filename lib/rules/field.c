@@ -231,6 +231,7 @@ static const struct cu_field fields[] = {
 	EVENT("events.duplicate_ack", CU_EVENT_DUPLICATE_ACK, "duplicate ACKs")
 	EVENT("events.keep_alive", CU_EVENT_KEEP_ALIVE, "keep-alives")
 	EVENT("events.keep_alive_ack", CU_EVENT_KEEP_ALIVE_ACK, "answers to keep-alives")
+	FIELD("events.server.keep_alive_ack", COUNT, DERIVED(server_keep_alive_acks), U64, "the server's answers to keep-alives of the client")
 	EVENT("events.zero_window", CU_EVENT_ZERO_WINDOW, "segments that closed a window")
 	EVENT("events.zero_window_probe", CU_EVENT_ZERO_WINDOW_PROBE, "probes of a closed window")
 	EVENT("events.zero_window_probe_ack", CU_EVENT_ZERO_WINDOW_PROBE_ACK, "answers to probes of a closed window")

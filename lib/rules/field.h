@@ -65,9 +65,10 @@ struct cu_derived {
 	int64_t excess_ns;    /* total less network.rtt */
 	int64_t ack_delay_ns; /* -1 none */
 	int64_t party_ns[CU_N_PARTIES];
-	double certainty;             /* 0 to 1 */
-	double response_rate;         /* bytes a nanosecond from first byte to last; NaN none */
-	uint64_t events[CU_N_EVENTS]; /* of the kept ones, with their counts */
+	double certainty;                /* 0 to 1 */
+	double response_rate;            /* bytes a nanosecond from first byte to last; NaN none */
+	uint64_t events[CU_N_EVENTS];    /* of the kept ones, with their counts */
+	uint64_t server_keep_alive_acks; /* of them, those that the server sent */
 	int64_t connection_ns, connection_bytes, connection_segments; /* -1: no connection record */
 	int64_t retransmitted, gaps, gap_bytes;                       /* -1: no analysis record */
 	uint8_t blame, cause, confidence;                             /* what the ledger says */

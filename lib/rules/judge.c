@@ -30,8 +30,12 @@ static void derive_events(const struct cu_transaction *transaction, struct cu_de
 	bool icmp = false;
 	for (unsigned i = 0; i < transaction->n_kept; i++) {
 		const struct cu_event *event = &transaction->events[i];
+		unsigned count = event->count > 0 ? event->count : 1;
 		if (event->kind < CU_N_EVENTS) {
-			derived->events[event->kind] += event->count > 0 ? event->count : 1;
+			derived->events[event->kind] += count;
+		}
+		if (event->kind == CU_EVENT_KEEP_ALIVE_ACK && event->dir == CU_S2C) {
+			derived->server_keep_alive_acks += count;
 		}
 		if (event->kind == CU_EVENT_RESET) {
 			derived->party_of_reset = event->dir == CU_C2S ? CU_PARTY_CLIENT : CU_PARTY_SERVER;

@@ -119,6 +119,9 @@ static bool put_derived(struct cu_scene *scene, const struct cu_field *field, do
 			put_event(transaction, CU_EVENT_ICMP, CU_S2C, 1);
 		}
 		return true;
+	case offsetof(struct cu_derived, server_keep_alive_acks):
+		put_event(transaction, CU_EVENT_KEEP_ALIVE_ACK, CU_S2C, number);
+		return true;
 	case offsetof(struct cu_derived, party_of_reset):
 		if (number == CU_PARTY_CLIENT || number == CU_PARTY_SERVER) {
 			put_event(transaction, CU_EVENT_RESET, number == CU_PARTY_CLIENT ? CU_C2S : CU_S2C, 1);

@@ -226,6 +226,7 @@ static void test_condition_true(void **state)
 		"request.time - connection.start == 3s",
 		"request.time - 1s > connection.start",
 		"events.keep_alive == 2 and events.keep_alive_ack >= 2 and events == 4",
+		"events.server.keep_alive_ack == 2",
 		"connection.syn and connection.window_scaled and connection.mss == 1460B",
 		"not connection.fin and connection.close == none",
 		"connection.bytes == 63000B and connection.segments == 55",
