@@ -1,9 +1,12 @@
 #include "lib/rules/classify.h"
 
+#include "lib/base/grow.h"
 #include "lib/rules/finding.h"
 #include "lib/rules/internal.h"
 #include "lib/rules/window.h"
+#include "lib/tcp/path.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The records a transaction is judged by, as they come. */
@@ -16,6 +19,16 @@ struct surroundings {
 	struct cu_buf analysis_record;
 };
 
+/*
+ * Connections of one SYN, sent not long before the end of what was seen so far:
+ * that nothing answers it means nothing before its sender would send it again.
+ */
+struct in_flight {
+	struct cu_connection *connections;
+	size_t n, cap;
+	int64_t seen_ns; /* of this stream */
+};
+
 struct classifier {
 	struct cu_writer *writer;
 	struct cu_rules *rules;
@@ -24,6 +37,7 @@ struct classifier {
 	struct cu_windows *windows; /* NULL: no rule is about endpoints */
 	struct cu_buf buf;
 	struct surroundings at;
+	struct in_flight in_flight;
 	bool began; /* a header was written */
 };
 
@@ -107,6 +121,59 @@ static struct cu_facts facts_of(const struct surroundings *at)
 	                         .tls = at->tls};
 }
 
+static int count_connection(struct classifier *classifier, const struct cu_connection *connection,
+                            const struct cu_analysis *analysis, bool prohibited)
+{
+	int err = cu_findings_add(classifier->findings, connection, analysis, prohibited);
+	if (err == 0 && classifier->windows) {
+		err = cu_windows_add_connection(classifier->windows, connection, analysis, prohibited);
+	}
+	return err;
+}
+
+/* Counts those whose SYN is unanswered by now; at the end of the stream the others too, as nothing bad. */
+static int settle(struct classifier *classifier, bool at_end)
+{
+	struct in_flight *in_flight = &classifier->in_flight;
+	size_t n = in_flight->n;
+	int err = 0;
+	in_flight->n = 0;
+	for (size_t i = 0; i < n && err == 0; i++) {
+		const struct cu_connection connection = in_flight->connections[i];
+		bool over = cu_add_ns(connection.end_ns, CU_TIMER_FIRST_NS) <= in_flight->seen_ns;
+		const struct cu_analysis analysis = {.stream = connection.stream,
+		                                     .completeness = CU_SEEN_SYN,
+		                                     .close = over ? CU_CLOSE_UNANSWERED : CU_CLOSE_NONE};
+		if (over || at_end) {
+			err = count_connection(classifier, &connection, &analysis, false);
+		} else {
+			in_flight->connections[in_flight->n++] = connection;
+		}
+	}
+	in_flight->seen_ns = at_end ? 0 : in_flight->seen_ns;
+	return err;
+}
+
+/* Puts a connection with those in flight; more than those of a few seconds are there only at the end of a capture. */
+static int put_in_flight(struct classifier *classifier, const struct cu_connection *connection)
+{
+	struct in_flight *in_flight = &classifier->in_flight;
+	int err = in_flight->n == in_flight->cap ? settle(classifier, false) : 0;
+	if (err != 0 || !cu_grow((void **)&in_flight->connections, &in_flight->cap, in_flight->n,
+	                         sizeof(*in_flight->connections))) {
+		return err != 0 ? err : CU_ERR_NOMEM;
+	}
+	in_flight->connections[in_flight->n] = *connection;
+	in_flight->connections[in_flight->n++].timeline = (struct cu_text){0}; /* borrowed of the record */
+	return 0;
+}
+
+static void see_until(struct classifier *classifier, int64_t time_ns)
+{
+	int64_t *seen_ns = &classifier->in_flight.seen_ns;
+	*seen_ns = time_ns > *seen_ns ? time_ns : *seen_ns;
+}
+
 /* The connection is over: it counts for its endpoints. */
 static int leave_connection(struct classifier *classifier)
 {
@@ -116,15 +183,31 @@ static int leave_connection(struct classifier *classifier)
 		if (cu_findings_need_all(&at->analysis, at->prohibited)) {
 			err = complete_analysis(at);
 		}
-		err = err != 0 ? err
-		               : cu_findings_add(classifier->findings, &at->connection, &at->analysis, at->prohibited);
-		if (err == 0 && classifier->windows) {
-			err = cu_windows_add_connection(classifier->windows, &at->connection, &at->analysis,
-			                                at->prohibited);
+		see_until(classifier, at->connection.end_ns);
+		bool may_be_in_flight = at->analysis.close == CU_CLOSE_UNANSWERED && !at->prohibited &&
+		                        at->connection.end == CU_END_OPEN &&
+		                        at->connection.side[CU_C2S].n_segments <= 1;
+		if (err == 0) {
+			err = may_be_in_flight
+			              ? put_in_flight(classifier, &at->connection)
+			              : count_connection(classifier, &at->connection, &at->analysis, at->prohibited);
 		}
 	}
 	at->has_connection = at->has_analysis = false;
 	return err;
+}
+
+/* Until when there was something to see. */
+static int take_totals(struct classifier *classifier, struct cu_reader *reader, const struct cu_record *record)
+{
+	struct cu_totals totals;
+	if (cu_totals_decode(record->data, record->len, &totals) != 0) {
+		return cu_reader_reject(reader, "is no record of totals");
+	}
+	if (cu_totals_have_times(&totals)) {
+		see_until(classifier, totals.last_ns);
+	}
+	return 0;
 }
 
 static int write_verdict(struct classifier *classifier, struct cu_reader *reader, const struct cu_record *record)
@@ -173,6 +256,12 @@ static int take_record(struct classifier *classifier, struct cu_reader *reader, 
 			return err;
 		}
 	}
+	if (record->kind == CU_RECORD_TOTALS) {
+		int err = take_totals(classifier, reader, record);
+		if (err != 0) {
+			return err;
+		}
+	}
 	int is_transaction = take_facts(&classifier->at, reader, record);
 	if (is_transaction < 0) {
 		return is_transaction;
@@ -181,6 +270,12 @@ static int take_record(struct classifier *classifier, struct cu_reader *reader, 
 	counts->n_analyses += record->kind == CU_RECORD_ANALYSIS;
 	int err = cu_writer_add(classifier->writer, record->kind, record->data, record->len);
 	return err == 0 && is_transaction ? write_verdict(classifier, reader, record) : err;
+}
+
+static int leave_stream(struct classifier *classifier)
+{
+	int err = leave_connection(classifier);
+	return err == 0 ? settle(classifier, true) : err;
 }
 
 static int run(struct classifier *classifier, struct cu_reader *reader)
@@ -195,7 +290,7 @@ static int run(struct classifier *classifier, struct cu_reader *reader)
 		if (item == CU_STREAM_RECORD) {
 			err = take_record(classifier, reader, &record);
 		} else if (item == CU_STREAM_HEADER) {
-			err = leave_connection(classifier);
+			err = leave_stream(classifier);
 			if (err == 0 && classifier->began) {
 				err = cu_writer_finish(classifier->writer);
 			}
@@ -225,7 +320,7 @@ static int write_finding(void *context, const struct cu_finding *finding)
 /* Findings, of all streams, and the last trailer. */
 static int finish(struct classifier *classifier)
 {
-	int err = leave_connection(classifier);
+	int err = leave_stream(classifier);
 	if (err == 0) {
 		err = cu_findings_each(classifier->findings, write_finding, classifier);
 	}
@@ -265,6 +360,7 @@ int cu_classify(struct cu_reader *const *readers, size_t n_readers, struct cu_wr
 	cu_findings_free(classifier.findings);
 	cu_buf_release(&classifier.buf);
 	cu_buf_release(&classifier.at.analysis_record);
+	free(classifier.in_flight.connections);
 	return first;
 }
 

@@ -247,7 +247,7 @@ static const struct cu_field fields[] = {
 	FIELD("transactions", COUNT, WINDOW(n_transactions), U64, "of an endpoint: transactions that began in the window")
 	FIELD("connections", COUNT, WINDOW(n_connections), U64, "of an endpoint: connections that ended in the window")
 	FIELD("refused", COUNT, WINDOW(n_bad[CU_BAD_REFUSED]), U64, "of an endpoint: those that were refused, by a RST or an ICMP error")
-	FIELD("unanswered", COUNT, WINDOW(n_bad[CU_BAD_UNANSWERED]), U64, "of an endpoint: those whose SYN got no answer")
+	FIELD("unanswered", COUNT, WINDOW(n_bad[CU_BAD_UNANSWERED]), U64, "of an endpoint: those whose SYN got no answer, and was not sent just before the capture ended")
 	FIELD("half_open", COUNT, WINDOW(n_bad[CU_BAD_HALF_OPEN]), U64, "of an endpoint: those whose SYN-ACK got no ACK")
 	FIELD("aborts", COUNT, WINDOW(n_bad[CU_BAD_ABORTED]), U64, "of an endpoint: those that the client reset with an answer unread")
 	FIELD("resets", COUNT, WINDOW(n_bad[CU_BAD_RESET]), U64, "of an endpoint: those that the server, or a device on the path, reset")

@@ -1648,6 +1648,37 @@ static void test_findings_of_refusals_do_not_follow_rules(void **state)
 	             "refused 10.0.0.5:5432 network high 3: 3 of 3 connections were refused by an ICMP error\n");
 }
 
+/* A SYN is unanswered when its sender would have sent it again. */
+static void test_findings_of_syns_at_the_end_of_the_capture(void **state)
+{
+	(void)state;
+	struct tries tries = {.n = 6,
+	                      .apart_ns = S,
+	                      .analysis = {.close = CU_CLOSE_UNANSWERED, .completeness = CU_SEEN_SYN},
+	                      .transaction = {.outcome = CU_OUTCOME_UNANSWERED}};
+	static const char rule[] = "- {rule: silent, for: server, condition: unanswered > 0, output: '{unanswered}'}\n";
+	expect_found(&tries, rule, /* the last was sent after 5 s, which is when what was captured ends */
+	             "unanswered 10.0.0.5:5432 network low 3: 3 of 6 connections got no answer\n"
+	             "rule 10.0.0.5:5432 none none 1: 3\n");
+	tries.last_ns = 8 * S - 1;
+	expect_found(&tries, "", "unanswered 10.0.0.5:5432 network low 5: 5 of 6 connections got no answer\n");
+	tries.last_ns = 8 * S;
+	expect_found(&tries, "", "unanswered 10.0.0.5:5432 network medium 6: 6 of 6 connections got no answer\n");
+	tries.last_ns = 0;
+	tries.apart_ns = MS;
+	expect_found(&tries, rule, "");
+	tries.connection.side[CU_C2S].n_segments = 2; /* sent again, and nothing came */
+	expect_found(&tries, "", "unanswered 10.0.0.5:5432 network medium 6: 6 of 6 connections got no answer\n");
+	tries.connection.side[CU_C2S].n_segments = 1;
+	tries.connection.end = CU_END_IDLE;
+	expect_found(&tries, "", "unanswered 10.0.0.5:5432 network medium 6: 6 of 6 connections got no answer\n");
+	tries.connection.end = CU_END_OPEN;
+	tries.n = 10000; /* of which 3,001 were sent in the last 3 s */
+	expect_found(&tries, rule,
+	             "unanswered 10.0.0.5:5432 network low 7000: 7000 of 10000 connections got no answer\n"
+	             "rule 10.0.0.5:5432 none none 1: 7000\n");
+}
+
 static void test_classify_writes_verdicts_behind_transactions(void **state)
 {
 	(void)state;
@@ -1763,6 +1794,7 @@ int main(void)
 		cmocka_unit_test(test_findings_of_sessions_that_end_unexpectedly),
 		cmocka_unit_test(test_findings_in_bounded_memory),
 		cmocka_unit_test(test_findings_of_refusals_do_not_follow_rules),
+		cmocka_unit_test(test_findings_of_syns_at_the_end_of_the_capture),
 		cmocka_unit_test(test_classify_writes_verdicts_behind_transactions),
 		cmocka_unit_test(test_classify_of_truncated_stream),
 		cmocka_unit_test(test_classify_again_gives_the_same),
