@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct prog_list rule_files, baseline_files;
@@ -218,13 +219,23 @@ static int run_merge(const struct prog_operands *operands)
 	return prog_finish(status);
 }
 
+static bool is_regular_file(const char *path)
+{
+	struct stat found;
+	return stat(path, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+/* Says of the inputs too what was wrong with them. Less than all is no reason to lose what was learned before. */
 static int run_learn(const struct prog_readers *inputs, struct cu_rules *rules)
 {
 	struct cu_baseline *baseline = cu_baseline_new();
 	int error = baseline ? cu_classify_learn(inputs->readers, inputs->n, rules, baseline) : CU_ERR_NOMEM;
-	int status = error != 0 ? PROG_FAILED : PROG_OK;
+	int status = prog_readers_status(inputs);
 	if (error == CU_ERR_NOMEM) {
 		status = out_of_memory();
+	} else if (status != PROG_OK && is_regular_file(learn)) {
+		prog_error("%s stays as it was: the input was not whole", learn);
+		status = prog_output_abandon();
 	} else {
 		status = prog_worse(status, write_baseline(baseline));
 	}
@@ -321,8 +332,10 @@ int main(int argc, char **argv)
 		prog_output_open(text ? PROG_TEXT_OUTPUT : PROG_BINARY_OUTPUT);
 		prog_confine(0);
 		status = explain || explain_all ? run_explain(&inputs, rules) : run_classify(&inputs, rules);
+		status = prog_worse(status, prog_readers_status(&inputs));
+	} else {
+		status = prog_readers_status(&inputs);
 	}
-	status = prog_worse(status, prog_readers_status(&inputs));
 	prog_readers_close(&inputs);
 	cu_baseline_free(baseline);
 	cu_rules_free(rules);
