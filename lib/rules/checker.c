@@ -120,16 +120,34 @@ static bool compare_numbers(enum cu_token_kind op, double a, double b)
 	}
 }
 
+/* Looks up the name of a macro, so that its type is known before what it is compared with is looked at. */
+static void look_up_macro(struct cu_scope *scope, struct cu_expr *expr)
+{
+	if (cu_check_names_macro(scope, expr)) {
+		cu_check_name(scope, expr);
+	}
+}
+
 static const struct cu_names *enum_of(const struct cu_expr *expr)
 {
 	const struct cu_field *field = cu_check_named_field(expr);
-	return field && field->type == CU_TYPE_ENUM ? field->names : NULL;
+	enum cu_type type = field ? field->type : expr->type;
+	return type != CU_TYPE_ENUM ? NULL : field ? field->names : expr->names;
 }
 
-static bool is_text_field(const struct cu_expr *expr)
+/* A field of text, or a macro of one. */
+static bool has_text(const struct cu_expr *expr)
 {
 	const struct cu_field *field = cu_check_named_field(expr);
-	return field && field->type == CU_TYPE_TEXT;
+	return field ? field->type == CU_TYPE_TEXT : expr->kind == CU_EXPR_MACRO && expr->type == CU_TYPE_TEXT;
+}
+
+/* Makes a word a text where it is compared with one. */
+static void take_word(struct cu_scope *scope, struct cu_expr *word, const struct cu_expr *other)
+{
+	if (has_text(other) && cu_check_is_word_for_text(word) && !cu_check_names_list(scope, word)) {
+		cu_check_as_text(word);
+	}
 }
 
 /* A condition compared with true or false. */
@@ -177,24 +195,30 @@ static bool compare_constants(enum cu_token_kind op, const struct cu_expr *a, co
 	return compare_numbers(op, a->number, b->number);
 }
 
+/* Beside a field of names or of text, or a macro of one, a word is such a name or text. */
+static void check_sides(struct cu_scope *scope, struct cu_expr *expr)
+{
+	look_up_macro(scope, expr->a);
+	if (!enum_of(expr->a)) {
+		look_up_macro(scope, expr->b);
+	}
+	bool turned = !enum_of(expr->a) && enum_of(expr->b);
+	struct cu_expr **first = turned ? &expr->b : &expr->a, **second = turned ? &expr->a : &expr->b;
+	const struct cu_names *names = enum_of(*first);
+	if (cu_check_is_error(*first) || cu_check_is_error(*second)) {
+		return;
+	}
+	if (!names) {
+		take_word(scope, *second, *first);
+		take_word(scope, *first, *second);
+	}
+	*first = cu_check(scope, *first);
+	*second = names ? cu_check_value_of(scope, *second, names) : cu_check(scope, *second);
+}
+
 static struct cu_expr *check_comparison(struct cu_scope *scope, struct cu_expr *expr)
 {
-	const struct cu_names *names_a = enum_of(expr->a), *names_b = enum_of(expr->b);
-	if (names_a) {
-		expr->a = cu_check(scope, expr->a);
-		expr->b = cu_check_value_of(scope, expr->b, names_a);
-	} else if (names_b) {
-		expr->b = cu_check(scope, expr->b);
-		expr->a = cu_check_value_of(scope, expr->a, names_b);
-	} else {
-		if (is_text_field(expr->a) && cu_check_is_word_for_text(expr->b)) {
-			cu_check_as_text(expr->b);
-		} else if (is_text_field(expr->b) && cu_check_is_word_for_text(expr->a)) {
-			cu_check_as_text(expr->a);
-		}
-		expr->a = cu_check(scope, expr->a);
-		expr->b = cu_check(scope, expr->b);
-	}
+	check_sides(scope, expr);
 	struct cu_expr *a = expr->a, *b = expr->b;
 	if (!a || !b || cu_check_is_error(a) || cu_check_is_error(b)) {
 		return cu_check_broken(expr);

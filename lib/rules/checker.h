@@ -24,6 +24,10 @@ bool cu_check_is_word(const struct cu_expr *expr, const char *word);
 /* The field that a name names; NULL. */
 const struct cu_field *cu_check_named_field(const struct cu_expr *expr);
 
+/* Whether it is the name of a macro or a list that was not looked up yet. */
+bool cu_check_names_macro(const struct cu_scope *scope, const struct cu_expr *expr);
+bool cu_check_names_list(const struct cu_scope *scope, const struct cu_expr *expr);
+
 /* Says what is wrong with an expression; it is one that is broken then. */
 #define CU_WRONG(scope, expr, ...)                                                                 \
 	(cu_yaml_error_at((scope)->diag, (expr)->scalar, (expr)->start, (expr)->len, __VA_ARGS__), \
@@ -33,7 +37,7 @@ const struct cu_field *cu_check_named_field(const struct cu_expr *expr);
 
 /* Says that a name is none, and what it was meant to be: checker_names.c. */
 struct cu_expr *cu_check_unknown_name(struct cu_scope *scope, struct cu_expr *expr);
-/* A constant of an enumeration, from a name or text, or a field of it. */
+/* A constant of an enumeration, from a name or text; or a field of it, or a macro of one. */
 struct cu_expr *cu_check_value_of(struct cu_scope *scope, struct cu_expr *expr, const struct cu_names *names);
 /*
  * Where a text is wanted, a single word is one, unless it names a field of

@@ -20,7 +20,12 @@ static bool check_item(struct item_context *context, struct cu_expr *item)
 	struct cu_scope *scope = context->scope;
 	const struct cu_expr *left = context->left;
 	if (left->type == CU_TYPE_ENUM) {
-		return !cu_check_is_error(cu_check_value_of(scope, item, left->names));
+		item = cu_check_value_of(scope, item, left->names);
+		if (!cu_check_is_error(item) && item->kind != CU_EXPR_NUMBER) {
+			CU_WRONG(scope, item, "a list has constants; '%s' is a %s", item->text.data,
+			         item->kind == CU_EXPR_FIELD ? "field" : "macro");
+		}
+		return !cu_check_is_error(item);
 	}
 	if (left->type == CU_TYPE_TEXT && item->kind == CU_EXPR_NAME) {
 		if (!cu_check_is_word_for_text(item)) {

@@ -69,6 +69,18 @@ static size_t suggest(struct cu_scope *scope, struct cu_text word, const char *n
 	return n > 0 ? n : nearest.name != NULL;
 }
 
+bool cu_check_names_macro(const struct cu_scope *scope, const struct cu_expr *expr)
+{
+	return expr->kind == CU_EXPR_NAME && !cu_check_named_field(expr) &&
+	       scope->find_macro(scope->names, expr->text.data, expr->text.len) != NULL;
+}
+
+bool cu_check_names_list(const struct cu_scope *scope, const struct cu_expr *expr)
+{
+	return expr->kind == CU_EXPR_NAME && !cu_check_named_field(expr) &&
+	       scope->find_list(scope->names, expr->text.data, expr->text.len) != NULL;
+}
+
 static bool is_one_of(const struct cu_expr *expr, const char *const *words)
 {
 	while (*words && !cu_check_is_word(expr, *words)) {
@@ -142,10 +154,11 @@ struct cu_expr *cu_check_value_of(struct cu_scope *scope, struct cu_expr *expr, 
 			return cu_check_become_number(expr, CU_TYPE_ENUM, value);
 		}
 		const struct cu_field *field = cu_check_named_field(expr);
-		if (field && field->type == CU_TYPE_ENUM && field->names == names) {
-			return cu_check_name(scope, expr);
+		bool known = (field && field->type == CU_TYPE_ENUM && field->names == names) ||
+		             cu_check_names_macro(scope, expr) || cu_check_names_list(scope, expr);
+		if (!known) {
+			return unknown_value(scope, expr, names);
 		}
-		return unknown_value(scope, expr, names);
 	}
 	expr = cu_check(scope, expr);
 	if (!cu_check_is_error(expr) && !(expr->type == CU_TYPE_ENUM && expr->names == names)) {

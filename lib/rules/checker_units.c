@@ -113,6 +113,10 @@ const char *cu_check_type_advice(const struct cu_expr *a, const struct cu_expr *
 	if (a->type == CU_TYPE_NUMBER || b->type == CU_TYPE_NUMBER) {
 		return cu_check_unit_advice(a->type == CU_TYPE_NUMBER ? b->type : a->type);
 	}
+	if ((a->type == CU_TYPE_TEXT && b->kind == CU_EXPR_MACRO) ||
+	    (b->type == CU_TYPE_TEXT && a->kind == CU_EXPR_MACRO)) {
+		return "; a text that is a macro's name is put in quotes";
+	}
 	if (a->kind == CU_EXPR_TEXT || b->kind == CU_EXPR_TEXT) {
 		return "; write it without quotes";
 	}

@@ -465,6 +465,28 @@ static void test_macro_of_any_unit(void **state)
 	                    "a");
 }
 
+/* Words beside a macro are what they would be beside what it stands for; behind == a macro's name is the macro. */
+static void test_macro_of_names_and_texts(void **state)
+{
+	(void)state;
+	static const char macros[] = "- {macro: k, condition: kind}\n"
+				     "- {macro: proto, condition: service}\n"
+				     "- {macro: sql, condition: \"'postgresql'\"}\n"
+				     "- {macro: request_line, condition: \"'GET /reports/daily?x=1'\"}\n"
+				     "- {macro: request, condition: kind == request and request.acked}\n";
+	static const char *const conditions[] = {
+		"k == request",       "k == 'request'", "k in (request)",          "k != connect",
+		"k == kind",          "kind == k",      "proto == postgresql",     "postgresql == proto",
+		"proto == sql",       "sql == service", "name == request_line",    "proto in (postgresql)",
+		"proto glob 'post*'", "request",        "service != request_line",
+	};
+	for (size_t i = 0; i < COUNT(conditions); i++) {
+		char rule[200];
+		snprintf(rule, sizeof(rule), "- {rule: a, condition: \"%s\"}\n", conditions[i]);
+		assert_string_equal(rule_for(macros, rule, NULL), "a");
+	}
+}
+
 static void test_ignore_makes_not_slow(void **state)
 {
 	(void)state;
@@ -1765,6 +1787,7 @@ int main(void)
 		cmocka_unit_test(test_layers_append_and_override),
 		cmocka_unit_test(test_layers_override_keeps_other_keys),
 		cmocka_unit_test(test_macro_of_any_unit),
+		cmocka_unit_test(test_macro_of_names_and_texts),
 		cmocka_unit_test(test_ignore_makes_not_slow),
 		cmocka_unit_test(test_verdict_of_rule),
 		cmocka_unit_test(test_verdict_text_of_missing_values),
