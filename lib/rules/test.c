@@ -5,6 +5,7 @@
 
 #include "lib/base/nearest.h"
 
+#include <math.h>
 #include <string.h>
 
 struct cu_scene {
@@ -23,6 +24,31 @@ static bool refuse(struct cu_rules *rules, const struct cu_yaml *node, const str
 	cu_yaml_error(&rules->diag, node, "'%s' is no value of %s, which is %s", node->text, field->name,
 	              field->type == CU_TYPE_ENUM ? field->names->what : cu_type_name(field->type));
 	return false;
+}
+
+/* What is beyond all that a field can hold. */
+static double limit_of(const struct cu_field *field)
+{
+	switch ((enum cu_field_access)field->access) {
+	case CU_ACCESS_I64:
+		return 0x1p63;
+	case CU_ACCESS_U64:
+		return 0x1p64;
+	case CU_ACCESS_U32:
+		return 0x1p32;
+	case CU_ACCESS_U16:
+		return 0x1p16;
+	case CU_ACCESS_U8:
+		return 0x1p8;
+	case CU_ACCESS_F64:
+	case CU_ACCESS_BOOL:
+	case CU_ACCESS_BIT:
+	case CU_ACCESS_TEXT:
+	case CU_ACCESS_ADDR:
+	case CU_ACCESS_ENDPOINT:
+	default:
+		return (double)INFINITY;
+	}
 }
 
 /* The number of a scalar, in the field's unit. */
@@ -46,7 +72,14 @@ static bool take_number(struct cu_rules *rules, const struct cu_field *field, co
 	            (token.bare && (token.number == 0 || field->type == CU_TYPE_COUNT || field->type == CU_TYPE_PORT ||
 	                            field->type == CU_TYPE_RATIO));
 	*number = token.number;
-	return (token.kind == CU_TOKEN_NUMBER && end.kind == CU_TOKEN_END && fits) || refuse(rules, node, field);
+	if (token.kind != CU_TOKEN_NUMBER || end.kind != CU_TOKEN_END || !fits) {
+		return refuse(rules, node, field);
+	}
+	if (token.number >= limit_of(field) || (field->type == CU_TYPE_RATIO && token.number > 1)) {
+		cu_yaml_error(&rules->diag, node, "%s is more than %s can be", node->text, field->name);
+		return false;
+	}
+	return true;
 }
 
 /* Writes number to where the field is in one of the scene's records. */
@@ -327,7 +360,7 @@ void cu_test_compile(struct cu_rules *rules, struct cu_test *test)
 	}
 	int64_t sum = 0;
 	for (unsigned cause = 1; cause < CU_N_CAUSES; cause++) {
-		sum += scene->transaction.ledger[cause].ns;
+		sum = cu_add_ns(sum, scene->transaction.ledger[cause].ns);
 	}
 	if (!scene->has_total) {
 		scene->transaction.total_ns = sum;
