@@ -24,7 +24,7 @@ enum {
 enum cu_usual_quantile { CU_USUAL_P50, CU_USUAL_P95, CU_USUAL_P99, CU_N_USUAL };
 struct cu_usual {
 	uint64_t n;
-	int64_t ns[CU_N_CAUSES][CU_N_USUAL]; /* by enum cu_cause; of CU_CAUSE_NONE: the total */
+	int64_t ns[CU_N_CAUSES][CU_N_USUAL]; /* by enum cu_cause; of CU_CAUSE_NONE: the total; -1 not known */
 };
 
 struct cu_baseline;

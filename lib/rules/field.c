@@ -98,9 +98,9 @@ const char *cu_names_suggest(const struct cu_names *names, unsigned first, const
 #define WINDOW(member) .base = CU_FIELD_WINDOW, .offset = offsetof(struct cu_window_facts, member)
 #define USUAL(member) .base = CU_FIELD_BASELINE, .offset = offsetof(struct cu_usual, member)
 #define QUANTILES(n, cause, what) \
-	FIELD(n ".p50", TIME, USUAL(ns[cause][CU_USUAL_P50]), I64, "the median of " what " of the service, for its kind of transaction, as learned") \
-	FIELD(n ".p95", TIME, USUAL(ns[cause][CU_USUAL_P95]), I64, "its 95th percentile: one of twenty took longer") \
-	FIELD(n ".p99", TIME, USUAL(ns[cause][CU_USUAL_P99]), I64, "its 99th percentile: one of a hundred took longer")
+	FIELD_OR_NEGATIVE(n ".p50", TIME, USUAL(ns[cause][CU_USUAL_P50]), I64, "the median of " what " of the service, for its kind of transaction, as learned") \
+	FIELD_OR_NEGATIVE(n ".p95", TIME, USUAL(ns[cause][CU_USUAL_P95]), I64, "its 95th percentile: one of twenty took longer") \
+	FIELD_OR_NEGATIVE(n ".p99", TIME, USUAL(ns[cause][CU_USUAL_P99]), I64, "its 99th percentile: one of a hundred took longer")
 #define DERIVED(member) .base = CU_FIELD_DERIVED, .offset = offsetof(struct cu_derived, member)
 
 #define FIELD(n, t, where, a, text) \
@@ -255,7 +255,7 @@ static const struct cu_field fields[] = {
 	FIELD("window.length", TIME, WINDOW(length_ns), I64, "of an endpoint: how long it is")
 
 	/* what is usual: of --baseline */
-	FIELD("baseline.count", COUNT, USUAL(n), U64, "how many transactions of the service and kind were learned; 20 at least")
+	FIELD_OR_ZERO("baseline.count", COUNT, USUAL(n), U64, "how many transactions of the service and kind were learned; 20 at least")
 	QUANTILES("baseline", CU_CAUSE_NONE, "total")
 	QUANTILES("baseline.client.pause", CU_CLIENT_PAUSE, "client.pause")
 	QUANTILES("baseline.client.window", CU_CLIENT_WINDOW, "client.window")

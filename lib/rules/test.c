@@ -351,6 +351,7 @@ void cu_test_compile(struct cu_rules *rules, struct cu_test *test)
 	scene->transaction.kind = CU_TXN_REQUEST;
 	scene->transaction.outcome = CU_OUTCOME_ANSWERED;
 	scene->transaction.certainty = 100;
+	memset(scene->usual.ns, 0xff, sizeof(scene->usual.ns)); /* -1: what is not given was not learned */
 	scene->blame = scene->cause = scene->confidence = scene->slow = -1;
 	for (const struct cu_yaml *node = test->given->child; node; node = node->next) {
 		take_fact(rules, scene, node);

@@ -959,6 +959,27 @@ static void test_shipped_files_pass_their_tests(void **state)
 	assert_true(run_shipped(source_path("rules/services")) > 20); /* all together */
 }
 
+/* A test gives what was learned as it gives all else: what it leaves out is missing, not zero. */
+static void test_given_baseline_leaves_the_rest_missing(void **state)
+{
+	(void)state;
+	struct cu_buf failed = {0};
+	size_t n_failed;
+	struct cu_rules *rules =
+		load("- rule: r\n"
+	             "  condition: baseline.p95 == 4s and not has(baseline.p99) and not has(baseline.count)\n"
+	             "             and not (baseline.server.think.p50 < 1s)\n"
+	             "- tests:\n"
+	             "    - test: t\n"
+	             "      given: {server.think: 5s, baseline.p95: 4s}\n"
+	             "      expect: {rule: r}\n",
+	             NULL, NULL);
+	assert_int_equal(cu_rules_run_tests(rules, &failed, &n_failed), 0);
+	assert_string_equal(cu_buf_cstr(&failed), "");
+	cu_buf_release(&failed);
+	cu_rules_free(rules);
+}
+
 /* ---- many rules ---- */
 
 static unsigned random_below(unsigned *state, unsigned n)
@@ -1803,6 +1824,7 @@ int main(void)
 		cmocka_unit_test(test_default_rules_have_a_test_each),
 		cmocka_unit_test(test_default_rules_cover_every_cause),
 		cmocka_unit_test(test_shipped_files_pass_their_tests),
+		cmocka_unit_test(test_given_baseline_leaves_the_rest_missing),
 		cmocka_unit_test(test_many_rules_match_as_each_alone),
 		cmocka_unit_test(test_unreachable_rules_never_match),
 		cmocka_unit_test(test_impossible_rules_are_warned_of),
