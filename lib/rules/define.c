@@ -227,8 +227,11 @@ static struct cu_rule *new_rule(struct cu_load *load, const struct cu_yaml *name
 	struct cu_rule *rule = new_named(load, name->text, &rules->rule_names, sizeof(*rule), (void **)&rules->rules,
 	                                 &rules->cap_rules, rules->n_rules);
 	if (rule) {
-		*rule = (struct cu_rule){
-			.name = name->text, .where = name, .layer = load->layer, .order = load->n_items};
+		*rule = (struct cu_rule){.name = name->text,
+		                         .where = name,
+		                         .layer = load->layer,
+		                         .order = load->n_items,
+		                         .enabled = true};
 		rules->rules[rules->n_rules++] = rule;
 	}
 	return rule;
@@ -304,17 +307,23 @@ void cu_load_rule(struct cu_load *load, const struct cu_yaml *item, enum cu_rule
 	if (!may_define(load, &definition, rule ? rule->where : NULL, &rules->rule_names)) {
 		return;
 	}
+	if (rule && rule->kind != kind && (!condition || definition.changes)) {
+		bool ignores = rule->kind == CU_RULE_IGNORES;
+		cu_yaml_error(&rules->diag, name, "'%s' is %s; what changes it begins with '%s'", name->text,
+		              ignores ? "an ignore, not a rule" : "a rule, not an ignore", ignores ? "ignore" : "rule");
+		return;
+	}
 	if (!rule) {
 		rule = new_rule(load, name);
 		if (!rule) {
 			return;
 		}
 	} else if (condition && !definition.changes) { /* a whole new rule in the old one's place */
-		*rule = (struct cu_rule){.name = rule->name, .where = name, .layer = rule->layer, .order = rule->order};
+		*rule = (struct cu_rule){
+			.name = rule->name, .where = name, .layer = rule->layer, .order = rule->order, .enabled = true};
 	}
 	if (condition) {
 		rule->where = name;
-		rule->enabled = true;
 		if (!change_fragments(load, &rule->condition, condition, definition.change, true)) {
 			return;
 		}

@@ -412,6 +412,22 @@ static void test_layers_same_name_takes_the_place(void **state)
 	                    "a");
 }
 
+/* What is added to a rule that was taken out does not bring it back; a whole one in its place does. */
+static void test_layers_what_is_taken_out_stays_out(void **state)
+{
+	(void)state;
+	static const char out[] = "- {rule: a, enabled: false}\n";
+	assert_string_equal(rule_for(RULE("a", "total > 1s"), out, "- {rule: a, condition: or tls, append: true}\n"),
+	                    "");
+	assert_string_equal(rule_for(RULE("a", "total > 1s"), out,
+	                             "- {rule: a, condition: total > 0s, override: {condition: replace}}\n"),
+	                    "");
+	assert_string_equal(
+		rule_for(RULE("a", "total > 1s"), out, "- {rule: a, condition: or tls, append: true, enabled: true}\n"),
+		"a");
+	assert_string_equal(rule_for(RULE("a", "total > 1s"), out, RULE("a", "total > 2s")), "a");
+}
+
 static void test_layers_append_and_override(void **state)
 {
 	(void)state;
@@ -1805,6 +1821,7 @@ int main(void)
 		cmocka_unit_test(test_layers_first_match_wins),
 		cmocka_unit_test(test_layers_later_file_is_asked_first),
 		cmocka_unit_test(test_layers_same_name_takes_the_place),
+		cmocka_unit_test(test_layers_what_is_taken_out_stays_out),
 		cmocka_unit_test(test_layers_append_and_override),
 		cmocka_unit_test(test_layers_override_keeps_other_keys),
 		cmocka_unit_test(test_macro_of_any_unit),
