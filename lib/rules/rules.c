@@ -215,7 +215,7 @@ static void check_values(struct cu_rules *rules, struct cu_rule *rule)
 	}
 }
 
-/* Checks what a rule says, but for its texts. One that is taken out is checked too, so that it does not rot. */
+/* Checks what a rule says, but for its texts. */
 static void check_rule(struct cu_rules *rules, struct cu_rule *rule)
 {
 	struct cu_scope scope = cu_rules_scope(rules);
@@ -233,7 +233,7 @@ static void check_rule(struct cu_rules *rules, struct cu_rule *rule)
 	}
 }
 
-static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
+static void compile_rule(struct cu_rules *rules, struct cu_rule *rule, struct cu_program *program)
 {
 	struct cu_scope scope = cu_rules_scope(rules);
 	scope.about = rule->about;
@@ -241,15 +241,15 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 	check_rule(rules, rule);
 	const struct cu_yaml *condition = rule->condition.first->node;
 	if (rule->expr && rule->expr->kind != CU_EXPR_ERROR) {
-		rules->program.of_window = rule->about != CU_ABOUT_TRANSACTION;
-		rule->step = cu_program_add_condition(&rules->program, rule->expr);
-		rules->program.of_window = false;
-		rule->counters = rules->program.used_counters;
-		rule->counts = rules->program.used_counts;
-		if (rules->program.too_many_counters) {
+		program->of_window = rule->about != CU_ABOUT_TRANSACTION;
+		rule->step = cu_program_add_condition(program, rule->expr);
+		program->of_window = false;
+		rule->counters = program->used_counters;
+		rule->counts = program->used_counts;
+		if (program->too_many_counters) {
 			cu_yaml_error(&rules->diag, condition,
 			              "rules about endpoints count more than %d different conditions", CU_COUNTER_CAP);
-		} else if (rule->step == CU_STEP_BROKEN && !rules->program.failed) {
+		} else if (rule->step == CU_STEP_BROKEN && !program->failed) {
 			cu_yaml_error(&rules->diag, condition,
 			              "the condition is too large once its macros are written out");
 		} else if (rule->step == CU_STEP_NO && !rule->warned) {
@@ -257,9 +257,18 @@ static void compile_rule(struct cu_rules *rules, struct cu_rule *rule)
 			                "'%s' can never match: its condition is always false", rule->name);
 		}
 	}
-	rule->why = rule->output ? cu_template_parse(&scope, &rules->program, rule->output) : NULL;
-	rule->advice_parts = rule->advice ? cu_template_parse(&scope, &rules->program, rule->advice) : NULL;
-	rule->all_counters = rules->program.used_counters;
+	rule->why = rule->output ? cu_template_parse(&scope, program, rule->output) : NULL;
+	rule->advice_parts = rule->advice ? cu_template_parse(&scope, program, rule->advice) : NULL;
+	rule->all_counters = program->used_counters;
+}
+
+/* One that is taken out is compiled too, so that it does not rot: to a program that nobody runs. */
+static void check_disabled_rule(struct cu_rules *rules, struct cu_rule *rule)
+{
+	struct cu_program unused = {0};
+	compile_rule(rules, rule, &unused);
+	rules->program.failed = rules->program.failed || unused.failed;
+	cu_program_release(&unused);
 }
 
 /* ---- all of them ---- */
@@ -348,10 +357,10 @@ int cu_rules_finish(struct cu_rules *rules)
 	for (size_t i = 0; i < rules->n_rules; i++) {
 		struct cu_rule *rule = rules->rules[i];
 		if (!rule->enabled) {
-			check_rule(rules, rule);
+			check_disabled_rule(rules, rule);
 			continue;
 		}
-		compile_rule(rules, rule);
+		compile_rule(rules, rule, &rules->program);
 		rules->n_active += rule->about == CU_ABOUT_TRANSACTION;
 		rules->n_endpoints += rule->about != CU_ABOUT_TRANSACTION;
 	}
