@@ -113,7 +113,7 @@ int cu_rules_explain(struct cu_rules *rules, const struct cu_facts *facts, struc
 	cu_derive(rules, facts);
 	add_head(rules, facts->transaction, buf);
 	if (!cu_is_judged(facts->transaction, rules->derived.slow_over_ns)) {
-		cu_buf_add_cstr(buf, "  not slow, and answered: no rule is asked\n");
+		cu_buf_add_cstr(buf, "  not slow, and neither refused nor reset: no rule is asked\n");
 		return buf->failed ? CU_ERR_NOMEM : 0;
 	}
 	cu_buf_printf(buf, "  ledger   %s, %s, confidence %s\n", cu_party_name(rules->derived.blame),

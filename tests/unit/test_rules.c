@@ -840,6 +840,12 @@ static void test_explain_says_what_was_false(void **state)
 		"  verdict  server, server.think, confidence high\n"
 		"  why      10.0.0.5:5432 acknowledged the whole request after 20.0 ms and first answered 2.00 s later\n"
 		"  advice   look at what postgresql on 10.0.0.5 did at 2024-02-16T13:32:03.123Z\n");
+	cu_buf_clear(&buf);
+	w.transaction.outcome = CU_OUTCOME_ABANDONED;
+	w.transaction.total_ns = 300 * MS;
+	assert_int_equal(cu_rules_explain(rules, &w.facts, &buf), 0);
+	assert_string_equal(cu_buf_cstr(&buf), "7:3 request, abandoned, 300 ms; slow over 1.00 s\n"
+	                                       "  not slow, and neither refused nor reset: no rule is asked\n");
 	cu_buf_release(&buf);
 	cu_rules_free(rules);
 }
