@@ -70,6 +70,8 @@ static bool same_text(struct cu_text a, struct cu_text b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+enum { PORT_FITS = 1 }; /* how closely a port fits by itself */
+
 /* How closely the selectors of a service fit; 0 when they do not, or it has none. */
 static unsigned fit(const struct cu_service *service, const struct cu_addr *addr, unsigned port)
 {
@@ -89,7 +91,7 @@ static unsigned fit(const struct cu_service *service, const struct cu_addr *addr
 	if (!port_fits || (service->n_networks > 0 && closest == 0)) {
 		return 0;
 	}
-	return closest * 2 + (service->n_ports > 0);
+	return closest * 2 + (service->n_ports > 0 ? PORT_FITS : 0);
 }
 
 static bool has_slow(const struct cu_slow *slow)
@@ -102,38 +104,47 @@ static bool has_slow(const struct cu_slow *slow)
 	return false;
 }
 
+/* The service that fits an endpoint best so far, and how closely. */
+struct best {
+	const struct cu_service *service;
+	unsigned closeness;
+};
+
+static void take_better(struct best *best, const struct cu_service *service, unsigned closeness)
+{
+	bool better = closeness > best->closeness ||
+	              (closeness == best->closeness && best->service && service->order > best->service->order);
+	if (closeness > 0 && better) {
+		*best = (struct best){service, closeness};
+	}
+}
+
 void cu_services_find(const struct cu_services *services, const struct cu_addr *addr, unsigned port,
                       struct cu_service_at *at)
 {
-	const struct cu_service *named = NULL, *timed = NULL;
-	unsigned named_fit = 0, timed_fit = 0;
+	struct best named = {0}, timed = {0};
 	for (size_t i = 0; i < services->n; i++) {
 		const struct cu_service *service = services->items[i];
-		unsigned closeness = service->n_networks + service->n_ports > 0 ? fit(service, addr, port) : 0;
-		if (closeness > 0 && !service->nameless && closeness >= named_fit) {
-			named = service;
-			named_fit = closeness;
-		}
-		if (closeness > 0 && closeness >= timed_fit && has_slow(&service->slow)) {
-			timed = service;
-			timed_fit = closeness;
+		if (!service->nameless) {
+			take_better(&named, service, fit(service, addr, port));
 		}
 	}
 	const char *known = cu_port_name(port);
 	*at = (struct cu_service_at){.addr = *addr, .port = (uint16_t)port, .filled = true};
-	at->name = named ? named->name : (struct cu_text){known, known ? (uint32_t)strlen(known) : 0};
-	for (size_t i = 0; !timed && i < services->n; i++) { /* a threshold by name alone */
+	at->name = named.service ? named.service->name : (struct cu_text){known, known ? (uint32_t)strlen(known) : 0};
+	for (size_t i = 0; i < services->n; i++) {
 		const struct cu_service *service = services->items[i];
-		if (!service->nameless && at->name.len > 0 && has_slow(&service->slow) &&
-		    same_text(service->name, at->name)) {
-			timed = service;
+		bool by_name = !service->nameless && service->n_networks + service->n_ports == 0 && at->name.len > 0 &&
+		               same_text(service->name, at->name);
+		if (has_slow(&service->slow)) {
+			take_better(&timed, service, by_name ? PORT_FITS : fit(service, addr, port));
 		}
 	}
 	int64_t preset = services->slow_override_ns > 0 ? services->slow_override_ns : services->slow.ns[CU_TXN_NONE];
 	for (size_t kind = 0; kind < CU_SLOW_KINDS; kind++) {
-		int64_t ns = timed ? timed->slow.ns[kind] : 0;
-		if (ns == 0 && timed) {
-			ns = timed->slow.ns[CU_TXN_NONE];
+		int64_t ns = timed.service ? timed.service->slow.ns[kind] : 0;
+		if (ns == 0 && timed.service) {
+			ns = timed.service->slow.ns[CU_TXN_NONE];
 		}
 		if (ns == 0 && kind != CU_TXN_NONE) {
 			ns = services->slow.ns[kind];

@@ -16,7 +16,8 @@ struct cu_slow {
 /*
  * A service, or an endpoint pattern that has a threshold only. It is at an
  * endpoint when one of its networks (if it has any) and one of its ports (if
- * it has any) match; with neither, when the endpoint has its name.
+ * it has any) match; with neither, when the endpoint has its name: that is as
+ * close as a port.
  */
 struct cu_service {
 	struct cu_text name;
@@ -26,11 +27,12 @@ struct cu_service {
 	struct cu_range *ports;
 	size_t n_ports;
 	struct cu_slow slow;
+	size_t order; /* in which it was defined last, from 1 */
 };
 
 struct cu_services {
-	struct cu_service **items; /* in order of definition */
-	size_t n, cap;
+	struct cu_service **items;
+	size_t n, cap, n_definitions;
 	struct cu_slow slow;      /* of all services */
 	int64_t slow_override_ns; /* --slow: takes the place of slow.ns[CU_TXN_NONE]; 0 not given */
 };
@@ -44,7 +46,7 @@ struct cu_service_at {
 	struct cu_slow slow; /* every kind's, filled in */
 };
 
-/* Works out what is at an endpoint. The most specific network wins, then a port; of equals the later one. */
+/* Works out what is at an endpoint. The most specific network wins, then a port; of equals the one defined last. */
 void cu_services_find(const struct cu_services *services, const struct cu_addr *addr, unsigned port,
                       struct cu_service_at *at);
 

@@ -286,6 +286,7 @@ static void take_service(struct cu_load *load, const struct cu_yaml *node)
 	if (!service) {
 		return;
 	}
+	service->order = ++load->rules->services.n_definitions;
 	bool has_keys = node->kind == CU_YAML_MAPPING && !service->nameless;
 	bool good = has_keys ? take_service_keys(load, node, service) : take_slow(load, node, &service->slow);
 	bool has_place = service->nameless || service->n_ports + service->n_networks > 0 ||

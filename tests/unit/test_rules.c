@@ -804,6 +804,32 @@ static void test_services_redefined_on_top(void **state)
 	cu_rules_free(rules);
 }
 
+/* Of services that fit as closely the one defined last wins, also when it was defined before; a name is a port. */
+static void test_services_defined_last_win(void **state)
+{
+	(void)state;
+	static const char both[] = "- services: {x: {ports: [9000], slow: 1s}, y: {ports: [9000], slow: 5s}}\n";
+	struct cu_addr server = addr("10.0.0.1");
+	struct cu_rules *rules = load(both, NULL, NULL);
+	assert_text(cu_rules_service(rules, &server, 9000), "y");
+	assert_int_equal(slow_over(rules, "10.0.0.1", 9000, CU_TXN_REQUEST), 5000);
+	cu_rules_free(rules);
+	rules = load(both, "- services: {x: {ports: [9000], slow: 300ms}}\n", NULL);
+	assert_text(cu_rules_service(rules, &server, 9000), "x");
+	assert_int_equal(slow_over(rules, "10.0.0.1", 9000, CU_TXN_REQUEST), 300);
+	cu_rules_free(rules);
+	static const char pattern[] = "- services: {'*:5432': 3s}\n", name[] = "- services: {postgresql: 200ms}\n";
+	rules = load(pattern, name, NULL);
+	assert_int_equal(slow_over(rules, "10.0.0.1", 5432, CU_TXN_REQUEST), 200);
+	cu_rules_free(rules);
+	rules = load(name, pattern, NULL);
+	assert_int_equal(slow_over(rules, "10.0.0.1", 5432, CU_TXN_REQUEST), 3000);
+	cu_rules_free(rules);
+	rules = load("- services: {10.0.0.0/8: 2s}\n", name, NULL);
+	assert_int_equal(slow_over(rules, "10.0.0.1", 5432, CU_TXN_REQUEST), 2000);
+	cu_rules_free(rules);
+}
+
 static void test_slow_option_takes_the_default_s_place(void **state)
 {
 	(void)state;
@@ -1841,6 +1867,7 @@ int main(void)
 		cmocka_unit_test(test_services_thresholds),
 		cmocka_unit_test(test_services_names),
 		cmocka_unit_test(test_services_redefined_on_top),
+		cmocka_unit_test(test_services_defined_last_win),
 		cmocka_unit_test(test_slow_option_takes_the_default_s_place),
 		cmocka_unit_test(test_explain_says_what_was_false),
 		cmocka_unit_test(test_default_rules_are_the_file),
