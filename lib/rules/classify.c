@@ -131,7 +131,7 @@ static int count_connection(struct classifier *classifier, const struct cu_conne
 	return err;
 }
 
-/* Counts those whose SYN is unanswered by now; at the end of the stream the others too, as nothing bad. */
+/* Counts those whose SYN is unanswered by now; at the end of the stream the others too, but not as that. */
 static int settle(struct classifier *classifier, bool at_end)
 {
 	struct in_flight *in_flight = &classifier->in_flight;

@@ -296,7 +296,9 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 	/* A probe of an open port is a handshake that its client breaks off or leaves. */
 	bool empty = !(analysis->completeness & CU_SEEN_DATA);
 	bool broken_off = empty && analysis->close == CU_CLOSE_ABORTIVE && analysis->closed_by == CU_PARTY_CLIENT;
-	if (kind == CU_BAD_UNANSWERED || (kind == CU_BAD_REFUSED && prohibited)) {
+	bool unheard =
+		analysis->completeness == CU_SEEN_SYN; /* by the end of the capture: whoever scans does not wait */
+	if (kind == CU_BAD_UNANSWERED || (kind == CU_BAD_REFUSED && prohibited) || (kind == CU_N_BAD && unheard)) {
 		add_probe(findings, client, connection, PROBE_FILTERED);
 	} else if (kind == CU_BAD_REFUSED) {
 		add_probe(findings, client, connection, PROBE_CLOSED);

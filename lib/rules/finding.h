@@ -60,7 +60,11 @@ static inline bool cu_findings_need_all(const struct cu_analysis *analysis, bool
 	return prohibited || (analysis->close != CU_CLOSE_NONE && analysis->close != CU_CLOSE_CLEAN);
 }
 
-/* Counts a connection that is over. prohibited: an ICMP error refused it. 0 or CU_ERR_NOMEM. */
+/*
+ * Counts a connection that is over. prohibited: an ICMP error refused it. One
+ * of a SYN alone that is not closed as unanswered was still in flight: that is
+ * a try of its client, and nothing against the server. 0 or CU_ERR_NOMEM.
+ */
 int cu_findings_add(struct cu_findings *findings, const struct cu_connection *connection,
                     const struct cu_analysis *analysis, bool prohibited);
 
