@@ -656,8 +656,8 @@ static void test_capture_compiles_the_filter_for_each_link_type(void **state)
 		const char *filter;
 		size_t n;
 	} cases[] = {
-		{101, "tcp port 2", 1},    {12, "tcp port 2", 1}, {228, "tcp port 2", 1}, {228, "ip6", 0},
-		{101, "host 10.0.0.1", 3}, {101, "udp", 0},       {101, "", 3},
+		{101, "tcp port 2", 1}, {12, "tcp port 2", 1},     {228, "tcp port 2", 1}, {228, "ip6", 0},
+		{14, "tcp port 2", 1},  {101, "host 10.0.0.1", 3}, {101, "udp", 0},        {101, "", 3},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct cu_buf buf = {0};
@@ -671,6 +671,67 @@ static void test_capture_compiles_the_filter_for_each_link_type(void **state)
 		if (seen.n != cases[i].n || seen.n_faults > 0) {
 			fail_msg("%s on %u: %zu packets; %s", cases[i].filter, cases[i].linktype, seen.n, seen.fault);
 		}
+	}
+}
+
+/* What tcpdump, on Linux, passes of captures of the loopback interfaces of other systems. */
+static void test_capture_filters_loopback_of_every_system(void **state)
+{
+	(void)state;
+	static const struct {
+		uint16_t linktype;
+		uint8_t family[4];
+		uint8_t version;
+		const char *filter;
+		size_t n;
+	} cases[] = {
+		{0, {2, 0, 0, 0}, 4, "tcp", 1},      {0, {0, 0, 0, 2}, 4, "tcp", 1},      /* of a big-endian system */
+		{0, {24, 0, 0, 0}, 6, "tcp", 1},     {0, {0, 0, 0, 24}, 6, "tcp", 1},     /* OpenBSD */
+		{0, {28, 0, 0, 0}, 6, "ip6", 1},     {0, {28, 0, 0, 0}, 6, "tcp", 1},     /* FreeBSD */
+		{0, {30, 0, 0, 0}, 6, "tcp", 1},     {0, {30, 0, 0, 0}, 6, "not tcp", 0}, /* macOS */
+		{0, {0, 0, 0, 30}, 6, "not tcp", 0}, {0, {2, 0, 0, 0}, 4, "udp", 0},
+		{108, {0, 0, 0, 24}, 6, "tcp", 1},   {108, {0, 0, 0, 2}, 4, "tcp", 1},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t packet[4 + 40 + 20] = {0};
+		uint8_t *ip = packet + 4;
+		memcpy(packet, cases[i].family, 4);
+		ip[0] = cases[i].version == 4 ? 0x45 : 0x60;
+		ip[3] = 40;
+		ip[5] = 20;
+		ip[cases[i].version == 4 ? 9 : 6] = 6; /* TCP */
+		struct cu_buf buf = {0};
+		add_header(&buf, cases[i].linktype);
+		add32(&buf, T0);
+		add32(&buf, 0);
+		add32(&buf, sizeof(packet));
+		add32(&buf, sizeof(packet));
+		cu_buf_add(&buf, packet, sizeof(packet));
+		store("in", buf.data, buf.len);
+		cu_buf_release(&buf);
+		const char *path = "in";
+		struct seen seen;
+		assert_int_equal(open_and_read(&path, 1, cases[i].filter, &seen), 0);
+		if (seen.n != cases[i].n || seen.n_faults > 0) {
+			fail_msg("case %zu: %zu packets; %s", i, seen.n, seen.fault);
+		}
+	}
+}
+
+static void test_capture_open_refuses_a_filter_of_live_captures(void **state)
+{
+	(void)state;
+	static const char *const filters[] = {"inbound", "not inbound", "ifindex 1"};
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		struct cu_buf buf = {0};
+		add_capture(&buf, 3, 0, 1);
+		cu_put_le32(buf.data + 20, 1);
+		store("in", buf.data, buf.len);
+		cu_buf_release(&buf);
+		const char *path = "in";
+		struct seen seen;
+		assert_int_equal(open_and_read(&path, 1, filters[i], &seen), CU_ERR_RULES);
+		assert_non_null(strstr(seen.fault, "not supported"));
 	}
 }
 
@@ -705,6 +766,8 @@ int main(void)
 		TEST(test_capture_goes_on_when_one_of_several_is_cut),
 		TEST(test_capture_filters_and_still_counts_frames),
 		TEST(test_capture_compiles_the_filter_for_each_link_type),
+		TEST(test_capture_filters_loopback_of_every_system),
+		TEST(test_capture_open_refuses_a_filter_of_live_captures),
 		TEST(test_capture_open_explains_a_bad_filter),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
