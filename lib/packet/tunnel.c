@@ -33,6 +33,8 @@ enum {
 	GRE_ERSPAN = 0x88be, /* types I and II */
 };
 
+enum { NVGRE_VSID_MIN = 0x1000 };
+
 static enum layer cut(struct decode *d)
 {
 	return decode_done(d, CU_PACKET_SHORT);
@@ -114,8 +116,9 @@ enum layer cu_decode_gre(struct decode *d)
 	}
 	if (version == 0 && (flags & HAS_KEY) != 0) {
 		uint32_t key = cu_get_be32(d->pos + key_at);
-		if (protocol == GRE_ETHERNET) {
-			decode_add_id(d, ID_NVGRE, key >> 8); /* RFC 7637 section 3.2: the rest is a flow's entropy */
+		/* RFC 7637 section 3.2: the lower byte is a flow's entropy, and lower VSIDs are reserved: no NVGRE */
+		if (protocol == GRE_ETHERNET && key >> 8 >= NVGRE_VSID_MIN) {
+			decode_add_id(d, ID_NVGRE, key >> 8);
 		} else {
 			decode_add_id(d, ID_GRE, key ^ key >> 24);
 		}
