@@ -113,6 +113,20 @@ static bool is_ethernet_at(const struct decode *d, uint32_t offset)
 	       type == ETHERTYPE_PPPOE_SESSION;
 }
 
+/* Whether IP at offset is as long as the frame, but for padding and what cards and capturing devices put behind. */
+static bool is_ip_at(const struct decode *d, uint32_t offset)
+{
+	enum { BEHIND_MAX = 64 };
+	if (d->cap < offset + 6) {
+		return false;
+	}
+	const uint8_t *p = d->pos + offset;
+	unsigned version = p[0] >> 4;
+	uint32_t len = version == 4 ? cu_get_be16(p + 2) : cu_get_be16(p + 4) + 40U;
+	uint32_t wire = d->wire - offset;
+	return (version == 4 || version == 6) && len <= wire && wire - len <= BEHIND_MAX;
+}
+
 /* An EtherType, or the length of an 802.3 frame whose LLC header follows. */
 static enum layer type_or_length(struct decode *d, uint32_t type)
 {
@@ -311,13 +325,14 @@ enum layer cu_decode_mpls(struct decode *d)
 	if (d->cap < 1) {
 		return cut(d);
 	}
-	/* Nothing says what is inside (RFC 4928): IP by its version, else Ethernet with or without a control word. */
+	/*
+	 * Nothing says what is inside (RFC 4928): IP by its version, else Ethernet
+	 * with or without a control word. Addresses of stations can begin as IP
+	 * does: Ethernet is told by its type and by the lengths of what would be IP.
+	 */
 	unsigned version = d->pos[0] >> 4;
-	if (version == 4 && (d->pos[0] & 0xf) >= 5) {
-		return LAYER_IP;
-	}
-	bool is_consistent_v6 = d->cap >= 6 && cu_get_be16(d->pos + 4) + 40U <= d->wire;
-	if (version == 6 && (is_consistent_v6 || !is_ethernet_at(d, 0))) {
+	bool may_be_ip = (version == 4 && (d->pos[0] & 0xf) >= 5) || version == 6;
+	if (may_be_ip && !(is_ethernet_at(d, 0) && (is_ip_at(d, 14) || !is_ip_at(d, 0)))) {
 		return LAYER_IP;
 	}
 	if (version == 0 && is_ethernet_at(d, 4)) { /* RFC 4448 section 4.6 */
