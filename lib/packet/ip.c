@@ -164,6 +164,25 @@ static enum layer fragment_header(struct decode *d)
 	return next == LAYER_DONE || !is_part ? next : fragment(d, id, protocol, word & 0xfff8, (word & 1) != 0);
 }
 
+/*
+ * On its way through other nodes a packet has the next one for its destination.
+ * The last is what both directions of a connection share: the home address of a
+ * mobile node (RFC 6275 section 6.4), or the first of a segment list, which is
+ * in reverse (RFC 8754 section 2). Both are behind 8 bytes.
+ */
+static enum layer routing_header(struct decode *d)
+{
+	enum { TYPE_MOBILE = 2, TYPE_SEGMENTS = 4, ADDRESS_AT = 8, ADDRESS_END = 24 };
+	uint32_t len = (d->pos[1] + 1U) * 8; /* RFC 8200 section 4.4 */
+	uint8_t type = d->pos[2];
+	uint8_t segments_left = d->pos[3];
+	bool has_final = (type == TYPE_MOBILE || type == TYPE_SEGMENTS) && segments_left > 0 && len >= ADDRESS_END;
+	if (has_final && d->cap >= ADDRESS_END) {
+		set_addr(&d->dst, 6, d->pos + ADDRESS_AT);
+	}
+	return extension(d, len);
+}
+
 static enum layer tcp(struct decode *d)
 {
 	struct cu_tcp *tcp = &d->content->tcp;
@@ -222,6 +241,9 @@ enum layer cu_decode_ip_protocol(struct decode *d)
 		}
 		if (d->type == PROTO_FRAGMENT) {
 			return fragment_header(d);
+		}
+		if (d->type == PROTO_ROUTING) {
+			return routing_header(d);
 		}
 		if (d->type == PROTO_AH) {
 			return extension(d, (d->pos[1] + 2U) * 4); /* RFC 4302 section 2.2 */

@@ -159,6 +159,8 @@ static enum cu_packet_kind decode(uint16_t linktype, const uint8_t *data, size_t
 
 #define IPV4 "ip4 6", "tcp"
 #define IPV6 "ip6 6", "tcp"
+/* IPv6 on its way to another node first. */
+#define VIA(len) "60000000 " len " 2b 3f 20010db8000000000000000000000001 fc000000000000000000000000000099"
 #define SNAP "aaaa03000000 0800"
 #define WLAN "0801 0000 021122334455 02aabbccddee 02aabbccddff 0000"
 #define WLAN_QOS "8802 0000 021122334455 02aabbccddee 02aabbccddff 0000 0000"
@@ -196,6 +198,10 @@ static const struct encapsulation {
 	{"mpls two labels", 1, 6, {0}, {"eth 8847", "00010040 00020140", IPV6}},
 	{"mpls pseudowire", 1, 4, {0}, {"eth 8847", "00010140 00000000", "eth 0800", IPV4}},
 	{"mpls ethernet", 1, 4, {0}, {"eth 8847", "00010140", "eth 0800", IPV4}},
+	{"mpls ethernet, as ipv4", 1, 4, {0}, {"eth 8847", "00010140", "4c5e0c000001 02aabbccddee 0800", IPV4}},
+	{"mpls ethernet, as short ipv4", 1, 4, {0}, {"eth 8847", "00010140", "4c5e00300001 02aabbccddee 0800", IPV4}},
+	{"mpls ethernet, as ipv6", 1, 6, {0}, {"eth 8847", "00010140", "6c5e0c000001 02aabbccddee 86dd", IPV6}},
+	{"mpls ethernet, as long ipv6", 1, 4, {0}, {"eth 8847", "00010140", "6c5e0c00f001 02aabbccddee 0800", IPV4}},
 	{"pppoe", 1, 4, {0x3000007}, {"eth 8864", "len+2 1100 0007", "0021", IPV4}},
 	{"pppoe ipv6", 1, 6, {0x3000007}, {"eth 8864", "len+2 1100 0007", "0057", IPV6}},
 	{"null little", 0, 4, {0}, {"02000000", IPV4}},
@@ -296,6 +302,9 @@ static const struct encapsulation {
 	{"gre key", 1, 4, {0x4000005}, {"eth 0800", "ip4 47", "b000 0800 00000000 00000005 00000001", IPV4}},
 	{"gre in ipv6", 1, 6, {0}, {"eth 86dd", "ip6 47", "0000 86dd", IPV6}},
 	{"nvgre", 1, 4, {0x5001234}, {"eth 0800", "ip4 47", "2000 6558 00123455", "eth 0800", IPV4}},
+	{"gretap", 1, 4, {0x4000001}, {"eth 0800", "ip4 47", "2000 6558 00000001", "eth 0800", IPV4}},
+	{"gretap, large key", 1, 4, {0x40fffff}, {"eth 0800", "ip4 47", "2000 6558 000fffff", "eth 0800", IPV4}},
+	{"nvgre, first vsid", 1, 4, {0x5001000}, {"eth 0800", "ip4 47", "2000 6558 00100000", "eth 0800", IPV4}},
 	{"eoip", 1, 4, {0x4000007}, {"eth 0800", "ip4 47", "2001 6400 0040 0700", "eth 0800", IPV4}},
 	{"gre mpls", 1, 4, {0}, {"eth 0800", "ip4 47", "0000 8847 00010140", IPV4}},
 	{"pptp", 1, 4, {0}, {"eth 0800", "ip4 47", "3081 880b 00450007 00000001 00000001 ff03 0021", IPV4}},
@@ -364,6 +373,13 @@ static const struct encapsulation {
 	{"hop-by-hop", 1, 6, {0}, {"eth 86dd", "ip6 0", "0600 050200000100", "tcp"}},
 	{"options twice", 1, 6, {0}, {"eth 86dd", "ip6 0", "3c00 010400000000", "0600 010400000000", "tcp"}},
 	{"routing", 1, 6, {0}, {"eth 86dd", "ip6 43", "06020000 00000000", "zeros 16", "tcp"}},
+	{"segment routing",
+         1,
+         6,
+         {0},
+         {"eth 86dd", VIA("004d"), "06040401 01000000", "zeros 15", "02", "zeros 16", "tcp"}},
+	{"mobile node", 1, 6, {0}, {"eth 86dd", VIA("003d"), "06020201 00000000", "zeros 15", "02", "tcp"}},
+	{"segment routing, arrived", 1, 6, {0}, {"eth 86dd", "ip6 43", "06020400 00000000", "zeros 16", "tcp"}},
 	{"atomic fragment", 1, 6, {0}, {"eth 86dd", "ip6 44", "0600 0000 00000001", "tcp"}},
 };
 
