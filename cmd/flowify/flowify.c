@@ -66,6 +66,10 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 		          "(a filter by ports lets only the first ones through)",
 		          totals->n_broken);
 	}
+	if (totals->n_left_out > 0) {
+		prog_warn("%" PRIu64 " frames are left out: of an 802.11 aggregate (A-MSDU) only the first is read",
+		          totals->n_left_out);
+	}
 	if (totals->n_evicted > 0) {
 		prog_warn("%" PRIu64 " connections were put out early: memory was short (--max-memory)",
 		          totals->n_evicted);

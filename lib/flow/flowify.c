@@ -28,6 +28,7 @@ struct flowify {
 	int64_t ahead_ns;          /* of the packet delivered last, when it is one of those; else INT64_MIN */
 	int64_t usual_end_ns;      /* up to here a time is usual: within CU_JUMP_NS of what last_ns was */
 	uint64_t n_kinds[CU_PACKET_N_KINDS];
+	uint64_t n_left_out; /* frames of aggregates */
 	size_t n_batch;
 	struct cu_sighting batch[BATCH];
 	struct cu_assembly *assembly;
@@ -75,6 +76,18 @@ static void fill_icmp(const struct cu_icmp_error *icmp, struct cu_segment *segme
 	};
 }
 
+/* What comes of a fragment, or of an aggregate's first frame; n_fragments: how many others it came in. */
+static __attribute__((noinline)) enum cu_packet_kind resolve(struct flowify *f, const struct cu_packet *packet,
+                                                             enum cu_packet_kind kind,
+                                                             struct cu_packet_content *content, uint32_t *n_fragments)
+{
+	if (kind == CU_PACKET_AGGREGATE) {
+		f->n_left_out += content->n_left_out;
+		kind = content->first_kind;
+	}
+	return kind == CU_PACKET_FRAGMENT ? cu_assembly_put(f->assembly, packet->time_ns, content, n_fragments) : kind;
+}
+
 /* Decodes a packet to a sighting; false when it concerns no connection. */
 static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_sighting *sighting)
 {
@@ -82,8 +95,8 @@ static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_s
 	enum cu_packet_kind kind =
 		cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
 	sighting->n_fragments = 0;
-	if (kind == CU_PACKET_FRAGMENT) {
-		kind = cu_assembly_put(f->assembly, packet->time_ns, &content, &sighting->n_fragments);
+	if (kind >= CU_PACKET_FRAGMENT) {
+		kind = resolve(f, packet, kind, &content, &sighting->n_fragments);
 	}
 	f->n_kinds[kind]++;
 	const struct cu_flow_key *key = &content.tcp.key;
@@ -234,6 +247,7 @@ static void sum_totals(struct flowify *f)
 	totals->n_evicted = f->track.n_evicted;
 	totals->n_parted = f->track.n_parted;
 	totals->n_broken = cu_assembly_n_broken(f->assembly);
+	totals->n_left_out = f->n_left_out;
 }
 
 static int write_totals(struct flowify *f)

@@ -95,6 +95,9 @@ static bool sight(const struct split *s, const struct cu_packet *packet, struct 
 	struct cu_packet_content content;
 	sighting->kind = cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
 	const struct cu_flow_key *key = &content.tcp.key;
+	if (sighting->kind == CU_PACKET_AGGREGATE) {
+		sighting->kind = content.first_kind; /* which flowify knows alone, too */
+	}
 	sighting->flags = 0;
 	sighting->is_first = false;
 	if (sighting->kind == CU_PACKET_FRAGMENT) {

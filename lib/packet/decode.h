@@ -35,7 +35,8 @@ struct decode {
 	uint32_t type;  /* ethertype, IP protocol or link type, as the layer says */
 	uint8_t n_tunnels;
 	uint8_t n_ids;
-	bool quoted; /* inside an ICMP error */
+	bool quoted;         /* inside an ICMP error */
+	uint32_t n_left_out; /* frames of an aggregate but the first */
 	uint8_t ttl;
 	uint16_t ip_id;
 	enum cu_packet_kind kind;

@@ -83,7 +83,12 @@ static enum cu_packet_kind decode_layers(struct decode *d, enum layer layer)
 		layer = decode_layer(d, layer);
 	}
 	if (d->quoted && d->kind != CU_PACKET_ICMP_ERROR) {
-		return CU_PACKET_OTHER; /* a sound ICMP message, whatever it quotes */
+		d->kind = CU_PACKET_OTHER; /* a sound ICMP message, whatever it quotes */
+	}
+	if (d->n_left_out > 0) {
+		d->content->first_kind = d->kind;
+		d->content->n_left_out = d->n_left_out;
+		return CU_PACKET_AGGREGATE;
 	}
 	return d->kind;
 }
@@ -132,6 +137,7 @@ const char *cu_packet_kind_text(enum cu_packet_kind kind)
 		[CU_PACKET_TCP] = "TCP",
 		[CU_PACKET_ICMP_ERROR] = "ICMP error about TCP",
 		[CU_PACKET_FRAGMENT] = "IP fragment",
+		[CU_PACKET_AGGREGATE] = "several frames in one",
 		[CU_PACKET_OTHER] = "not TCP",
 		[CU_PACKET_SHORT] = "cut inside its headers",
 		[CU_PACKET_MALFORMED] = "malformed",

@@ -37,6 +37,7 @@ enum cu_packet_kind {
 	CU_PACKET_TCP = 0,      /* the segment is filled in */
 	CU_PACKET_ICMP_ERROR,   /* an ICMP error that quotes a TCP segment */
 	CU_PACKET_FRAGMENT,     /* a part of an IP datagram, also the first */
+	CU_PACKET_AGGREGATE,    /* several frames in one, of which the first is decoded */
 	CU_PACKET_OTHER,        /* not TCP: ARP, UDP, ... */
 	CU_PACKET_SHORT,        /* cut before its TCP ports, sequence and flags */
 	CU_PACKET_MALFORMED,    /* lengths that contradict each other */
@@ -114,12 +115,14 @@ struct cu_packet_content {
 		struct cu_icmp_error icmp;
 		struct cu_ip_fragment fragment;
 	};
+	enum cu_packet_kind first_kind; /* of an aggregate: what its first frame is, and the union is that's */
+	uint32_t n_left_out;            /* its other frames, as many as can be told */
 };
 
 /*
  * Decodes one frame of len bytes on the wire, caplen of them at data, with
  * the given LINKTYPE_ number. content is filled in for CU_PACKET_TCP,
- * CU_PACKET_ICMP_ERROR and CU_PACKET_FRAGMENT.
+ * CU_PACKET_ICMP_ERROR, CU_PACKET_FRAGMENT and CU_PACKET_AGGREGATE.
  */
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
                                      struct cu_packet_content *content);

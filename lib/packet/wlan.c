@@ -17,6 +17,28 @@ enum {
 	QOS_AMSDU = 0x80, /* section 9.2.4.5: the body is an aggregate */
 };
 
+enum { SUBFRAME_HEADER = 14 }; /* section 9.3.2.2: two addresses and the length of what follows */
+
+/*
+ * How many frames there are in the aggregate at offset, behind its first: those
+ * whose headers were not captured count as one.
+ */
+static uint32_t count_others(const struct decode *d, uint32_t offset)
+{
+	uint32_t n = 0;
+	while (offset + SUBFRAME_HEADER <= d->cap) {
+		uint32_t len = cu_get_be16(d->pos + offset + 12);
+		if (len == 0) {
+			break; /* padding */
+		}
+		n++;
+		offset += (SUBFRAME_HEADER + len + 3) & ~3U;
+	}
+	bool is_cut = d->cap < d->wire && offset >= d->cap && offset + SUBFRAME_HEADER <= d->wire;
+	n += is_cut ? 1 : 0;
+	return n > 0 ? n - 1 : 0;
+}
+
 static enum layer wlan(struct decode *d, bool is_padded)
 {
 	if (d->cap < 24) {
@@ -53,7 +75,8 @@ static enum layer wlan(struct decode *d, bool is_padded)
 		header = (header + 3) & ~3U;
 	}
 	if (is_aggregate) {
-		header += 14; /* the first subframe's addresses and length; the others are passed over */
+		d->n_left_out += count_others(d, header);
+		header += SUBFRAME_HEADER;
 	}
 	return decode_skip(d, header) ? LAYER_LLC : decode_done(d, CU_PACKET_SHORT);
 }

@@ -627,6 +627,7 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_JSON_U64(out, ",\"evicted\":", totals->n_evicted);
 	PUT_SOME(out, ",\"parted\":", totals->n_parted);
 	PUT_SOME(out, ",\"broken_segments\":", totals->n_broken);
+	PUT_SOME(out, ",\"frames_left_out\":", totals->n_left_out);
 	CU_JSON_U64(out, ",\"bad_records\":", counts->n_bad_records);
 	CU_PUT(out, "}\n");
 }

@@ -536,6 +536,8 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	say_some(text, totals->n_malformed, "malformed packet", "malformed packets");
 	say_some(text, totals->n_broken, "segment left out, of which not all IP fragments were captured",
 	         "segments left out, of which not all IP fragments were captured");
+	say_some(text, totals->n_left_out, "frame behind the first of an 802.11 aggregate left out",
+	         "frames behind the first of 802.11 aggregates left out");
 	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
 	say_some(text, totals->n_evicted, "connection cut in two to save memory",
 	         "connections cut in two to save memory");

@@ -44,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct cu_packet_content content;
 	uint32_t wire = caplen + (uint32_t)(data[2] | data[3] << 8);
 	enum cu_packet_kind kind = cu_packet_decode(linktype, frame, caplen, wire, &content);
+	kind = kind == CU_PACKET_AGGREGATE ? content.first_kind : kind;
 	while (kind == CU_PACKET_FRAGMENT) { /* as if it were whole */
 		const struct cu_ip_fragment *part = &content.fragment;
 		assert(part->caplen <= part->len);

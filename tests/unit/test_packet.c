@@ -456,6 +456,37 @@ static void test_decode_uses_headers_cut_by_the_snap_length(void **state)
 	}
 }
 
+/* Of an 802.11 aggregate the first frame is decoded, and the others are counted. */
+static void test_decode_counts_the_other_frames_of_an_aggregate(void **state)
+{
+	(void)state;
+	struct frame f;
+	build(&f, (const char *const[LAYERS_CAP]){"021122334455 02aabbccddee 0041", SNAP, IPV4});
+	uint8_t subframe[80] = {0};
+	size_t subframe_len = frame_len(&f);
+	assert_int_equal(subframe_len, 79);
+	memcpy(subframe, f.bytes + f.start, subframe_len);
+	for (unsigned n = 1; n <= 3; n++) {
+		f.start = FRAME_CAP;
+		for (unsigned i = 0; i < n; i++) {
+			memcpy(push(&f, sizeof(subframe)), subframe, sizeof(subframe));
+		}
+		push_hex(&f, "8802 0000 021122334455 02aabbccddee 02aabbccddff 0000 8000");
+		struct cu_packet_content content;
+		enum cu_packet_kind kind = decode(105, f.bytes + f.start, frame_len(&f), frame_len(&f), &content);
+		assert_int_equal(kind, n > 1 ? CU_PACKET_AGGREGATE : CU_PACKET_TCP);
+		assert_int_equal(content.tcp.seq, 111);
+		if (n > 1) {
+			assert_int_equal(content.first_kind, CU_PACKET_TCP);
+			assert_int_equal(content.n_left_out, n - 1);
+			/* cut in the first: there is at least one more */
+			kind = decode(105, f.bytes + f.start, 100, frame_len(&f), &content);
+			assert_int_equal(kind, CU_PACKET_AGGREGATE);
+			assert_int_equal(content.n_left_out, 1);
+		}
+	}
+}
+
 /* Frames that are no segment, and what they are. */
 static void test_decode_tells_other_frames_apart(void **state)
 {
@@ -1008,6 +1039,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_decode_finds_the_segment_in_every_encapsulation),
 		cmocka_unit_test(test_decode_uses_headers_cut_by_the_snap_length),
+		cmocka_unit_test(test_decode_counts_the_other_frames_of_an_aggregate),
 		cmocka_unit_test(test_decode_tells_other_frames_apart),
 		cmocka_unit_test(test_decode_tells_which_part_a_fragment_is),
 		cmocka_unit_test(test_decode_datagram_goes_on_from_its_payload),
