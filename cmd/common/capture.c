@@ -94,6 +94,11 @@ int prog_capture_report(const struct cu_capture *capture)
 		if (stats->n_drops > 0) {
 			prog_warn("%s: the capturing program dropped %" PRIu64 " packets", name, stats->n_drops);
 		}
+		if (stats->n_untimed > 0) {
+			prog_warn("%s: %" PRIu64 " packets have no time (simple packet blocks): nothing can be said of "
+			          "how long what they do took",
+			          name, stats->n_untimed);
+		}
 		warn_of_steps(name, &stats->back, "runs backwards");
 		warn_of_steps(name, &stats->ahead, "jumps ahead");
 		note_input(name, stats);

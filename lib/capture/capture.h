@@ -117,6 +117,7 @@ struct cu_capture_stats {
 	uint64_t n_damaged;         /* places where framing was lost */
 	uint64_t skipped_bytes;     /* bytes passed over there */
 	uint64_t n_drops;           /* packets the capturing program reported as dropped */
+	uint64_t n_untimed;         /* packets without a time: they have that of the one before */
 	int64_t end_ns;             /* when capturing ended, behind the last packet; 0 not said */
 	uint64_t read_bytes;        /* of the file as stored, for progress */
 	uint64_t size_bytes;        /* 0 when not a regular file */

@@ -410,6 +410,7 @@ static bool simple_packet_block(struct cu_input *input, const struct block *bloc
 		return false;
 	}
 	deliver(input, 0, ng->last_time_ns, packet);
+	input->stats.n_untimed++;
 	return true;
 }
 

@@ -842,6 +842,7 @@ static void test_capture_reads_simple_and_old_packet_blocks(void **state)
 	assert_int_equal(seen.packets[1].time_ns, T0 * INT64_C(1000000000)); /* the last that was told */
 	assert_int_equal(seen.packets[2].caplen, 40);
 	assert_int_equal(seen.packets[2].frame, 3);
+	assert_int_equal(seen.stats.n_untimed, 2);
 }
 
 static void test_capture_counts_reported_drops(void **state)
