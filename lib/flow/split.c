@@ -104,8 +104,14 @@ static bool sight(const struct split *s, const struct cu_packet *packet, struct 
 		sighting->fragment = content.fragment;
 		sighting->is_first = content.fragment.offset == 0;
 	}
+	struct cu_ip_fragment first = {.offset = UINT32_MAX};
 	while (sighting->kind == CU_PACKET_FRAGMENT && content.fragment.offset == 0) {
-		sighting->kind = cu_packet_decode_datagram(&content.fragment, &content);
+		first = content.fragment;
+		sighting->kind = cu_packet_decode_datagram(&first, &content);
+	}
+	if (sighting->kind == CU_PACKET_SHORT && cu_ip_fragment_ports(&first, &content.tcp.key)) {
+		sighting->kind = CU_PACKET_TCP;
+		content.tcp.flags = 0;
 	}
 	switch (sighting->kind) {
 	case CU_PACKET_TCP:

@@ -71,6 +71,17 @@ static enum layer fragment(struct decode *d, uint32_t id, uint32_t protocol, uin
 	return decode_done(d, CU_PACKET_FRAGMENT);
 }
 
+bool cu_ip_fragment_ports(const struct cu_ip_fragment *fragment, struct cu_flow_key *key)
+{
+	if (fragment->offset != 0 || fragment->protocol != PROTO_TCP || fragment->caplen < 4) {
+		return false;
+	}
+	*key = fragment->key;
+	key->src_port = cu_get_be16(fragment->data);
+	key->dst_port = cu_get_be16(fragment->data + 2);
+	return true;
+}
+
 static enum layer ipv4(struct decode *d)
 {
 	if (d->cap < IPV4_HEADER_MIN) {

@@ -134,6 +134,13 @@ enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uin
  */
 enum cu_packet_kind cu_packet_decode_datagram(const struct cu_ip_fragment *fragment, struct cu_packet_content *content);
 
+/*
+ * Completes key, which is the fragment's else, with the ports of a TCP segment
+ * that begins in a first fragment, however little of it: the smallest has 8
+ * bytes. False when none begins there.
+ */
+bool cu_ip_fragment_ports(const struct cu_ip_fragment *fragment, struct cu_flow_key *key);
+
 /* Words for a kind, for counters: "not TCP". */
 const char *cu_packet_kind_text(enum cu_packet_kind kind);
 
