@@ -19,7 +19,8 @@ enum {
 	RECORD_HEADER_KUZNETZOV = 24, /* and interface index, protocol, packet type */
 	RECORD_HEADER_SUSE = 28,
 	COOKED_EXTRA = 14, /* what that variant may have added to its snap length */
-	N_TRIED = 3,       /* records that tell which of several headers they have */
+	N_TRIED = 3,       /* records that tell which of several headers they have, ... */
+	N_AWAITED = 2,     /* ... at least */
 	VERSION_MAJOR = 2,
 	VERSION_MINOR_MAX = 4,
 	VERSION_MAJOR_DGUX = 543,
@@ -380,31 +381,36 @@ static bool is_aix(uint32_t magic, unsigned major, unsigned minor, uint32_t netw
 	return false;
 }
 
-/* How many of the first records are sound with headers this long, of those that are in the buffer; -1 when one is not. */
-static int count_sound(const struct cu_input *input, uint32_t header_len)
+/*
+ * How many of the first records have a sound header of this length; -1 when one
+ * has not. The second, which tells, is waited for; others count when they are there.
+ */
+static int count_sound(struct cu_input *input, uint32_t header_len)
 {
 	struct cu_pcap as = input->format.pcap;
-	const uint8_t *p = input->source.pos;
+	size_t offset = 0;
 	int n = 0;
-	for (; n < N_TRIED && (size_t)(input->source.end - p) >= header_len; n++) {
-		struct record rec = get_record(&as, p);
+	for (; n < N_TRIED; n++) {
+		size_t left = n < N_AWAITED ? cu_source_fill(&input->source, offset + header_len, 0)
+		                            : cu_source_left(&input->source);
+		if (left < offset + header_len) {
+			break;
+		}
+		struct record rec = get_record(&as, input->source.pos + offset);
 		if (oddness(&as, &rec) != 0) {
 			return -1;
 		}
 		as.has_last_sec = true;
 		as.last_sec = rec.sec;
-		if ((size_t)(input->source.end - p) - header_len < rec.caplen) {
-			break;
-		}
-		p += header_len + rec.caplen;
+		offset += header_len + rec.caplen;
 	}
 	return n;
 }
 
-/* Some writers have other record headers than their magic number says. What is not in the buffer is not waited for. */
-static uint32_t choose_header(const struct cu_input *input, const struct variant *variant)
+/* Some writers have other record headers than their magic number says. */
+static uint32_t choose_header(struct cu_input *input, const struct variant *variant)
 {
-	if (count_sound(input, variant->record_header[0]) >= 0) {
+	if (variant->record_header[1] == 0 || count_sound(input, variant->record_header[0]) >= 0) {
 		return variant->record_header[0];
 	}
 	for (size_t i = 1; i < sizeof(variant->record_header) / sizeof(variant->record_header[0]); i++) {

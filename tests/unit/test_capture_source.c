@@ -301,6 +301,39 @@ static void test_capture_reads_every_compression_from_a_pipe(void **state)
 	assert_true(seen.digest == plain.digest);
 }
 
+/* What tells longer record headers need not have come when the file header has. */
+static void test_capture_reads_longer_record_headers_as_they_come(void **state)
+{
+	(void)state;
+	struct cu_buf buf = {0};
+	struct seen seen;
+	add_header(&buf, 101);
+	for (uint32_t i = 0; i < 5; i++) {
+		uint8_t packet[40] = {0x45};
+		add32(&buf, T0);
+		add32(&buf, i);
+		add32(&buf, sizeof(packet));
+		add32(&buf, sizeof(packet));
+		add32(&buf, 1); /* an interface, as Red Hat's had it */
+		add32(&buf, 0x0800);
+		cu_buf_add(&buf, packet, sizeof(packet));
+	}
+	store("in", buf.data, buf.len);
+	cu_buf_release(&buf);
+	assert_int_equal(mkfifo("pipe", 0600), 0);
+	static const unsigned parts[] = {24, 24 + 20, 24 + 64, 24 + 64 + 20};
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		char command[128];
+		(void)snprintf(command, sizeof(command),
+		               "{ head -c %u in; sleep 0.05; tail -c +%u in; } >pipe & :", parts[i], parts[i] + 1);
+		run(command);
+		assert_int_equal(read_path("pipe", &seen), 0);
+		if (seen.n != 5 || seen.n_faults > 0) {
+			fail_msg("%s: %zu packets, %s", command, seen.n, seen.fault);
+		}
+	}
+}
+
 static void test_capture_reports_cut_compression(void **state)
 {
 	(void)state;
@@ -752,6 +785,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_capture_reads_every_compression),
 		TEST(test_capture_reads_every_compression_from_a_pipe),
+		TEST(test_capture_reads_longer_record_headers_as_they_come),
 		TEST(test_capture_reports_cut_compression),
 		TEST(test_capture_reports_damaged_compression),
 		TEST(test_capture_of_a_cut_zstd_file_ends_with_a_fault),
