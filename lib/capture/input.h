@@ -27,7 +27,8 @@ struct cu_pcap {
 	bool has_last_sec;
 	unsigned usual_oddness; /* of the first records: this writer's ways */
 	uint64_t jump_frame;    /* packets before the last jump in time */
-	size_t prev_len; /* data bytes of the record in front of pos, where a damaged length may have hidden others */
+	size_t prev_len;   /* data bytes of the record in front of pos, where a damaged length may have hidden others */
+	uint64_t searched; /* what is before this place in the stream was searched for those, and is not again */
 };
 
 struct cu_pcapng_interface {

@@ -220,15 +220,20 @@ static bool find_record(struct cu_input *input)
 
 /*
  * The record at pos is none. Looks for the next one, from the data of the
- * record before on: its length may have been the damage. False at the end.
+ * record before on: its length may have been the damage. But for what was
+ * searched so before: records one inside the other could give the same bytes
+ * again and again. False at the end.
  */
 static bool resync(struct cu_input *input)
 {
+	struct cu_pcap *pcap = &input->format.pcap;
 	struct cu_source *src = &input->source;
 	uint64_t damaged = cu_source_offset(src);
-	size_t back = input->format.pcap.prev_len;
+	uint64_t unsearched = damaged > pcap->searched ? damaged - pcap->searched : 0;
+	size_t back = pcap->prev_len < unsearched ? pcap->prev_len : (size_t)unsearched;
 	size_t behind = (size_t)(src->pos - src->buf);
 	src->pos -= back < behind ? back : behind;
+	pcap->searched += unsearched;
 	bool is_found = find_record(input);
 	if (!is_found) {
 		src->pos = src->end;
@@ -480,7 +485,7 @@ static bool begins_anew(struct cu_input *input)
 	struct cu_pcap before = input->format.pcap;
 	uint64_t offset = cu_source_offset(src);
 	struct cu_fault fault = {0};
-	input->format.pcap = (struct cu_pcap){0};
+	input->format.pcap = (struct cu_pcap){.searched = before.searched};
 	if (cu_pcap_open(input, &fault) < 0) {
 		input->format.pcap = before;
 		return false;

@@ -608,6 +608,38 @@ static void test_capture_finds_records_behind_a_length_that_leads_to_one(void **
 	assert_int_equal(seen.n_faults, 1);
 }
 
+/* Records one inside the other, all of which lead to the same damage: each byte comes twice at most. */
+static void test_capture_gives_no_bytes_again_and_again(void **state)
+{
+	(void)state;
+	enum { ROOM = 20000 };
+	struct writer w = {0};
+	add_pcap(&w, 20);
+	size_t end = w.buf.len + ROOM;
+	while (end - w.buf.len > 100) {
+		uint32_t rest = (uint32_t)(end - w.buf.len) - 16;
+		add32(&w, T0 + 20);
+		add32(&w, 0);
+		add32(&w, rest);
+		add32(&w, rest);
+		add_record(&w, T0 + 20, 0, 1, 4, 4);
+	}
+	while (w.buf.len < end + 64) {
+		cu_buf_add_u8(&w.buf, 0xff);
+	}
+	for (unsigned i = 21; i <= 30; i++) {
+		add_record(&w, T0 + i, i, (uint8_t)i, 60, 60);
+	}
+	struct seen seen;
+	read_writer(&w, &seen);
+	uint64_t n_bytes = 0;
+	for (size_t i = 0; i < seen.n; i++) {
+		n_bytes += seen.packets[i].caplen;
+	}
+	assert_true(seen.n >= 30);
+	assert_in_range(n_bytes, 1, 2 * ROOM + 30 * 60);
+}
+
 static void test_capture_believes_captures_with_strange_ways(void **state)
 {
 	(void)state;
@@ -1053,6 +1085,7 @@ int main(void)
 		cmocka_unit_test(test_capture_counts_skipped_bytes),
 		cmocka_unit_test(test_capture_passes_over_a_single_damaged_time),
 		cmocka_unit_test(test_capture_finds_records_behind_a_length_that_leads_to_one),
+		cmocka_unit_test(test_capture_gives_no_bytes_again_and_again),
 		cmocka_unit_test(test_capture_believes_captures_with_strange_ways),
 		cmocka_unit_test(test_capture_reads_packets_at_the_epoch),
 		cmocka_unit_test(test_capture_reads_the_largest_packets),
