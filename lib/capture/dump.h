@@ -18,6 +18,14 @@
  */
 #define CU_DUMP_APPLICATION "culprit split"
 
+/* Bytes that these take, packets beside their data, which in pcapng is padded to four bytes. */
+enum {
+	CU_DUMP_PACKET_BYTES = 48,
+	CU_DUMP_STATISTICS_BYTES = 52, /* at most */
+	CU_DUMP_PCAP_HEADER_BYTES = 24,
+	CU_DUMP_PCAP_PACKET_BYTES = 16,
+};
+
 /* Begins a section; version is appended to CU_DUMP_APPLICATION. */
 void cu_dump_section(struct cu_buf *buf, const char *version);
 

@@ -376,12 +376,9 @@ static bool grow_interfaces(struct shard *shard)
 	return true;
 }
 
-/* The shard's number for the packet's interface, which may begin with it; < 0 no memory. */
-static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture,
-                        const struct cu_packet *packet, const struct cu_origin *origin)
+/* The shard's number for an interface of an input; -1 when it has none yet. */
+static int64_t find_local(const struct cu_shards *s, const struct shard *shard, uint32_t number, uint16_t input)
 {
-	uint16_t input = origin != NULL ? origin->input : cu_capture_input(capture);
-	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture);
 	uint32_t tag = interface_tag(s, number, input);
 	for (uint32_t i = tag, at; (at = cu_index_walk(&shard->index, tag, &i)) != 0;) {
 		const struct local_interface *local = &shard->interfaces[at - 1];
@@ -389,6 +386,28 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 			return at - 1;
 		}
 	}
+	return -1;
+}
+
+static void dump_interface(struct cu_buf *buf, const struct cu_interface *interface, const struct cu_capture *capture,
+                           const struct cu_packet *packet)
+{
+	char comment[CU_FILE_COMMENT_CAP];
+	cu_file_comment(comment, cu_capture_file(capture, packet->file));
+	cu_dump_interface(buf, interface, comment);
+}
+
+/* The shard's number for the packet's interface, which may begin with it; < 0 no memory. */
+static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct cu_capture *capture,
+                        const struct cu_packet *packet, const struct cu_origin *origin)
+{
+	uint16_t input = origin != NULL ? origin->input : cu_capture_input(capture);
+	uint32_t number = origin != NULL ? origin->interface.number : cu_capture_interface_number(capture);
+	int64_t id = find_local(s, shard, number, input);
+	if (id >= 0) {
+		return id;
+	}
+	uint32_t tag = interface_tag(s, number, input);
 	if (!grow_interfaces(shard) || !cu_index_add(&shard->index, tag, (uint32_t)shard->n_interfaces + 1)) {
 		return CU_ERR_NOMEM;
 	}
@@ -403,9 +422,7 @@ static int64_t local_id(struct cu_shards *s, struct shard *shard, const struct c
 		shard->is_micro = local->interface.resolution <= RESOLUTION_MICRO;
 		cu_dump_pcap_header(&shard->buf, packet->linktype, local->interface.snaplen, shard->is_micro);
 	} else if (!s->config.is_pcap) {
-		char comment[CU_FILE_COMMENT_CAP];
-		cu_file_comment(comment, cu_capture_file(capture, packet->file));
-		cu_dump_interface(&shard->buf, &local->interface, comment);
+		dump_interface(&shard->buf, &local->interface, capture, packet);
 	}
 	return (int64_t)shard->n_interfaces++;
 }
@@ -437,9 +454,30 @@ int cu_shards_put(struct cu_shards *s, uint32_t number, const struct cu_capture 
 	return shard->buf.len >= s->config.buffer_bytes || shard->buf.failed ? flush(s, shard, fault) : 0;
 }
 
-uint64_t cu_shards_bytes(const struct cu_shards *s, uint32_t number)
+/* What describes the interface of the capture's last packet takes. */
+static uint64_t interface_bytes(const struct cu_capture *capture, const struct cu_packet *packet)
 {
-	return s->all[number]->n_bytes;
+	struct cu_buf buf = {0};
+	struct cu_interface interface;
+	cu_capture_interface(capture, &interface);
+	dump_interface(&buf, &interface, capture, packet);
+	uint64_t n = buf.len;
+	cu_buf_release(&buf);
+	return n;
+}
+
+uint64_t cu_shards_bytes_with(const struct cu_shards *s, uint32_t number, const struct cu_capture *capture,
+                              const struct cu_packet *packet)
+{
+	const struct shard *shard = s->all[number];
+	if (s->config.is_pcap) {
+		uint64_t header = shard->n_interfaces == 0 ? CU_DUMP_PCAP_HEADER_BYTES : 0;
+		return shard->n_bytes + header + CU_DUMP_PCAP_PACKET_BYTES + packet->caplen;
+	}
+	bool is_new = find_local(s, shard, cu_capture_interface_number(capture), cu_capture_input(capture)) < 0;
+	uint64_t statistics = (uint64_t)CU_DUMP_STATISTICS_BYTES * (shard->n_interfaces + is_new);
+	return shard->n_bytes + (is_new ? interface_bytes(capture, packet) : 0) + CU_DUMP_PACKET_BYTES +
+	       ((packet->caplen + 3) & ~3U) + statistics;
 }
 
 /* ------------------------------------------------------------------ finish */

@@ -55,8 +55,12 @@ int cu_shards_add(struct cu_shards *shards, int64_t time_ns, const char *key, ui
 int cu_shards_put(struct cu_shards *shards, uint32_t number, const struct cu_capture *capture,
                   const struct cu_packet *packet, const struct cu_origin *origin, struct cu_fault *fault);
 
-/* Bytes put into a shard so far, before compression. */
-uint64_t cu_shards_bytes(const struct cu_shards *shards, uint32_t number);
+/*
+ * How long the file of a shard would be at most, before compression, with the
+ * capture's last packet, and what completes it.
+ */
+uint64_t cu_shards_bytes_with(const struct cu_shards *shards, uint32_t number, const struct cu_capture *capture,
+                              const struct cu_packet *packet);
 
 /* Completes a shard, gives it its name and forgets it. */
 int cu_shards_finish(struct cu_shards *shards, uint32_t number, const struct cu_capture *capture,

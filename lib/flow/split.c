@@ -342,10 +342,9 @@ static int deal_by_time(struct split *s, const struct cu_packet *packet, uint32_
 
 static int deal_by_size(struct split *s, const struct cu_packet *packet, uint32_t *shard)
 {
-	enum { RECORD_BYTES = 48 }; /* of a packet in pcapng, beside its data */
 	int rc = 0;
-	bool is_full = s->current != NOWHERE && cu_shards_bytes(s->shards, s->current) > 0 &&
-	               cu_shards_bytes(s->shards, s->current) + packet->caplen + RECORD_BYTES > s->config->max_bytes;
+	bool is_full = s->current != NOWHERE &&
+	               cu_shards_bytes_with(s->shards, s->current, s->capture, packet) > s->config->max_bytes;
 	if (s->current == NOWHERE || is_full) {
 		rc = begin_next(s, packet->time_ns);
 	}
