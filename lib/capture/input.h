@@ -55,6 +55,8 @@ struct cu_pcapng {
 	uint32_t last_interface;      /* of the packet delivered last, in its section */
 	uint32_t n_interfaces_before; /* of former sections */
 	bool is_shard;                /* the section's packet ids are those of dump.h */
+	uint16_t last_file;           /* shards: of the packets so far, the last in what was split */
+	uint64_t last_frame;
 };
 
 struct cu_input {

@@ -21,6 +21,7 @@ enum {
 	BLOCK_SECTION = 0x0a0d0d0a,
 };
 #define BYTE_ORDER_MAGIC 0x1a2b3c4dU
+#define UNKNOWN_COUNT UINT64_MAX /* what writers give for a count they do not have */
 
 enum {
 	BLOCK_MIN = 12, /* type, length, and the length again */
@@ -178,6 +179,7 @@ static int section(struct cu_input *input, const struct block *block)
 	ng->n_interfaces_before += (uint32_t)ng->n_interfaces;
 	ng->n_interfaces = 0;
 	ng->is_shard = false;
+	ng->last_frame = 0;
 	uint32_t offset = SECTION_MIN - 4;
 	struct option option;
 	while (next_option(ng, block, &offset, &option)) {
@@ -292,7 +294,8 @@ static void statistics(struct cu_input *input, const struct block *block)
 	struct option option;
 	while (next_option(ng, block, &offset, &option)) {
 		if ((option.code == OPT_ISB_IFDROP || option.code == OPT_ISB_OSDROP) && option.len == 8) {
-			n += get64(ng, option.value);
+			uint64_t counted = get64(ng, option.value);
+			n += counted != UNKNOWN_COUNT ? counted : 0;
 		} else if (option.code == OPT_ISB_ENDTIME && option.len == 8) {
 			uint64_t units = (uint64_t)get32(ng, option.value) << 32 | get32(ng, option.value + 4);
 			note_end(input, time_of(&ng->interfaces[id], units));
@@ -316,7 +319,6 @@ static void deliver(struct cu_input *input, uint32_t id, int64_t time_ns, struct
 	packet->frame = ++input->stats.n_packets;
 	packet->linktype = input->format.pcapng.interfaces[id].linktype;
 	packet->file = input->format.pcapng.interfaces[id].file;
-	cu_input_note_time(input, packet);
 	if (packet->len < packet->caplen) {
 		packet->len = packet->caplen;
 	}
@@ -343,6 +345,21 @@ static void take_packet_id(struct cu_input *input, uint64_t id, struct cu_packet
 	if (frame != 0) {
 		packet->frame = frame;
 		input->packet_id = cu_packet_id(&input->files->all[packet->file], packet);
+	}
+}
+
+/*
+ * Notes the time of a shard's packet, unless it stood before the one in front
+ * of it: fragments that came before the first one wait for it in split, and say
+ * nothing of the clock.
+ */
+static void note_time_in_shard(struct cu_input *input, const struct cu_packet *packet)
+{
+	struct cu_pcapng *ng = &input->format.pcapng;
+	if (packet->file != ng->last_file || packet->frame > ng->last_frame) {
+		ng->last_file = packet->file;
+		ng->last_frame = packet->frame;
+		cu_input_note_time(input, packet);
 	}
 }
 
@@ -383,6 +400,11 @@ static bool packet_block(struct cu_input *input, const struct block *block, stru
 			take_packet_id(input, get64(ng, option.value), packet);
 		}
 	}
+	if (ng->is_shard) {
+		note_time_in_shard(input, packet);
+	} else {
+		cu_input_note_time(input, packet);
+	}
 	return true;
 }
 
@@ -410,6 +432,7 @@ static bool simple_packet_block(struct cu_input *input, const struct block *bloc
 		return false;
 	}
 	deliver(input, 0, ng->last_time_ns, packet);
+	cu_input_note_time(input, packet);
 	input->stats.n_untimed++;
 	return true;
 }
@@ -692,6 +715,7 @@ int cu_pcapng_take(struct cu_input *input, struct cu_packet *packets, int n)
 		packet->len = get32(ng, p + 24);
 		uint64_t units = (uint64_t)get32(ng, p + 12) << 32 | get32(ng, p + 16);
 		deliver(input, id, time_of(&ng->interfaces[id], units), packet);
+		cu_input_note_time(input, packet);
 		ng->n_blocks++;
 		input->source.pos += total;
 	}

@@ -877,6 +877,21 @@ static void test_capture_reads_simple_and_old_packet_blocks(void **state)
 	assert_int_equal(seen.stats.n_untimed, 2);
 }
 
+/* All ones is what some writers give for what they did not count. */
+static void test_capture_counts_no_unknown_drops(void **state)
+{
+	(void)state;
+	struct writer w = {0};
+	add_section(&w);
+	add_interface(&w, LINKTYPE_ETHERNET, 0, -1, 0);
+	add_enhanced(&w, 0, T0 * UINT64_C(1000000), 1, 60);
+	add_statistics(&w, 0, 3, UINT64_MAX);
+	struct seen seen;
+	read_writer(&w, &seen);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(seen.stats.n_drops, 3);
+}
+
 static void test_capture_counts_reported_drops(void **state)
 {
 	(void)state;
@@ -1094,6 +1109,7 @@ int main(void)
 		cmocka_unit_test(test_capture_reads_sections_and_interfaces_that_differ),
 		cmocka_unit_test(test_capture_converts_every_resolution),
 		cmocka_unit_test(test_capture_reads_simple_and_old_packet_blocks),
+		cmocka_unit_test(test_capture_counts_no_unknown_drops),
 		cmocka_unit_test(test_capture_counts_reported_drops),
 		cmocka_unit_test(test_capture_takes_end_of_capturing),
 		cmocka_unit_test(test_capture_passes_over_other_blocks),
