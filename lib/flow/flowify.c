@@ -249,6 +249,7 @@ static void sum_totals(struct flowify *f)
 	totals->n_parted = f->track.n_parted;
 	totals->n_broken = cu_assembly_n_broken(f->assembly);
 	totals->n_left_out = f->n_left_out;
+	totals->n_strays = f->track.n_strays;
 }
 
 static int write_totals(struct flowify *f)

@@ -747,6 +747,7 @@ static int put_icmp(struct cu_track *track, struct cu_sighting *sighting)
 {
 	struct cu_flow *flow = find(track, sighting);
 	if (flow == NULL) {
+		track->n_strays++;
 		return 0;
 	}
 	flow->n_fragments += sighting->n_fragments;

@@ -47,6 +47,7 @@ struct cu_track {
 	uint64_t n_streams;
 	uint64_t n_evicted;
 	uint64_t left[CU_LEFT_CAP]; /* hashes of their keys */
+	uint64_t n_strays;          /* ICMP errors about segments of no connection that is open, with the same ids */
 	uint64_t n_parted;          /* whose directions differed in ids alone: each is two connections */
 	struct cu_half halves[CU_HALF_CAP];
 };

@@ -25,6 +25,7 @@ void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals)
 	sum->n_broken += totals->n_broken;
 	sum->n_left_out += totals->n_left_out;
 	sum->n_untimed += totals->n_untimed;
+	sum->n_strays += totals->n_strays;
 	sum->n_truncated += totals->n_truncated;
 	sum->n_steps_back += totals->n_steps_back;
 	sum->n_jumps += totals->n_jumps;

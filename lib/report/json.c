@@ -629,6 +629,7 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	PUT_SOME(out, ",\"broken_segments\":", totals->n_broken);
 	PUT_SOME(out, ",\"frames_left_out\":", totals->n_left_out);
 	PUT_SOME(out, ",\"untimed\":", totals->n_untimed);
+	PUT_SOME(out, ",\"stray_icmp_errors\":", totals->n_strays);
 	CU_JSON_U64(out, ",\"bad_records\":", counts->n_bad_records);
 	CU_PUT(out, "}\n");
 }

@@ -541,6 +541,9 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	say_some(text, totals->n_left_out, "frame behind the first of an 802.11 aggregate left out",
 	         "frames behind the first of 802.11 aggregates left out");
 	say_some(text, totals->n_unknown_link, "packet of an unknown link type", "packets of unknown link types");
+	say_some(text, totals->n_strays,
+	         "ICMP error about a connection that was not seen, or in other VLANs or tunnels",
+	         "ICMP errors about connections that were not seen, or in other VLANs or tunnels");
 	say_some(text, totals->n_evicted, "connection cut in two to save memory",
 	         "connections cut in two to save memory");
 	say_some(text, totals->n_parted, "connection whose directions are in different VLANs or tunnels, read as two",
