@@ -50,7 +50,11 @@ static int report_captures(const struct cu_capture *capture, const struct cu_tot
 {
 	int status = prog_capture_report(capture);
 	uint64_t n_read = totals->n_packets - totals->n_filtered;
-	if (n_read > 0 && totals->n_tcp == 0) {
+	if (totals->n_tcp == 0 && totals->n_short > 0) {
+		prog_warn_alone("none of the %" PRIu64 " packets shows a TCP segment: %" PRIu64
+		                " are cut inside their headers (a larger snap length keeps those)",
+		                n_read, totals->n_short);
+	} else if (n_read > 0 && totals->n_tcp == 0) {
 		prog_warn_alone("none of the %" PRIu64 " packets is TCP", n_read);
 	}
 	if (totals->n_unknown_link > 0) {
