@@ -37,6 +37,17 @@ static void charge_rest(struct cu_account *account, const struct wait *wait, enu
 	cu_charge(account, cause, wait->from, wait->until, wait->first, wait->last);
 }
 
+/* The largest window that a receiver told lately, up to a step. */
+static int64_t largest_window(const struct cu_delivery *delivery, size_t step_idx)
+{
+	enum { LOOK = 64 };
+	int64_t largest = 0;
+	for (size_t s = step_idx > LOOK ? step_idx - LOOK : 0; s <= step_idx; s++) {
+		largest = cu_max_ns(largest, delivery->step[s].window);
+	}
+	return largest;
+}
+
 /*
  * Whether a sender cut its next bytes to what little window was left: not at
  * once, but when its persist timer says so (RFC 9293 section 3.8.6.2.1). Less
@@ -44,16 +55,30 @@ static void charge_rest(struct cu_account *account, const struct wait *wait, enu
  */
 static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, const struct cu_piece *next, int64_t mss)
 {
-	enum { LOOK = 64 };
 	const struct cu_ack_step *step = &delivery->step[step_idx];
-	int64_t left = step->edge - next->start, largest = 0;
-	if (next->end != step->edge || left >= mss) {
+	int64_t left = step->edge - next->start;
+	return next->end == step->edge && left < mss && left < largest_window(delivery, step_idx) / 2;
+}
+
+/*
+ * Whether the ACK that made room for more came late from a queue: the window is
+ * as large as ever, and what it acknowledges took half a round trip longer
+ * than the path does. A larger window would only make a longer queue.
+ */
+static bool is_queued(const struct cu_account *account, const struct wait *wait, size_t step_idx)
+{
+	enum { FEW_SEGMENTS = 4 }; /* ACKs of fewer may be delayed */
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	const struct cu_ack_step *step = &delivery->step[step_idx];
+	int64_t largest = largest_window(delivery, step_idx), receiver_rtt = cu_receiver_rtt(account, wait->dir);
+	bool shrunk = step_idx == 0 || step->window < largest - largest / 8 || step[-1].window < largest - largest / 8;
+	size_t p = cu_delivery_find(delivery, step->ack - 1);
+	if (shrunk || step->ack <= step[-1].ack || p == delivery->n_pieces ||
+	    largest < FEW_SEGMENTS * account->known->trace->mss[wait->dir]) {
 		return false;
 	}
-	for (size_t s = step_idx > LOOK ? step_idx - LOOK : 0; s <= step_idx; s++) {
-		largest = cu_max_ns(largest, delivery->step[s].window);
-	}
-	return left < largest / 2;
+	int64_t late_ns = step->time_ns - delivery->piece[p].arrive_ns - receiver_rtt;
+	return late_ns > cu_max_ns(CU_HOST_NS, (receiver_rtt + cu_sender_rtt(account, wait->dir)) / 2);
 }
 
 /*
@@ -97,7 +122,7 @@ static int64_t window_until(struct cu_account *account, const struct wait *wait,
 	}
 	int64_t opened_ns = cu_min_ns(wait->until, cu_max_ns(wait->from, delivery->step[s].time_ns + rtt));
 	int64_t held_ns = opened_ns - wait->from;
-	if (held_ns <= tolerance && wait->until - opened_ns > held_ns) {
+	if ((held_ns <= tolerance && wait->until - opened_ns > held_ns) || is_queued(account, wait, s)) {
 		return wait->from;
 	}
 	*opened_by = delivery->step[s].seg;

@@ -378,6 +378,34 @@ static void test_ledger_window_that_is_filled_at_a_pace(void **state)
 }
 
 /* No sender goes beyond its window: the scale that was not captured follows, if the sender fills it. */
+/* Seen at the server: eight segments fill the client's window, but it is a queue that each waits in, not the client's program. */
+static void test_ledger_window_that_a_queue_fills(void **state)
+{
+	enum { N = 40, IN_FLIGHT = 8 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 20000);
+	talk.segment[0].window = talk.segment[2].window = IN_FLIGHT * TALK_MSS;
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = IN_FLIGHT * TALK_MSS;
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < IN_FLIGHT; i++, seq += TALK_MSS) {
+		talk_add(&talk, t + 100 + i, CU_S2C, ACK, seq, 101, TALK_MSS);
+	}
+	for (uint32_t acked = 2; acked <= N; acked += 2) {
+		int64_t now = t + 20100 + 10000 * acked;
+		talk_add(&talk, now, CU_C2S, ACK, 101, 1 + acked * TALK_MSS, 0)->window = IN_FLIGHT * TALK_MSS;
+		for (unsigned i = 0; i < 2 && seq < N * TALK_MSS; i++, seq += TALK_MSS) {
+			talk_add(&talk, now + 50 + i, CU_S2C, ACK, seq, 101, TALK_MSS);
+		}
+	}
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_CLIENT_WINDOW, 0);
+	assert_true(request.ledger[CU_NETWORK_TRANSFER].ns > 300000 * US);
+	talk_release(&talk);
+}
+
 static void test_ledger_window_of_a_scale_that_was_not_captured(void **state)
 {
 	(void)state;
@@ -2099,6 +2127,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_window_update_may_be_lost),
 		cmocka_unit_test(test_ledger_window_that_is_filled_all_along),
 		cmocka_unit_test(test_ledger_window_that_is_filled_at_a_pace),
+		cmocka_unit_test(test_ledger_window_that_a_queue_fills),
 		cmocka_unit_test(test_ledger_window_of_a_scale_that_was_not_captured),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
