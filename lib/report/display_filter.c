@@ -31,7 +31,7 @@ bool cu_filters_next(struct cu_filters *filters)
 
 void cu_filters_put(const struct cu_filters *filters, struct cu_buf *out)
 {
-	cu_frames_filter(filters->item->transaction, filters->cause, filters->at, filters->name != NULL, out);
+	cu_frames_filter(filters->item->connection, filters->item->transaction, filters->cause, filters->at, out);
 }
 
 static int filter_open(void **state, const struct cu_report_config *config, struct cu_sink *sink)

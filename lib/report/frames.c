@@ -1,6 +1,6 @@
 #include "lib/report/frames.h"
 
-#include "lib/report/sink.h"
+#include "lib/report/json_write.h"
 
 /* Adds a range at its place, joined with those it touches. */
 static size_t add(struct cu_frame_range *range, size_t n, uint64_t first, uint64_t last)
@@ -91,19 +91,27 @@ size_t cu_frame_files_of(const struct cu_transaction *transaction, unsigned caus
 	return n;
 }
 
-void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, uint16_t file, bool several,
-                      struct cu_buf *out)
+static void put_end(struct cu_buf *out, const struct cu_addr *addr, uint16_t port)
+{
+	cu_puts(out, addr->family == 6 ? "ipv6.addr == " : "ip.addr == ");
+	cu_put_addr(out, addr);
+	CU_PUT(out, " && tcp.port == ");
+	cu_buf_add_u64(out, port);
+	CU_PUT(out, " && ");
+}
+
+void cu_frames_filter(const struct cu_connection *connection, const struct cu_transaction *transaction, unsigned cause,
+                      uint16_t file, struct cu_buf *out)
 {
 	struct cu_frame_range range[CU_FRAME_RANGES_CAP];
 	size_t n = cu_frames_of(transaction, cause, file, range);
-	if (!several) {
-		CU_PUT(out, "tcp.stream == ");
-		cu_buf_add_u64(out, transaction->stream);
-		CU_PUT(out, " && ");
-	}
 	if (n == 0) { /* no frame is known: nothing matches but a filter must stand there */
 		CU_PUT(out, "frame.number == 0");
 		return;
+	}
+	if (connection != NULL) {
+		put_end(out, &connection->client, connection->client_port);
+		put_end(out, &connection->server, connection->server_port);
 	}
 	CU_PUT(out, "frame.number in {");
 	for (size_t i = 0; i < n; i++) {
@@ -111,8 +119,8 @@ void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, 
 		cu_puts(out, i > 0 ? "," : "");
 		cu_buf_add_u64(out, range[i].first);
 		if (between > 0) {
-			/* A range covers other connections' frames too: only their ends without tcp.stream. */
-			cu_puts(out, between == 1 || several ? "," : "..");
+			/* A range covers other connections' frames too: only its ends where ours is not known. */
+			cu_puts(out, between == 1 || connection == NULL ? "," : "..");
 			cu_buf_add_u64(out, range[i].last);
 		}
 	}

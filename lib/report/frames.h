@@ -34,11 +34,13 @@ size_t cu_frames_of(const struct cu_transaction *transaction, unsigned cause, ui
                     struct cu_frame_range range[static CU_FRAME_RANGES_CAP]);
 
 /*
- * Appends "tcp.stream == 0 && frame.number in {4,5,6,11}". Wireshark numbers
- * streams and frames within one file: with several, the stream is left out,
- * and there is a filter for each file.
+ * Appends "ip.addr == 10.0.0.42 && tcp.port == 40010 && ip.addr == 10.0.0.5 &&
+ * tcp.port == 5432 && frame.number in {4,5,6,11}", in one line: the frames of
+ * one file. Not tcp.stream: Wireshark counts the streams of a whole file, and
+ * we those that were read of it, a filter or shard has fewer, and a connection
+ * that was silent for long is two. connection NULL: its ends are not known.
  */
-void cu_frames_filter(const struct cu_transaction *transaction, unsigned cause, uint16_t file, bool several,
-                      struct cu_buf *out);
+void cu_frames_filter(const struct cu_connection *connection, const struct cu_transaction *transaction, unsigned cause,
+                      uint16_t file, struct cu_buf *out);
 
 #endif

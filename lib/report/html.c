@@ -178,7 +178,7 @@ static int put_evidence(struct html *html, const struct cu_report_transaction *i
 	return 0;
 }
 
-/* "filters":[[file or null,"tcp.stream == 0 && ..."],...]. */
+/* "filters":[[file or null,"ip.addr == ..."],...]. */
 static void put_filters(struct html *html, const struct cu_report_transaction *item)
 {
 	struct cu_buf *out = &html->line;

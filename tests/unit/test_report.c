@@ -561,7 +561,9 @@ static void test_names_of_several_files(void **state)
 	assert_says(result.text, "\"file\":\"13h.pcap\"");
 	free(result.text);
 	result = report_of(&stream, (struct cu_report_config){.by = CU_REPORT_BY_NOTHING, .format = CU_REPORT_FILTER});
-	assert_string_equal(result.text, "/data/14h.pcap\tframe.number in {4,5,6,7,11}\n");
+	assert_string_equal(result.text,
+	                    "/data/14h.pcap\tip.addr == 10.0.0.42 && tcp.port == 51006 && ip.addr == 10.0.0.5 && "
+	                    "tcp.port == 5432 && frame.number in {4,5,6,7,11}\n");
 	free(result.text);
 	stream_release(&stream);
 }
@@ -795,8 +797,11 @@ static void test_filter_shows_the_slow_ones(void **state)
 	stream_end(&stream);
 	struct result result =
 		report_of(&stream, (struct cu_report_config){.by = CU_REPORT_BY_NOTHING, .format = CU_REPORT_FILTER});
-	assert_string_equal(result.text, "tcp.stream == 0 && frame.number in {4,5,6,7,11}\n"
-	                                 "tcp.stream == 2 && frame.number in {4,5,6,7,11}\n");
+	assert_string_equal(result.text,
+	                    "ip.addr == 10.0.0.42 && tcp.port == 51006 && ip.addr == 10.0.0.5 && tcp.port == 5432 && "
+	                    "frame.number in {4,5,6,7,11}\n"
+	                    "ip.addr == 10.0.0.42 && tcp.port == 51006 && ip.addr == 10.0.0.5 && tcp.port == 5432 && "
+	                    "frame.number in {4,5,6,7,11}\n");
 	free(result.text);
 	stream_release(&stream);
 }

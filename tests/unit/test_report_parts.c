@@ -415,16 +415,29 @@ static void test_frames_filter_table(void **state)
 		.response = {.first_frame = 11, .last_frame = 11},
 		.acked_frame = 6,
 	};
+	static const struct cu_connection v4 = {.client = {.family = 4, .bytes = {10, 0, 0, 42}},
+	                                        .server = {.family = 4, .bytes = {10, 0, 0, 5}},
+	                                        .client_port = 40010,
+	                                        .server_port = 5432};
+	static const struct cu_connection v6 = {.client = {.family = 6, .bytes = {0xfe, 0x80, [15] = 1}},
+	                                        .server = {.family = 6, .bytes = {0xfe, 0x80, [15] = 2}},
+	                                        .client_port = 40010,
+	                                        .server_port = 5432};
+	static const char ends_v4[] =
+		"ip.addr == 10.0.0.42 && tcp.port == 40010 && ip.addr == 10.0.0.5 && tcp.port == 5432 && ";
+	static const char ends_v6[] =
+		"ipv6.addr == fe80::1 && tcp.port == 40010 && ipv6.addr == fe80::2 && tcp.port == 5432 && ";
 	static const struct {
 		uint64_t answer_last;
 		uint8_t n_kept;
-		bool several;
-		const char *want;
+		const struct cu_connection *connection;
+		const char *ends, *frames;
 	} rows[] = {
-		{11, 0, false, "tcp.stream == 3 && frame.number in {4,5,6,11}"},
-		{11, 2, false, "tcp.stream == 3 && frame.number in {4,5,6,7,9,11}"},
-		{90, 0, false, "tcp.stream == 3 && frame.number in {4,5,6,11..90}"},
-		{90, 0, true, "frame.number in {4,5,6,11,90}"},
+		{11, 0, &v4, ends_v4, "frame.number in {4,5,6,11}"},
+		{11, 2, &v4, ends_v4, "frame.number in {4,5,6,7,9,11}"},
+		{90, 0, &v4, ends_v4, "frame.number in {4,5,6,11..90}"},
+		{90, 0, &v6, ends_v6, "frame.number in {4,5,6,11..90}"},
+		{90, 0, NULL, "", "frame.number in {4,5,6,11,90}"},
 	};
 	(void)state;
 	transaction.events[0].frame = 9;
@@ -433,8 +446,10 @@ static void test_frames_filter_table(void **state)
 		struct cu_buf buf = {0};
 		transaction.response.last_frame = rows[i].answer_last;
 		transaction.n_kept = rows[i].n_kept;
-		cu_frames_filter(&transaction, CU_CAUSE_NONE, 0, rows[i].several, &buf);
-		assert_string_equal(cu_buf_cstr(&buf), rows[i].want);
+		cu_frames_filter(rows[i].connection, &transaction, CU_CAUSE_NONE, 0, &buf);
+		const char *text = cu_buf_cstr(&buf);
+		assert_memory_equal(text, rows[i].ends, strlen(rows[i].ends));
+		assert_string_equal(text + strlen(rows[i].ends), rows[i].frames);
 		cu_buf_release(&buf);
 	}
 }
