@@ -149,7 +149,7 @@ struct prog_readers {
 	struct cu_reader **readers;
 	int *fds;
 	size_t n;
-	int status; /* PROG_FAILED when an input could not be opened; the others are there */
+	size_t n_unopened; /* inputs that are not among them: why was said */
 };
 
 /* Opens all inputs; says what could not be opened. Refuses a terminal. With n 0 there is nothing to close. */

@@ -74,20 +74,20 @@ struct prog_readers prog_readers_open(const struct prog_operands *operands)
 	};
 	if (!readers.readers || !readers.fds) {
 		prog_error("%s", cu_error_text(CU_ERR_NOMEM));
-		readers.status = PROG_FAILED;
+		readers.n_unopened = operands->n;
 		return readers;
 	}
 	for (size_t i = 0; i < operands->n; i++) {
 		int fd = prog_input_open(operands->paths[i]);
 		if (fd < 0) {
-			readers.status = PROG_FAILED;
+			readers.n_unopened++;
 			continue;
 		}
 		struct cu_reader *reader;
 		int error = cu_reader_open(&reader, fd, prog_input_name(operands->paths[i]));
 		if (error) {
 			prog_error("%s: %s", prog_input_name(operands->paths[i]), cu_error_text(error));
-			readers.status = PROG_FAILED;
+			readers.n_unopened++;
 			if (fd != STDIN_FILENO) {
 				close(fd);
 			}
@@ -98,7 +98,7 @@ struct prog_readers prog_readers_open(const struct prog_operands *operands)
 	}
 	if (readers.n == 0) {
 		prog_readers_close(&readers);
-		readers.status = PROG_FAILED;
+		readers.n_unopened = operands->n;
 	}
 	return readers;
 }
@@ -126,7 +126,7 @@ static bool is_capture(int fd)
 
 int prog_readers_status(const struct prog_readers *readers)
 {
-	int status = readers->status;
+	int status = readers->n_unopened > 0 ? PROG_FAILED : PROG_OK;
 	for (size_t i = 0; i < readers->n; i++) {
 		const struct cu_fault *fault = cu_reader_fault(readers->readers[i]);
 		if (!fault || fault->code == CU_OK) {

@@ -99,6 +99,7 @@ static bool found(const struct cu_report_counts *counts)
 static int run(struct cu_report *report, const struct prog_readers *inputs)
 {
 	int status = PROG_OK;
+	cu_report_miss(report, inputs->n_unopened);
 	for (size_t i = 0; i < inputs->n; i++) {
 		cu_report_run(report, inputs->readers[i]);
 	}

@@ -162,6 +162,7 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 	int rc = cu_input_open(&slot->input, path, name_of(slot, path), (uint16_t)file, &capture->files, fault);
 	if (rc < 0) {
 		slot->state = SLOT_ENDED;
+		slot->input.stats.stopped = rc;
 		return rc;
 	}
 	bool is_resumed = slot->state == SLOT_WAITING;

@@ -125,6 +125,8 @@ struct cu_capture_stats {
 	uint16_t linktype;          /* of its first interface */
 	struct cu_time_steps back;  /* further than CU_STEP_BACK_NS */
 	struct cu_time_steps ahead; /* further than CU_JUMP_NS */
+	/* Why it could not be opened, or not be read to its end: CU_ERR_TRUNCATED when it is cut off. Else CU_OK. */
+	enum cu_error stopped;
 };
 
 /*

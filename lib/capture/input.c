@@ -60,6 +60,7 @@ bool cu_input_check_source(struct cu_input *input)
 	}
 	if (!input->has_source_fault) {
 		input->has_source_fault = true;
+		input->stats.stopped = input->source.fault.code;
 		cu_input_fault(input, input->source.fault.code, "%s", "");
 		if (input->n_faults > 0) {
 			input->faults[input->n_faults - 1] = input->source.fault;

@@ -292,6 +292,7 @@ static int truncated(struct cu_input *input, size_t left, size_t total)
 {
 	struct cu_source *src = &input->source;
 	if (!cu_input_check_source(input)) {
+		input->stats.stopped = CU_ERR_TRUNCATED;
 		cu_input_fault(input, CU_ERR_TRUNCATED,
 		               "ends in the middle of record %" PRIu64 " at byte %" PRIu64 ": %zu of %zu bytes",
 		               (input->stats.n_packets + 1), cu_source_offset(src), left, total);

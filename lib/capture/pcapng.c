@@ -537,16 +537,16 @@ static bool is_damage_before_end(struct cu_input *input)
 
 enum framing { FRAMING_WHOLE, FRAMING_DAMAGED, FRAMING_TRUNCATED, FRAMING_END };
 
-static enum framing truncated(struct cu_input *input, size_t left, size_t total)
+static void truncated(struct cu_input *input, size_t left, size_t total)
 {
 	struct cu_source *src = &input->source;
 	if (!cu_input_check_source(input)) {
+		input->stats.stopped = CU_ERR_TRUNCATED;
 		cu_input_fault(input, CU_ERR_TRUNCATED,
 		               "ends in the middle of block %" PRIu64 " at byte %" PRIu64 ": %zu of %zu bytes",
 		               (input->format.pcapng.n_blocks + 1), cu_source_offset(src), left, total);
 	}
 	src->pos = src->end;
-	return FRAMING_TRUNCATED;
 }
 
 /* Brings the block at pos into the buffer, as much of it as is looked at. */
@@ -560,7 +560,8 @@ static enum framing frame_block(struct cu_input *input, struct block *block)
 		return FRAMING_END;
 	}
 	if (left < BLOCK_MIN) {
-		return truncated(input, left, BLOCK_MIN);
+		truncated(input, left, BLOCK_MIN);
+		return FRAMING_TRUNCATED;
 	}
 	uint64_t at = cu_source_offset(src);
 	block->type = get32(ng, src->pos);
@@ -586,7 +587,8 @@ static enum framing frame_block(struct cu_input *input, struct block *block)
 	left = cu_source_fill(src, wanted, 0);
 	if (left < wanted) {
 		if (!is_damage_before_end(input)) {
-			return truncated(input, left, padded);
+			truncated(input, left, padded);
+			return FRAMING_TRUNCATED;
 		}
 		fault_block(input, at, "its length leads behind the end of the input");
 		return FRAMING_DAMAGED;
@@ -673,6 +675,7 @@ static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct 
 			return rc;
 		}
 		if (rc < 0) {
+			input->stats.stopped = CU_ERR_UNSUPPORTED;
 			cu_input_fault(input, CU_ERR_UNSUPPORTED,
 			               "section at byte %" PRIu64 ": pcapng version %u is not supported",
 			               cu_source_offset(src), get16(ng, block.p + 12));

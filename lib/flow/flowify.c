@@ -225,11 +225,9 @@ static void sum_totals(struct flowify *f)
 		totals->n_untimed += stats->n_untimed;
 		totals->n_steps_back += stats->back.n;
 		totals->n_jumps += stats->ahead.n;
+		totals->n_truncated += stats->stopped == CU_ERR_TRUNCATED;
+		totals->n_unread += stats->stopped != CU_OK && stats->stopped != CU_ERR_TRUNCATED;
 		end_ns = stats->end_ns > end_ns ? stats->end_ns : end_ns;
-	}
-	const struct cu_fault *fault;
-	for (size_t i = 0; (fault = cu_capture_fault(f->capture, i)) != NULL; i++) {
-		totals->n_truncated += fault->code == CU_ERR_TRUNCATED;
 	}
 	if (f->n_delivered > 0) {
 		totals->first_ns = f->first_ns;

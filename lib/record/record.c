@@ -284,7 +284,8 @@
 	OP(U64, 21, n_broken)                 \
 	OP(U64, 22, n_left_out)               \
 	OP(U64, 23, n_untimed)                \
-	OP(U64, 24, n_strays)
+	OP(U64, 24, n_strays)                 \
+	OP(U64, 25, n_unread)
 
 /* ---- Encoding ---- */
 

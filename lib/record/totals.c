@@ -27,6 +27,7 @@ void cu_totals_add(struct cu_totals *sum, const struct cu_totals *totals)
 	sum->n_untimed += totals->n_untimed;
 	sum->n_strays += totals->n_strays;
 	sum->n_truncated += totals->n_truncated;
+	sum->n_unread += totals->n_unread;
 	sum->n_steps_back += totals->n_steps_back;
 	sum->n_jumps += totals->n_jumps;
 }

@@ -610,10 +610,11 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_PUT(out, ",\"last\":");
 	put_time_or_null(out, cu_totals_have_times(totals), totals->last_ns);
 	CU_PUT(out, ",\"complete\":");
-	cu_put_bool(out, !counts->incomplete && counts->n_bad_records == 0);
+	cu_put_bool(out, cu_report_is_complete(counts));
 	CU_JSON_U64(out, ",\"damaged\":", totals->n_damaged);
 	CU_JSON_U64(out, ",\"skipped_bytes\":", totals->n_skipped_bytes);
 	CU_JSON_U64(out, ",\"truncated_files\":", totals->n_truncated);
+	PUT_SOME(out, ",\"unread_files\":", totals->n_unread);
 	CU_JSON_U64(out, ",\"dropped\":", totals->n_drops);
 	PUT_SOME(out, ",\"steps_back\":", totals->n_steps_back);
 	PUT_SOME(out, ",\"time_jumps\":", totals->n_jumps);

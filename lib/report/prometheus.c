@@ -335,7 +335,7 @@ static void put_capture(struct cu_buf *out, const struct cu_report_counts *count
 	put_family(out, "culprit_build_info", "gauge", "The version of culprit that made the report; always 1.");
 	CU_PUT(out, "culprit_build_info{version=\"" CU_VERSION "\"} 1\n");
 	put_one(out, "culprit_capture_complete", "Whether all input could be read to its end.",
-	        !counts->incomplete && counts->n_bad_records == 0);
+	        cu_report_is_complete(counts));
 	put_one(out, "culprit_capture_files", "Captures that the report is of.", counts->n_files);
 	if (cu_totals_have_times(totals)) {
 		put_one_time(out, "culprit_capture_first_timestamp_seconds", "Time of the first packet.",
@@ -352,6 +352,8 @@ static void put_capture(struct cu_buf *out, const struct cu_report_counts *count
 	put_one(out, "culprit_capture_skipped_bytes", "Bytes that were skipped there.", totals->n_skipped_bytes);
 	put_one(out, "culprit_capture_truncated_files", "Captures that end in the middle of a packet.",
 	        totals->n_truncated);
+	put_one(out, "culprit_capture_unread_files",
+	        "Other captures that could not be opened, or not be read to their end.", totals->n_unread);
 }
 
 static void put_connections(const struct prometheus *prometheus)

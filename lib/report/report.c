@@ -628,6 +628,11 @@ int cu_report_run(struct cu_report *report, struct cu_reader *reader)
 	return report->counts.n_bad_records > n_bad_before ? CU_ERR_FORMAT : 0;
 }
 
+void cu_report_miss(struct cu_report *report, size_t n)
+{
+	report->counts.n_unopened += n;
+}
+
 int cu_report_finish(struct cu_report *report)
 {
 	if (report->sink.fault.code == CU_OK && report->format->end != NULL) {

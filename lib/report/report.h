@@ -64,6 +64,7 @@ struct cu_report_counts {
 	struct cu_totals totals; /* summed over the streams */
 	bool has_totals;         /* at least one stream had them */
 	bool incomplete;         /* an input could not be read to its end */
+	uint64_t n_unopened;     /* inputs: see cu_report_miss */
 	uint64_t n_files;        /* captures named by the streams' headers */
 	uint64_t n_streams;      /* headers */
 	uint64_t n_bad_records;  /* that could not be decoded, and were passed over */
@@ -76,6 +77,13 @@ struct cu_report_counts {
 	uint64_t n_without_segments; /* connections that have more than memory_bytes, and so are shown without */
 	uint64_t n_passed_over;      /* connections, transactions and findings outside of what was asked for */
 };
+
+/* Whether all could be read to its end: what is given here, and the captures that it came from. */
+static inline bool cu_report_is_complete(const struct cu_report_counts *counts)
+{
+	return !counts->incomplete && counts->n_unopened == 0 && counts->n_bad_records == 0 &&
+	       counts->totals.n_truncated == 0 && counts->totals.n_unread == 0;
+}
 
 struct cu_report;
 
@@ -96,6 +104,9 @@ int cu_report_open(struct cu_report **report, int fd, const struct cu_report_con
  * output has failed it reads no more and returns that error.
  */
 int cu_report_run(struct cu_report *report, struct cu_reader *reader);
+
+/* Takes note of n inputs that could not be opened, and so will not be run. */
+void cu_report_miss(struct cu_report *report, size_t n);
 
 /* Writes what can only be said at the end. 0, or the error of the output. */
 int cu_report_finish(struct cu_report *report);

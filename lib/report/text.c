@@ -520,6 +520,7 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	if (counts->incomplete) {
 		cu_page_say(page, "the input broke off before its end: what was whole is shown");
 	}
+	say_some(text, counts->n_unopened, "input could not be opened", "inputs could not be opened");
 	say_some(text, counts->n_bad_records, "record was not readable", "records were not readable");
 	say_some(text, totals->n_damaged, "damaged place in the capture", "damaged places in the capture");
 	if (totals->n_skipped_bytes > 0) {
@@ -528,6 +529,8 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 		cu_page_say(page, " of it skipped");
 	}
 	say_some(text, totals->n_truncated, "capture cut off in mid-packet", "captures cut off in mid-packet");
+	say_some(text, totals->n_unread, "capture could not be opened, or not be read to its end",
+	         "captures could not be opened, or not be read to their end");
 	say_some(text, totals->n_drops, "packet dropped by the capture", "packets dropped by the capture");
 	say_some(text, totals->n_steps_back, "step back in the capture's time", "steps back in the capture's time");
 	say_some(text, totals->n_jumps, "jump of more than a day in it", "jumps of more than a day in it");

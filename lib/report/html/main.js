@@ -24,10 +24,12 @@ function notices(report) {
 	const {summary, listed} = report;
 	const notes = [];
 	if (!summary.complete) {
-		notes.push('The input was damaged or ended early: this is what was whole.');
+		notes.push('Not all of the input could be read: this is what was whole.');
 	}
-	if (summary.damaged > 0 || summary.truncated_files > 0) {
-		notes.push(`The captures were damaged in ${counted(summary.damaged, 'place')}, ${count(summary.truncated_files)} cut short.`);
+	const unread = summary.unread_files || 0;
+	if (summary.damaged > 0 || summary.truncated_files > 0 || unread > 0) {
+		notes.push(`The captures were damaged in ${counted(summary.damaged, 'place')}, ${count(summary.truncated_files)} cut short, ` +
+			`${count(unread)} not opened or not read to their end.`);
 	}
 	if (summary.dropped > 0) {
 		notes.push(`The capturing system dropped ${counted(summary.dropped, 'packet')}.`);
