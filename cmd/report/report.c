@@ -92,7 +92,8 @@ static bool found(const struct cu_report_counts *counts)
 	if (fail_on == FAIL_ON_NOBODY) {
 		return false;
 	}
-	return fail_on == FAIL_ON_ANY ? counts->n_slow > 0 : counts->slow_by_party[parties[fail_on]] > 0;
+	return fail_on == FAIL_ON_ANY ? counts->n_slow > counts->slow_by_party[CU_PARTY_NONE]
+	                              : counts->slow_by_party[parties[fail_on]] > 0;
 }
 
 /* Everything in, everything out; a status. */

@@ -5,6 +5,7 @@
 #include "lib/report/groups.h"
 #include "lib/report/json_write.h"
 #include "lib/report/text_table.h"
+#include "lib/report/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static void say_blame(struct cu_buf *cell, const struct cu_group *group)
 	}
 	if (group->slow_by_party[most] > 0) {
 		cu_term_style(cell, CU_STYLE_PARTY + most);
-		cu_puts(cell, cu_party_name(most));
+		cu_puts(cell, cu_party_words(most));
 		cu_buf_add_u8(cell, CU_MARK_NBSP);
 		cu_term_count(cell, group->slow_by_party[most]);
 	}
@@ -191,15 +192,6 @@ static int by_end(void *state, const struct cu_report_counts *counts)
 	return error;
 }
 
-static void put_by_party(struct cu_buf *out, const uint64_t *by_party)
-{
-	CU_JSON_U64(out, "{\"client\":", by_party[CU_PARTY_CLIENT]);
-	CU_JSON_U64(out, ",\"network\":", by_party[CU_PARTY_NETWORK]);
-	CU_JSON_U64(out, ",\"server\":", by_party[CU_PARTY_SERVER]);
-	CU_JSON_U64(out, ",\"unknown\":", by_party[CU_PARTY_UNKNOWN] + by_party[CU_PARTY_NONE]);
-	CU_PUT(out, "}");
-}
-
 void cu_groups_json(const struct cu_groups *groups, const struct cu_group *group, struct cu_buf *out)
 {
 	struct cu_buf name = {0};
@@ -212,7 +204,7 @@ void cu_groups_json(const struct cu_groups *groups, const struct cu_group *group
 	CU_JSON_U64(out, ",\"transactions\":", group->n);
 	CU_JSON_U64(out, ",\"slow\":", group->n_slow);
 	CU_PUT(out, ",\"slow_by_party\":");
-	put_by_party(out, group->slow_by_party);
+	cu_json_by_party(out, group->slow_by_party);
 	CU_JSON_I64(out, ",\"median_ns\":", cu_histogram_quantile(&group->histogram, 0.5));
 	CU_JSON_I64(out, ",\"p95_ns\":", cu_histogram_quantile(&group->histogram, 0.95));
 	CU_JSON_I64(out, ",\"max_ns\":", group->histogram.max_ns);
@@ -222,7 +214,7 @@ void cu_groups_json(const struct cu_groups *groups, const struct cu_group *group
 	for (unsigned party = 0; party < CU_N_PARTIES; party++) {
 		ns_by_party[party] = cu_group_party_ns(group, party);
 	}
-	put_by_party(out, ns_by_party);
+	cu_json_by_party(out, ns_by_party);
 	CU_PUT(out, ",\"histogram\":[");
 	for (size_t i = 0; i < group->histogram.n_buckets; i++) {
 		const struct cu_histogram_bucket *bucket = &group->histogram.bucket[i];

@@ -289,7 +289,8 @@ static int html_finding(void *state, const struct cu_report_finding *item)
 
 static void put_over_time(struct html *html)
 {
-	static const unsigned parties[] = {CU_PARTY_CLIENT, CU_PARTY_NETWORK, CU_PARTY_SERVER};
+	static const unsigned parties[] = {CU_PARTY_CLIENT, CU_PARTY_NETWORK, CU_PARTY_SERVER, CU_PARTY_UNKNOWN,
+	                                   CU_PARTY_NONE};
 	struct cu_buf *out = &html->line;
 	CU_PUT(out, "{\"record\":\"over_time\",\"start\":");
 	cu_json_time(out, html->over.start_ns);
@@ -302,7 +303,6 @@ static void put_over_time(struct html *html)
 		for (size_t k = 0; k < sizeof(parties) / sizeof(parties[0]); k++) {
 			CU_JSON_U64(out, ",", bin->slow_by_party[parties[k]]);
 		}
-		CU_JSON_U64(out, ",", bin->slow_by_party[CU_PARTY_UNKNOWN] + bin->slow_by_party[CU_PARTY_NONE]);
 		CU_PUT(out, "]");
 	}
 	CU_PUT(out, "]}\n");

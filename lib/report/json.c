@@ -598,12 +598,9 @@ void cu_json_summary(struct cu_buf *out, const struct cu_report_counts *counts)
 	CU_JSON_U64(out, ",\"transactions\":", counts->n_transactions);
 	CU_JSON_U64(out, ",\"judged\":", counts->n_judged);
 	CU_JSON_U64(out, ",\"slow\":", counts->n_slow);
-	CU_JSON_U64(out, ",\"slow_by_party\":{\"client\":", counts->slow_by_party[CU_PARTY_CLIENT]);
-	CU_JSON_U64(out, ",\"network\":", counts->slow_by_party[CU_PARTY_NETWORK]);
-	CU_JSON_U64(out, ",\"server\":", counts->slow_by_party[CU_PARTY_SERVER]);
-	CU_JSON_U64(out,
-	            ",\"unknown\":", counts->slow_by_party[CU_PARTY_UNKNOWN] + counts->slow_by_party[CU_PARTY_NONE]);
-	CU_JSON_U64(out, "},\"findings\":", counts->n_findings);
+	CU_PUT(out, ",\"slow_by_party\":");
+	cu_json_by_party(out, counts->slow_by_party);
+	CU_JSON_U64(out, ",\"findings\":", counts->n_findings);
 	CU_JSON_U64(out, ",\"files\":", counts->n_files);
 	CU_PUT(out, ",\"first\":");
 	put_time_or_null(out, cu_totals_have_times(totals), totals->first_ns);

@@ -199,3 +199,15 @@ void cu_json_time(struct cu_buf *buf, int64_t time_ns)
 	cu_put_time(buf, time_ns);
 	CU_PUT(buf, "\"");
 }
+
+void cu_json_by_party(struct cu_buf *out, const uint64_t count[static CU_N_PARTIES])
+{
+	CU_JSON_U64(out, "{\"client\":", count[CU_PARTY_CLIENT]);
+	CU_JSON_U64(out, ",\"network\":", count[CU_PARTY_NETWORK]);
+	CU_JSON_U64(out, ",\"server\":", count[CU_PARTY_SERVER]);
+	CU_JSON_U64(out, ",\"unknown\":", count[CU_PARTY_UNKNOWN]);
+	if (count[CU_PARTY_NONE] > 0) {
+		CU_JSON_U64(out, ",\"none\":", count[CU_PARTY_NONE]);
+	}
+	CU_PUT(out, "}");
+}

@@ -26,6 +26,9 @@ void cu_put_u64(struct cu_buf *buf, uint64_t v);
 /* An address, without quotes. */
 void cu_put_addr(struct cu_buf *buf, const struct cu_addr *addr);
 
+/* {"client":0,...}: counts by enum cu_party; none has a member where it has a count. */
+void cu_json_by_party(struct cu_buf *out, const uint64_t count[static CU_N_PARTIES]);
+
 /* The records of a transaction, with its verdict if it has one, and of a finding: a line each. */
 void cu_json_transaction(struct cu_buf *out, const struct cu_report_transaction *item);
 void cu_json_finding(struct cu_buf *out, const struct cu_report_finding *item);

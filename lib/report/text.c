@@ -173,8 +173,8 @@ static void say_parties(struct text *text, const struct cu_report_counts *counts
 		}
 		said[most] = true;
 		cu_page_say(page, n > 0 ? ", " : "");
-		cu_page_style(page, CU_STYLE_PARTY + (most == CU_PARTY_NONE ? CU_PARTY_UNKNOWN : most));
-		cu_page_say(page, most == CU_PARTY_NONE ? "nobody" : cu_party_name(most));
+		cu_page_style(page, CU_STYLE_PARTY + most);
+		cu_page_say(page, cu_party_words(most));
 		cu_buf_add_u8(&page->line, CU_MARK_NBSP);
 		cu_term_count(&page->line, counts->slow_by_party[most]);
 		cu_page_style(page, CU_STYLE_PLAIN);

@@ -13,6 +13,11 @@ const char *cu_party_badge(unsigned party)
 	return party < CU_N_PARTIES ? badge[party] : badge[CU_PARTY_UNKNOWN];
 }
 
+const char *cu_party_words(unsigned party)
+{
+	return party == CU_PARTY_NONE ? "nobody" : cu_party_name(party);
+}
+
 const char *cu_cause_words(unsigned cause)
 {
 	static const char *const words[CU_N_CAUSES] = {

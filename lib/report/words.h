@@ -8,6 +8,9 @@
 /* "SERVER", for enum cu_party. */
 const char *cu_party_badge(unsigned party);
 
+/* "server", for enum cu_party; "nobody" for none. */
+const char *cu_party_words(unsigned party);
+
 /* A clause that says what a cause means: enum cu_cause. */
 const char *cu_cause_words(unsigned cause);
 

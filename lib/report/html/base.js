@@ -3,6 +3,8 @@
 // textContent only, and clean() first makes visible what would not be.
 
 const PARTIES = ['client', 'network', 'server', 'unknown'];
+const BLAMED = [...PARTIES, 'none']; // whom a slow one is blamed on
+const partyName = (party) => (party === 'none' ? 'nobody' : party);
 const SVG = 'http://www.w3.org/2000/svg';
 
 function fill(element, attributes, children) {
@@ -96,7 +98,8 @@ function patterns() {
 		make('client', 8, svg('path', {d: 'M-2 2l4-4M0 8l8-8M6 10l4-4', class: 'texture'})),
 		make('network', 6, svg('circle', {cx: 3, cy: 3, r: 1, class: 'texture-dot'})),
 		make('server', 8),
-		make('unknown', 6, svg('path', {d: 'M0 3h6M3 0v6', class: 'texture'})));
+		make('unknown', 6, svg('path', {d: 'M0 3h6M3 0v6', class: 'texture'})),
+		make('none', 8));
 	return {defs, of: (party) => `url(#${id}${party})`};
 }
 
@@ -107,7 +110,7 @@ function swatch(party) {
 		svg('rect', {width: 14, height: 14, rx: 2, fill: paint.of(party)}));
 }
 
-const badge = (party) => h('span', {class: 'badge badge-' + party}, party);
+const badge = (party) => h('span', {class: 'badge badge-' + party}, partyName(party));
 
 // Copies a text and says so on the button.
 async function copy(text, button, live) {

@@ -39,6 +39,16 @@ function longestCause(ledger) {
 	return Object.keys(ledger).reduce((most, cause) => ledger[cause] > (ledger[most] || 0) ? cause : most, 'none');
 }
 
+// What the tables of the summary call it: see cu_group_name, of which a name has 63 bytes, and what is not known is 0.
+function groupsOf(row, verdict) {
+	return {
+		service: row.service ? clean(verdict.service.slice(0, 63)) : 'port ' + (verdict.server_port || 0),
+		server: verdict.server === null ? '-:0' : row.server,
+		client: verdict.client === null ? '-' : verdict.client,
+		cause: row.cause,
+	};
+}
+
 function makeRow(verdict, index, open) {
 	const judged = verdict.record === 'verdict';
 	const row = {
@@ -48,7 +58,7 @@ function makeRow(verdict, index, open) {
 		key: verdict.stream + '.' + verdict.transaction,
 		start: verdict.start,
 		total: verdict.total_ns,
-		blame: judged && verdict.blame !== 'none' ? verdict.blame : 'unknown',
+		blame: judged ? verdict.blame : 'unknown',
 		cause: judged ? verdict.cause : longestCause(verdict.ledger),
 		confidence: judged ? verdict.confidence : 'none',
 		what: what(verdict),
@@ -58,7 +68,8 @@ function makeRow(verdict, index, open) {
 		stream: verdict.stream,
 		file: verdict.file ? clean(verdict.file) : '',
 	};
-	row.text = [row.what, row.client, row.server, row.service, verdict.server_name || '', row.cause, row.blame,
+	row.groups = groupsOf(row, verdict);
+	row.text = [row.what, row.client, row.server, row.service, verdict.server_name || '', row.cause, partyName(row.blame),
 		row.confidence, row.file, verdict.rule || '', 'port ' + verdict.server_port, 'stream ' + row.stream].join('\n').toLowerCase();
 	return row;
 }

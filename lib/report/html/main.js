@@ -13,8 +13,8 @@ function lead(report) {
 	if (summary.slow === 0) {
 		return packets + `Nothing was slow: none of ${counted(summary.transactions, 'transaction')}.`;
 	}
-	const parties = PARTIES.filter((party) => summary.slow_by_party[party] > 0)
-		.map((party) => `${party} ${count(summary.slow_by_party[party])}`);
+	const parties = BLAMED.filter((party) => summary.slow_by_party[party] > 0)
+		.map((party) => `${partyName(party)} ${count(summary.slow_by_party[party])}`);
 	return packets + `${count(summary.slow)} of ${counted(summary.transactions, 'transaction')} ` +
 		`${summary.slow === 1 ? 'was' : 'were'} slow: ${parties.join(', ')}.`;
 }
@@ -48,11 +48,7 @@ function main() {
 	document.title = 'culprit: ' + (report.summary.slow > 0 ? counted(report.summary.slow, 'slow transaction') : 'report');
 	notices(report);
 	const table = report.rows.length > 0 ? new Table(report) : null;
-	drawSummary(report, {
-		text: (name) => table && table.show(() => { table.search.value = name; }),
-		cause: (name) => table && table.show(() => { table.cause.value = name; }),
-		time: (from, to) => table && table.show(() => { table.time = [from, to]; }),
-	});
+	drawSummary(report, (only) => table && table.show(only));
 	drawFindings(report);
 	if (report.summary.judged === 0) {
 		document.getElementById('transactions-title').textContent = 'Transactions';

@@ -8,11 +8,11 @@ function figures(report) {
 		figure(count(summary.connections), 'connections'),
 		figure(count(summary.transactions), 'transactions'),
 		summary.judged > 0 ? figure(count(summary.slow), 'slow', percent(summary.slow, summary.judged)) : null);
-	for (const party of PARTIES) {
+	for (const party of BLAMED) {
 		if (parties[party] > 0) {
 			const item = figure(count(parties[party]), 'blamed on ', percent(parties[party], summary.slow));
 			item.classList.add('party');
-			item.firstChild.append(swatch(party), ' ' + party);
+			item.firstChild.append(swatch(party), ' ' + partyName(party));
 			list.append(item);
 		}
 	}
@@ -31,7 +31,7 @@ function overTime(over, choose) {
 	const bars = svg('g', {});
 	over.bins.forEach((bin, i) => {
 		let base = 0;
-		PARTIES.forEach((party, k) => {
+		BLAMED.forEach((party, k) => {
 			if (bin[k + 1] > 0) {
 				bars.append(svg('rect', {x: x(i) + 0.5, width: Math.max(1, x(i + 1) - x(i) - 1), y: y(base + bin[k + 1]),
 					height: y(base) - y(base + bin[k + 1]), fill: paint.of(party), class: 'bar'}));
@@ -78,23 +78,27 @@ function clock(ms, width) {
 
 function binWords(over, i, slow) {
 	const bin = over.bins[i], ms = Date.parse(over.start) + i * over.width_ns / 1e6;
-	const parties = PARTIES.map((party, k) => [party, bin[k + 1]]).filter(([, n]) => n > 0)
-		.map(([party, n]) => party + ' ' + count(n)).join(', ');
+	const parties = BLAMED.map((party, k) => [party, bin[k + 1]]).filter(([, n]) => n > 0)
+		.map(([party, n]) => partyName(party) + ' ' + count(n)).join(', ');
 	return `${clock(ms, over.width_ns / 1e6)} UTC: ${count(slow)} slow of ${counted(bin[0], 'transaction')}: ${parties}`;
 }
 
+// The parties that are told apart: nobody, too, where that is somebody's verdict.
+const blamedIn = (report) => BLAMED.filter((party) => party !== 'none' || report.summary.slow_by_party.none > 0);
+
 // The same as a table, made when it is opened; empty bins are left out.
-function overTimeTable(over) {
+function overTimeTable(report) {
+	const over = report.over_time, parties = blamedIn(report);
 	return lazy('The same as a table', () => {
 		const body = h('tbody');
 		over.bins.forEach((bin, i) => {
 			if (bin[0] > 0) {
 				body.append(h('tr', {}, h('th', {scope: 'row'}, clock(Date.parse(over.start) + i * over.width_ns / 1e6,
-					over.width_ns / 1e6)), bin.map((n) => h('td', {class: 'number'}, count(n)))));
+					over.width_ns / 1e6)), bin.slice(0, 1 + parties.length).map((n) => h('td', {class: 'number'}, count(n)))));
 			}
 		});
 		return h('table', {class: 'plain'},
-			h('thead', {}, h('tr', {}, ['from (UTC)', 'transactions', ...PARTIES].map((name, i) =>
+			h('thead', {}, h('tr', {}, ['from (UTC)', 'transactions', ...parties.map(partyName)].map((name, i) =>
 				h('th', {scope: 'col', class: i > 0 ? 'number' : null}, name)))), body);
 	});
 }
@@ -163,23 +167,22 @@ function groupTable(groups, title, total, choose) {
 			h('tbody', {}, rows)));
 }
 
-function legend() {
-	return h('ul', {class: 'legend'}, PARTIES.map((party) => h('li', {}, swatch(party), ' ' + party)));
+function legend(report) {
+	return h('ul', {class: 'legend'}, blamedIn(report).map((party) => h('li', {}, swatch(party), ' ' + partyName(party))));
 }
 
-// filter has the table's setters: text, cause, time.
-function drawSummary(report, filter) {
+// show is the table's.
+function drawSummary(report, show) {
 	const section = document.getElementById('summary');
 	section.hidden = false;
 	section.append(figures(report));
 	if (report.summary.slow > 0) {
-		section.append(h('h3', {}, 'Slow transactions over time, by the party blamed'), legend(),
-			overTime(report.over_time, filter.time), overTimeTable(report.over_time));
+		section.append(h('h3', {}, 'Slow transactions over time, by the party blamed'), legend(report),
+			overTime(report.over_time, (from, to) => show({time: [from, to]})), overTimeTable(report));
 	}
 	if (report.summary.transactions > 0) {
-		const names = {service: filter.text, server: filter.text, client: filter.text, cause: filter.cause};
-		section.append(h('div', {class: 'tables'}, Object.keys(names).map((by) =>
-			groupTable(report.groups[by], by, report.listed[by + 's'], names[by]))));
+		section.append(h('div', {class: 'tables'}, ['service', 'server', 'client', 'cause'].map((by) =>
+			groupTable(report.groups[by], by, report.listed[by + 's'], (name) => show({group: [by, name]})))));
 	}
 }
 

@@ -33,7 +33,8 @@ class Table {
 		this.sort = {column: COLUMNS[1], direction: -1};
 		this.page = 0;
 		this.open = null; // {row, button, element}
-		this.time = null;
+		this.time = null; // [from, to) in ms: only those that start then
+		this.group = null; // [by, name]: only those of a row of the summary's tables
 		this.build();
 		this.apply();
 	}
@@ -60,7 +61,7 @@ class Table {
 	controls() {
 		const choice = (id, title, values) => {
 			const select = h('select', {id, onchange: () => this.filtered()}, h('option', {value: ''}, 'any'),
-				values.map((value) => h('option', {value}, value)));
+				values.map((value) => h('option', {value}, id === 'party' ? partyName(value) : value)));
 			this[id] = select;
 			return h('label', {}, title, select);
 		};
@@ -70,42 +71,48 @@ class Table {
 		};
 		this.search = h('input', {type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false',
 			placeholder: 'address, port, name, service, rule', oninput: () => this.filtered()});
-		this.chip = h('button', {type: 'button', class: 'chip', hidden: true, onclick: () => this.setTime(null)});
+		const chip = (set) => h('button', {type: 'button', class: 'chip', hidden: true, onclick: () => { set(); this.filtered(); }});
+		this.timeChip = chip(() => { this.time = null; });
+		this.groupChip = chip(() => { this.group = null; });
 		return h('form', {class: 'controls', role: 'search', onsubmit: (event) => event.preventDefault()},
 			h('label', {class: 'grow'}, 'contains', this.search),
-			choice('party', 'blame', present('blame', PARTIES)),
+			choice('party', 'blame', present('blame', BLAMED)),
 			choice('cause', 'cause', present('cause')),
 			choice('confidence', 'confidence', present('confidence', [...CONFIDENCE].reverse())),
-			this.chip,
+			this.groupChip,
+			this.timeChip,
 			h('button', {type: 'button', id: 'clear', onclick: () => this.clear()}, 'Show all'));
 	}
 
 	clear() {
 		this.search.value = this.party.value = this.cause.value = this.confidence.value = '';
-		this.setTime(null);
-	}
-
-	// For the summary: to show only these, and go there.
-	show(change) {
-		this.search.value = this.party.value = this.cause.value = this.confidence.value = '';
-		this.time = null;
-		change();
-		this.setTime(this.time);
-		document.getElementById('transactions').scrollIntoView({block: 'start'});
-	}
-
-	setTime(time) {
-		this.time = time;
-		this.chip.hidden = time === null;
-		if (time !== null) {
-			const width = time[1] - time[0];
-			this.chip.textContent = `${clock(time[0], width)} to ${clock(time[1], width)} ×`;
-			this.chip.setAttribute('aria-label', `Only from ${clock(time[0], width)} to ${clock(time[1], width)}: remove`);
-		}
+		this.time = this.group = null;
 		this.filtered();
 	}
 
+	// For the summary: to show only those of a time, or of a row of its tables, and go there.
+	show({time = null, group = null}) {
+		this.clear();
+		this.time = time;
+		this.group = group;
+		this.filtered();
+		document.getElementById('transactions').scrollIntoView({block: 'start'});
+	}
+
+	// Says on a chip what it restricts the table to; null hides it.
+	label(chip, text, words) {
+		chip.hidden = text === null;
+		if (text !== null) {
+			chip.textContent = `${text} ×`;
+			chip.setAttribute('aria-label', `Only ${words}: remove`);
+		}
+	}
+
 	filtered() {
+		const times = this.time && this.time.map((ms) => clock(ms, this.time[1] - this.time[0])).join(' to ');
+		const group = this.group && this.group.join(' ');
+		this.label(this.timeChip, times, 'from ' + times);
+		this.label(this.groupChip, group, group);
 		this.page = 0;
 		this.apply();
 	}
@@ -124,6 +131,7 @@ class Table {
 			(this.party.value === '' || row.blame === this.party.value) &&
 			(this.cause.value === '' || row.cause === this.cause.value) &&
 			(this.confidence.value === '' || row.confidence === this.confidence.value) &&
+			(this.group === null || row.groups[this.group[0]] === this.group[1]) &&
 			(this.time === null || this.inTime(row)));
 		this.shown.sort((a, b) => direction * compare(a, b) || a.index - b.index);
 		for (const one of COLUMNS) {
