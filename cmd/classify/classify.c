@@ -19,7 +19,7 @@ static bool list_fields, explain_all, run_tests, no_defaults, merge;
 /* clang-format off */
 static const struct prog_option options[] = {
 	{.name = "rules", .letter = 'r', .kind = PROG_LIST, .value = &rule_files, .arg = "FILE",
-	 .help = "add the rules of a file, or of a directory's *.yaml files; the last one given is asked first"},
+	 .help = "add the rules of a file, or of a directory's *.yaml and *.yml files; the last one given is asked first"},
 	{.name = "slow", .kind = PROG_DURATION, .value = &slow_ns, .arg = "DURATION",
 	 .help = "what takes longer is slow, unless the rules say otherwise for its service", .preset = "what the rules say, or 1s"},
 	{.name = "no-defaults", .kind = PROG_FLAG, .value = &no_defaults,

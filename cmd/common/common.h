@@ -39,7 +39,7 @@ enum prog_status {
 /* What an option's value is, and so how its argument is parsed and what value points to. */
 enum prog_kind {
 	PROG_FLAG,     /* bool: true when given; takes no argument */
-	PROG_TEXT,     /* const char *: the argument; the last one given counts */
+	PROG_TEXT,     /* const char *: the argument, one of choices if there are some; the last one given counts */
 	PROG_LIST,     /* struct prog_list: every argument, in order */
 	PROG_DURATION, /* int64_t nanoseconds: "200ms"; not negative */
 	PROG_SIZE,     /* uint64_t bytes: "64M" */
@@ -51,6 +51,9 @@ struct prog_list {
 	const char **items; /* each borrowed from argv; freed by prog_finish */
 	size_t n;
 };
+
+/* What --fail-on can name, of report and culprit run. */
+#define PROG_PARTIES "client network server unknown any"
 
 /*
  * A row of a program's option table. getopt_long's arrays, --help, the usage
@@ -65,7 +68,7 @@ struct prog_option {
 	const char *arg;     /* the argument's name in --help: "FILE"; NULL for a flag */
 	const char *help;    /* one sentence without full stop */
 	const char *preset;  /* default as a user would write it, with its unit: "1s"; NULL none */
-	const char *choices; /* for PROG_CHOICE: "text json csv" */
+	const char *choices; /* for PROG_CHOICE, and PROG_TEXT or NULL: "text json csv" */
 	uint64_t max;        /* for PROG_COUNT; 0 no limit */
 };
 

@@ -220,18 +220,18 @@ static void print_list(void)
 	}
 }
 
-static bool choose(const struct prog_option *option, const char *arg)
+/* The argument's index among the words of choices. */
+static unsigned choose(const struct prog_option *option, const char *arg)
 {
 	unsigned index = 0;
 	for (const char *word = option->choices; *word; index++) {
 		size_t len = strcspn(word, " ");
 		if (strlen(arg) == len && memcmp(word, arg, len) == 0) {
-			*(unsigned *)option->value = index;
-			return true;
+			return index;
 		}
 		word += len + (word[len] != '\0');
 	}
-	return false;
+	prog_usage("--%s: '%s' is none of: %s", option->name, arg, option->choices);
 }
 
 static void append(struct prog_list *list, const char *item)
@@ -252,6 +252,9 @@ static void take(const struct prog_option *option, const char *arg)
 		*(bool *)option->value = true;
 		break;
 	case PROG_TEXT:
+		if (option->choices) {
+			choose(option, arg);
+		}
 		*(const char **)option->value = arg;
 		break;
 	case PROG_LIST:
@@ -279,9 +282,7 @@ static void take(const struct prog_option *option, const char *arg)
 		}
 		break;
 	case PROG_CHOICE:
-		if (!choose(option, arg)) {
-			prog_usage("--%s: '%s' is none of: %s", option->name, arg, option->choices);
-		}
+		*(unsigned *)option->value = choose(option, arg);
 		break;
 	}
 }

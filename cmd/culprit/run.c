@@ -7,6 +7,7 @@
 #include "cmd/common/common.h"
 #include "lib/base/crew.h"
 #include "lib/base/units.h"
+#include "lib/report/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,22 +58,22 @@ static const struct prog_option options[] = {
 	{.name = "filter", .letter = 'f', .kind = PROG_TEXT, .value = &filter, .arg = "FILTER",
 	 .help = "only packets that match this pcap-filter(7) expression"},
 	{.name = "rules", .letter = 'r', .kind = PROG_LIST, .value = &rules, .arg = "FILE",
-	 .help = "rules on top of the default ones: a file, or a directory's *.yaml files"},
+	 .help = "rules on top of the default ones: a file, or a directory's *.yaml and *.yml files"},
 	{.name = "no-defaults", .kind = PROG_FLAG, .value = &no_defaults,
 	 .help = "without the rules that come with culprit: those of -r only"},
 	{.name = "slow", .kind = PROG_DURATION, .value = &slow_ns, .arg = "DURATION",
 	 .help = "what takes longer is slow, unless the rules say otherwise for its service",
 	 .preset = "what the rules say, or 1s"},
 	{.name = "format", .letter = 'F', .kind = PROG_TEXT, .value = &format, .arg = "FORMAT",
-	 .help = "what the report is written in: text, json, csv or another of report's", .preset = "text"},
+	 .choices = CU_REPORT_FORMAT_NAMES, .help = "how the report is written", .preset = "text"},
 	{.name = "top", .letter = 'n', .kind = PROG_COUNT, .value = &top, .arg = "N",
 	 .help = "how many of the slow transactions the text shows", .preset = "20"},
 	{.name = "all", .letter = 'a', .kind = PROG_FLAG, .value = &all,
 	 .help = "show every slow transaction; memory grows with their number"},
-	{.name = "by", .kind = PROG_TEXT, .value = &by, .arg = "WHAT",
-	 .help = "gather transactions in a table: by service, server, client or cause"},
-	{.name = "fail-on", .kind = PROG_TEXT, .value = &fail_on, .arg = "PARTY",
-	 .help = "exit with 3 when a slow transaction is blamed on client, network, server, unknown or any"},
+	{.name = "by", .kind = PROG_TEXT, .value = &by, .arg = "WHAT", .choices = CU_REPORT_BY_NAMES,
+	 .help = "gather transactions in a table"},
+	{.name = "fail-on", .kind = PROG_TEXT, .value = &fail_on, .arg = "PARTY", .choices = PROG_PARTIES,
+	 .help = "exit with 3 when a slow transaction is blamed on PARTY"},
 	{.name = "idle-timeout", .kind = PROG_DURATION, .value = &idle_timeout_ns, .arg = "DURATION",
 	 .help = "a connection silent for this long is over", .preset = "130m"},
 	{.name = "jobs", .letter = 'j', .kind = PROG_COUNT, .value = &n_jobs, .max = CU_CREW_CAP, .arg = "N",

@@ -45,7 +45,7 @@ static const struct prog_option options[] = {
 	{.name = "max-memory", .kind = PROG_SIZE, .value = &memory_bytes, .arg = "SIZE",
 	 .help = "what the segments of a connection may take before it is shown without them", .preset = "1G"},
 	{.name = "fail-on", .kind = PROG_CHOICE, .value = &fail_on, .arg = "PARTY",
-	 .choices = "client network server unknown any",
+	 .choices = PROG_PARTIES,
 	 .help = "exit with 3 when a slow transaction is blamed on PARTY"},
 	{0},
 };
