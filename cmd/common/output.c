@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define SUFFIX ".XXXXXX" /* of a temporary name: see mkostemp(3) */
+
 /* Where -o goes: written as temporary, to become target. Empty: not in use. */
 static char temporary[PATH_MAX];
 static char target[PATH_MAX];
@@ -67,6 +69,15 @@ static bool is_descriptor(const char *path)
 	       strncmp(path, "/proc/", 6) == 0;
 }
 
+/* How much of the path the temporary name begins with: all, unless with the suffix its last part would be too long. */
+static int length_before_suffix(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = strlen(path), before = slash ? (size_t)(slash + 1 - path) : 0;
+	size_t most = before + NAME_MAX - strlen(SUFFIX);
+	return (int)(len < most ? len : most);
+}
+
 /*
  * A descriptor that writes to what -o names. A symbolic link is not followed
  * but replaced, as by mv: in a folder that others write to it would say where
@@ -94,7 +105,7 @@ static int open_output(const char *path)
 		give_up(ENAMETOOLONG);
 	}
 	char name[PATH_MAX];
-	if (snprintf(name, sizeof(name), "%s.XXXXXX", target) >= (int)sizeof(name)) {
+	if (snprintf(name, sizeof(name), "%.*s" SUFFIX, length_before_suffix(target), target) >= (int)sizeof(name)) {
 		give_up(ENAMETOOLONG);
 	}
 	remove_on_signals();
