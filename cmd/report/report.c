@@ -134,6 +134,8 @@ int main(int argc, char **argv)
 		.memory_bytes = memory_bytes,
 		.all = all,
 		.top = top,
+		.has_since = since != NULL,
+		.has_until = until != NULL,
 		.since_ns = parse_time("since", since),
 		.until_ns = parse_time("until", until),
 	};

@@ -163,8 +163,8 @@ static bool wanted(const struct cu_report *report, uint64_t stream)
 static bool in_time(const struct cu_report *report, int64_t first_ns, int64_t last_ns)
 {
 	const struct cu_report_config *config = &report->config;
-	return (config->since_ns == 0 || last_ns >= config->since_ns) &&
-	       (config->until_ns == 0 || first_ns < config->until_ns);
+	return (!config->has_since || last_ns >= config->since_ns) &&
+	       (!config->has_until || first_ns < config->until_ns);
 }
 
 /* A format's answer: its own errors are of memory. */

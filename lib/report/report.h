@@ -51,11 +51,12 @@ struct cu_report_config {
 	bool segments;        /* list each connection's segments, with text and json */
 	bool has_stream;      /* only what belongs to connection number stream */
 	uint64_t stream;
-	bool several;               /* more than one input will be run: frames are named with their file */
-	uint64_t memory_bytes;      /* of segments, of which each connection's are together; 0: 1 GiB */
-	bool all;                   /* text keeps all slow transactions, not only top */
-	uint64_t top;               /* entries shown */
-	int64_t since_ns, until_ns; /* only transactions that start in [since, until); 0 no bound */
+	bool several;          /* more than one input will be run: frames are named with their file */
+	uint64_t memory_bytes; /* of segments, of which each connection's are together; 0: 1 GiB */
+	bool all;              /* text keeps all slow transactions, not only top */
+	uint64_t top;          /* entries shown */
+	bool has_since, has_until;
+	int64_t since_ns, until_ns; /* only transactions that start in [since, until), where there is one */
 	struct cu_term term;        /* for text; a width of 0 is CU_TERM_WIDTH_DEFAULT */
 };
 

@@ -376,7 +376,9 @@ static int segments_end(void *state, const struct cu_report_counts *counts)
 	if (segments->shown) {
 		return 0;
 	}
-	if (counts->n_chunks == 0 && counts->n_connections > 0) {
+	if (counts->n_without_segments > 0) {
+		CU_PUT(out, "There are no segments to show: they take more than --max-memory.\n");
+	} else if (counts->n_chunks == 0 && counts->n_connections > 0) {
 		CU_PUT(out, "The stream has connections but not their segments.\n");
 	} else if (counts->n_passed_over > 0) {
 		CU_PUT(out,

@@ -450,7 +450,7 @@ static int put_findings(struct text *text)
 	struct cu_page *page = &text->page;
 	struct cu_top *top = &text->findings;
 	int error = 0;
-	if (top->n == 0) {
+	if (top->n_offered == 0) {
 		return 0;
 	}
 	cu_top_sort(top);

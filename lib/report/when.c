@@ -33,11 +33,19 @@ static unsigned days_in(unsigned year, unsigned month)
 	return days[month - 1] + (month == 2 && is_leap(year) ? 1U : 0U);
 }
 
-static bool parse_date(const char **at, int64_t *days)
+/* Its days since 1970; has_day: it does not end before the day. */
+static bool parse_date(const char **at, int64_t *days, bool *has_day)
 {
-	unsigned year, month, day;
-	if (!number(at, 4, 1970, 2261, &year) || !skip(at, '-') || !number(at, 2, 1, 12, &month) || !skip(at, '-') ||
-	    !number(at, 2, 1, days_in(year, month), &day)) {
+	unsigned year, month = 1, day = 1;
+	if (!number(at, 4, 1970, 2261, &year)) {
+		return false;
+	}
+	bool has_month = skip(at, '-');
+	if (has_month && !number(at, 2, 1, 12, &month)) {
+		return false;
+	}
+	*has_day = has_month && skip(at, '-');
+	if (*has_day && !number(at, 2, 1, days_in(year, month), &day)) {
 		return false;
 	}
 	*days = (int64_t)day - 1;
@@ -53,11 +61,15 @@ static bool parse_date(const char **at, int64_t *days)
 static bool parse_clock(const char **at, int64_t *ns)
 {
 	unsigned hours, minutes = 0, seconds = 0;
-	if (!number(at, 2, 0, 23, &hours) || !skip(at, ':') || !number(at, 2, 0, 59, &minutes)) {
+	if (!number(at, 2, 0, 23, &hours)) {
+		return false;
+	}
+	bool has_minutes = skip(at, ':');
+	if (has_minutes && !number(at, 2, 0, 59, &minutes)) {
 		return false;
 	}
 	int64_t fraction = 0;
-	if (skip(at, ':')) {
+	if (has_minutes && skip(at, ':')) {
 		if (!number(at, 2, 0, 60, &seconds)) {
 			return false;
 		}
@@ -79,10 +91,11 @@ static bool parse_clock(const char **at, int64_t *ns)
 bool cu_parse_time(const char *text, int64_t *time_ns)
 {
 	int64_t days, ns = 0;
-	if (!parse_date(&text, &days)) {
+	bool has_day;
+	if (!parse_date(&text, &days, &has_day)) {
 		return false;
 	}
-	if ((skip(&text, 'T') || skip(&text, ' ')) && !parse_clock(&text, &ns)) {
+	if (has_day && (skip(&text, 'T') || skip(&text, ' ')) && !parse_clock(&text, &ns)) {
 		return false;
 	}
 	skip(&text, 'Z');

@@ -1083,20 +1083,23 @@ static void test_run_pairs_verdicts_with_their_transactions_only(void **state)
 
 static void test_run_narrows_to_a_stream_or_a_time(void **state)
 {
+	enum { NONE = -1 };
 	static const struct {
 		bool has_stream;
 		uint64_t stream;
-		int64_t since_ns, until_ns;
+		int64_t since_ns, until_ns; /* NONE: not given */
 		uint64_t n_transactions, n_connections;
 	} rows[] = {
-		{false, 0, 0, 0, 3, 3},
-		{true, 1, 0, 0, 1, 1},
-		{true, 7, 0, 0, 0, 0},
-		{false, 0, START + 1, 0, 0, 3}, /* the connections reach into that time */
-		{false, 0, START, 0, 3, 3},
-		{false, 0, 0, START, 0, 0},
+		{false, 0, NONE, NONE, 3, 3},
+		{true, 1, NONE, NONE, 1, 1},
+		{true, 7, NONE, NONE, 0, 0},
+		{false, 0, START + 1, NONE, 0, 3}, /* the connections reach into that time */
+		{false, 0, START, NONE, 3, 3},
+		{false, 0, NONE, START, 0, 0},
 		{false, 0, START, START + 1, 3, 3},
-		{false, 0, START + 200 * S, 0, 0, 0},
+		{false, 0, START + 200 * S, NONE, 0, 0},
+		{false, 0, 0, NONE, 3, 3},
+		{false, 0, NONE, 0, 0, 0},
 	};
 	struct stream stream;
 	(void)state;
@@ -1110,6 +1113,8 @@ static void test_run_narrows_to_a_stream_or_a_time(void **state)
 								  .by = CU_REPORT_BY_NOTHING,
 								  .has_stream = rows[i].has_stream,
 								  .stream = rows[i].stream,
+								  .has_since = rows[i].since_ns != NONE,
+								  .has_until = rows[i].until_ns != NONE,
 								  .since_ns = rows[i].since_ns,
 								  .until_ns = rows[i].until_ns,
 							  });
