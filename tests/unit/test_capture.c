@@ -445,6 +445,7 @@ static void test_capture_of_a_cut_pcap_delivers_what_is_whole(void **state)
 		size_t rest = (len - PCAP_HEADER) % RECORD;
 		assert_int_equal(seen.n, n);
 		assert_int_equal(seen.n_faults, rest > 0 ? 1 : 0);
+		assert_int_equal(seen.stats.stopped, rest > 0 ? CU_ERR_TRUNCATED : CU_OK);
 		assert_int_equal(seen.stats.n_damaged, 0);
 		if (rest > 0) {
 			char text[128];
@@ -474,6 +475,7 @@ static void test_capture_of_a_cut_pcapng_delivers_what_is_whole(void **state)
 		size_t rest = (len - start) % block;
 		assert_int_equal(seen.n, (len - start) / block);
 		assert_int_equal(seen.n_faults, rest > 0 ? 1 : 0);
+		assert_int_equal(seen.stats.stopped, rest > 0 ? CU_ERR_TRUNCATED : CU_OK);
 		if (rest > 0) {
 			assert_int_equal(seen.faults[0].code, CU_ERR_TRUNCATED);
 		}
@@ -569,6 +571,7 @@ static void test_capture_counts_skipped_bytes(void **state)
 	assert_int_equal(seen.stats.n_damaged, 1);
 	assert_int_equal(seen.stats.skipped_bytes, 800);
 	assert_int_equal(seen.n_faults, 1);
+	assert_int_equal(seen.stats.stopped, CU_OK);
 }
 
 /* A damaged time must not look like years of silence. */
