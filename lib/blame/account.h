@@ -60,8 +60,8 @@ struct cu_account {
 	struct cu_hidden_flights flights; /* of the message at hand */
 	size_t near_step;                 /* of the ACKs of the message at hand, where one was looked for last */
 	int64_t burst_start;              /* where the message at hand went on after its last pause */
-	int64_t lost_ns;       /* when what was lost last of the message at hand arrived; INT64_MIN: nothing */
-	int64_t lost_there_ns; /* of waits for what was lost behind a vantage point at its receiver: perhaps by that */
+	int64_t lost_there_ns;  /* of waits for what was lost behind a vantage point at its receiver: perhaps by that */
+	int64_t largest_flight; /* bytes, of the message at hand since its sender was idle for long */
 	int64_t whole_before_ns; /* pauses before which all had arrived, less than a full segment since the last */
 	int64_t last_pause_ns;   /* of the message at hand */
 };

@@ -37,17 +37,6 @@ static void charge_rest(struct cu_account *account, const struct wait *wait, enu
 	cu_charge(account, cause, wait->from, wait->until, wait->first, wait->last);
 }
 
-/* The largest window that a receiver told lately, up to a step. */
-static int64_t largest_window(const struct cu_delivery *delivery, size_t step_idx)
-{
-	enum { LOOK = 64 };
-	int64_t largest = 0;
-	for (size_t s = step_idx > LOOK ? step_idx - LOOK : 0; s <= step_idx; s++) {
-		largest = cu_max_ns(largest, delivery->step[s].window);
-	}
-	return largest;
-}
-
 /*
  * Whether a sender cut its next bytes to what little window was left: not at
  * once, but when its persist timer says so (RFC 9293 section 3.8.6.2.1). Less
@@ -55,26 +44,35 @@ static int64_t largest_window(const struct cu_delivery *delivery, size_t step_id
  */
 static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, const struct cu_piece *next, int64_t mss)
 {
+	enum { LOOK = 64 };
 	const struct cu_ack_step *step = &delivery->step[step_idx];
-	int64_t left = step->edge - next->start;
-	return next->end == step->edge && left < mss && left < largest_window(delivery, step_idx) / 2;
+	int64_t left = step->edge - next->start, largest = 0;
+	if (next->end != step->edge || left >= mss) {
+		return false;
+	}
+	for (size_t s = step_idx > LOOK ? step_idx - LOOK : 0; s <= step_idx; s++) {
+		largest = cu_max_ns(largest, delivery->step[s].window);
+	}
+	return left < largest / 2;
 }
 
 /*
- * Whether the ACK that made room for more came late from a queue: the window is
- * as large as ever, and what it acknowledges took half a round trip longer
- * than the path does. A larger window would only make a longer queue.
+ * Whether the ACK that made room for more came late from a queue: the window
+ * never changed, and what it acknowledges took half a round trip longer than
+ * the path does. A larger window would only make a longer queue. A receiver that
+ * reads slowly sends ACKs late, too, but then its window shrinks.
  */
 static bool is_queued(const struct cu_account *account, const struct wait *wait, size_t step_idx)
 {
 	enum { FEW_SEGMENTS = 4 }; /* ACKs of fewer may be delayed */
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	const struct cu_window_use *window = &account->known->window[wait->dir];
 	const struct cu_ack_step *step = &delivery->step[step_idx];
-	int64_t largest = largest_window(delivery, step_idx), receiver_rtt = cu_receiver_rtt(account, wait->dir);
-	bool shrunk = step_idx == 0 || step->window < largest - largest / 8 || step[-1].window < largest - largest / 8;
+	int64_t receiver_rtt = cu_receiver_rtt(account, wait->dir);
 	size_t p = cu_delivery_find(delivery, step->ack - 1);
-	if (shrunk || step->ack <= step[-1].ack || p == delivery->n_pieces ||
-	    largest < FEW_SEGMENTS * account->known->trace->mss[wait->dir]) {
+	if (delivery->at_receiver || window->min_bytes < window->max_bytes - window->max_bytes / 8 ||
+	    (int64_t)window->max_bytes < FEW_SEGMENTS * account->known->trace->mss[wait->dir] || step_idx == 0 ||
+	    step->ack <= step[-1].ack || p == delivery->n_pieces) {
 		return false;
 	}
 	int64_t late_ns = step->time_ns - delivery->piece[p].arrive_ns - receiver_rtt;
@@ -263,7 +261,7 @@ int64_t cu_held_up_ns(const struct cu_trace *trace, int dir, uint32_t first, uin
  */
 static bool is_burst(const struct cu_trace *trace, uint32_t seg_index, int step, int64_t wait_ns)
 {
-	enum { LEAST = 4, LOOK = 64, SHORTER = 4 };
+	enum { LEAST = 3, LOOK = 64, SHORTER = 4 };
 	const struct cu_trace_segment *last = &trace->segment[seg_index];
 	unsigned n_found = 1;
 	for (size_t n = 0, i = seg_index; n < LOOK && i < trace->n && n_found < LEAST; n++, i += (size_t)step) {
@@ -288,46 +286,74 @@ static bool is_between_bursts(const struct cu_trace *trace, const struct wait *w
 	return is_burst(trace, wait->first, -1, wait_ns) && is_burst(trace, wait->last, 1, wait_ns);
 }
 
-/* The longest time between ACK steps from one to another that follow each other. */
-static int64_t longest_between(const struct cu_delivery *delivery, size_t from, size_t to)
+/* The longest time between ACK steps from one to another that follow each other, and from the last of them to a moment. */
+static int64_t longest_between(const struct cu_delivery *delivery, size_t from, size_t to, int64_t until)
 {
-	int64_t longest_ns = 0;
+	int64_t longest_ns = until - delivery->step[to].time_ns;
 	for (size_t s = from + 1; s <= to; s++) {
 		longest_ns = cu_max_ns(longest_ns, delivery->step[s].time_ns - delivery->step[s - 1].time_ns);
 	}
 	return longest_ns;
 }
 
+/* Whether two segments were sent as far apart as they came, by their sender's clock. */
+static bool was_apart(const struct cu_trace *trace, const struct wait *wait)
+{
+	const struct cu_trace_segment *before = &trace->segment[wait->first], *next = &trace->segment[wait->last];
+	int32_t ticks = (int32_t)(next->tsval - before->tsval);
+	return before->has_timestamps && next->has_timestamps && before->dir == wait->dir && next->dir == wait->dir &&
+	       ticks > 0 && ticks * tick_ns(trace, wait->dir, before) >= (wait->until - wait->from) * 3 / 4;
+}
+
+/*
+ * What was in flight when a wait began is what its sender's congestion window
+ * allowed, at least. From afar an ACK may be the reason of the last segments
+ * that seems to come after them.
+ */
+static void note_flight(struct cu_account *account, const struct wait *wait)
+{
+	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
+	int64_t rtt = cu_sender_rtt(account, wait->dir);
+	size_t then = cu_delivery_steps_until(delivery, wait->from - rtt + rtt / 4, account->near_step);
+	int64_t flight = wait->before->end - (then > 0 ? delivery->step[then - 1].ack : 0);
+	/* After so long a silence the window begins anew (RFC 5681 section 4.1). */
+	bool begins_anew = wait->until - wait->from > rtt + cu_receiver_rtt(account, wait->dir) + ACK_LATE_NS;
+	account->largest_flight = begins_anew ? 0 : cu_max_ns(account->largest_flight, flight);
+}
+
 /*
  * Whether the sender had room long before it went on, and so nothing to send:
- * ACKs reached it that set nothing free, though each does for one that its
- * congestion window holds; but for the last, which it may answer on a host that
- * takes its time. It was no pacing, with a burst before and behind; nor
- * recovery, which shrinks that window; nor a full link, from which ACKs come
- * evenly whatever the bursts. From afar none of it is certain.
+ * less was in flight than its congestion window had allowed before. But it was
+ * no pacing, with a burst before and behind; nor recovery, which shrinks that
+ * window, as nothing was sent twice; nor a full link, from which ACKs come evenly whatever the bursts. Seen
+ * from afar bursts may be the path's, unless the sender's clock says otherwise.
  */
-static bool had_room(const struct cu_account *account, const struct wait *wait)
+static bool had_room(struct cu_account *account, const struct wait *wait)
 {
 	const struct cu_path *path = account->known->path;
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
-	int64_t rtt = cu_sender_rtt(account, wait->dir), round_ns = rtt + cu_receiver_rtt(account, wait->dir);
-	int64_t wait_ns = wait->until - wait->from;
-	enum cu_vantage at_sender = wait->dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
+	int64_t rtt = cu_sender_rtt(account, wait->dir), wait_ns = wait->until - wait->from;
+	bool at_sender = path->vantage == (wait->dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER);
 
-	if (path->vantage != at_sender || wait_ns <= CU_BUSY_NS || wait_ns >= round_ns + ACK_LATE_NS ||
-	    account->lost_ns > wait->from - 2 * round_ns) {
+	if (wait_ns <= CU_BUSY_NS || !cu_delivery_is_clean(delivery)) {
 		return false;
 	}
-	int64_t long_ns = cu_min_ns(CU_BUSY_NS, cu_max_ns(CU_HOST_NS, wait_ns / 8));
+	note_flight(account, wait);
 	size_t then = cu_delivery_steps_until(delivery, wait->from - rtt, account->near_step);
-	size_t now = cu_delivery_steps_until(delivery, wait->until - rtt - long_ns, then);
-	if (then == 0 || now < then + 2) {
+	int64_t long_ns = cu_min_ns(CU_BUSY_NS, cu_max_ns(CU_HOST_NS, wait_ns / 8));
+	long_ns = at_sender ? long_ns : cu_max_ns(long_ns, rtt / 8);
+	int64_t long_ago_ns = wait->until - rtt - long_ns;
+	size_t now = cu_delivery_steps_until(delivery, long_ago_ns, then);
+	if (then == 0 || now < then) {
 		return false;
 	}
-	int64_t unused = delivery->step[now - 2].ack - delivery->step[then - 1].ack;
-	return unused >= 2 * (int64_t)trace->full[wait->dir] &&
-	       longest_between(delivery, then - 1, now - 1) >= wait_ns / 2 && is_between_bursts(trace, wait);
+	/* The last one may be what it answers, on a host that takes its time. */
+	size_t known = now > then ? now - 1 : now;
+	int64_t room = account->largest_flight - (wait->before->end - delivery->step[known - 1].ack);
+	return room >= 2 * (int64_t)trace->full[wait->dir] && is_between_bursts(trace, wait) &&
+	       longest_between(delivery, then - 1, now - 1, long_ago_ns) >= wait_ns / 2 &&
+	       (at_sender || was_apart(trace, wait));
 }
 
 /* The little that a sender takes to go on, once an ACK has made room. */
@@ -542,14 +568,13 @@ static void charge_unheld(struct cu_account *account, struct wait *wait, bool fu
 		cu_charge(account, CU_NETWORK_TRANSFER, wait->until, until, wait->first, wait->last);
 		wait_ns = wait->until - wait->from;
 	}
-	if (wait_ns <= CU_HOST_NS) {
-		charge_rest(account, wait, CU_NETWORK_TRANSFER);
-	} else if (cu_hidden_loss(account, wait->dir, wait->last, wait_ns) ||
-	           cu_hidden_before(account, wait->dir, wait->last, wait->next->start)) {
+	bool lost = wait_ns > CU_HOST_NS && (cu_hidden_loss(account, wait->dir, wait->last, wait_ns) ||
+	                                     cu_hidden_before(account, wait->dir, wait->last, wait->next->start));
+	if (lost) {
 		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS);
 		cu_account_add_loss(account, CU_LOSS_BEFORE);
 		charge_rest(account, wait, cu_hidden_loss_cause(account, wait->dir, wait->last, wait_ns));
-	} else if (full && within_flight) {
+	} else if (wait_ns <= CU_HOST_NS || (full && within_flight)) {
 		charge_rest(account, wait, CU_NETWORK_TRANSFER);
 	} else {
 		charge_pause(account, wait, full, acked);
@@ -689,7 +714,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	account->ran_out = (struct cu_ran_out_waits){0};
 	account->idle = (struct cu_idle_waits){0};
 	account->burst_start = start;
-	account->lost_ns = INT64_MIN;
+	account->largest_flight = 0;
 	account->last_pause_ns = 0;
 	size_t first = cu_delivery_find(delivery, start);
 	account->near_step = cu_delivery_acked(delivery, start);
@@ -707,7 +732,6 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 			if (!earlier) {
 				cu_account_add_loss(account, piece->loss);
 			}
-			account->lost_ns = cu_max_ns(account->lost_ns, piece->arrive_ns);
 			if (piece->doubtful) {
 				cu_account_doubt(account, CU_DOUBT_KEPT_ACK);
 			}

@@ -1879,6 +1879,39 @@ static void test_ledger_a_sender_that_had_room_writes_at_its_own_pace(void **sta
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the server, 20 ms from the client: twelve segments, then, each time before all of them can have been
+ * acknowledged at the client, six more.
+ */
+static struct cu_transaction bursts_from_afar(struct talk *talk, bool has_clock)
+{
+	enum { N = 8, AT_FIRST = 12, AT_ONCE = 6, APART_US = 32000 };
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 100, 20000);
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < N; i++, t += APART_US) {
+		for (unsigned k = 0; k < (i == 0 ? AT_FIRST : AT_ONCE); k++, seq += TALK_MSS) {
+			struct cu_segment *seg = talk_add(talk, t + k, CU_C2S, ACK, seq, 1, TALK_MSS);
+			seg->has_timestamps = has_clock;
+			seg->tsval = 1000 + i * (APART_US / 1000);
+		}
+		talk_add(talk, t + 100, CU_S2C, ACK, 1, seq, 0);
+	}
+	talk_add(talk, t, CU_S2C, PSH, 1, seq, 100);
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_clock_tells_bursts_of_the_sender_from_those_of_the_path(void **state)
+{
+	(void)state;
+	struct talk talk;
+	assert_true(bursts_from_afar(&talk, true).ledger[CU_CLIENT_PAUSE].ns > 6 * INT64_C(31000) * US);
+	talk_release(&talk);
+	assert_us(bursts_from_afar(&talk, false), CU_CLIENT_PAUSE, 0);
+	talk_release(&talk);
+}
+
 /* Seen at the client: a third of a full send buffer is filled anew when it is free, but the link is full all along. */
 static void test_ledger_bursts_into_a_full_link_are_no_pauses(void **state)
 {
@@ -2181,6 +2214,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
 		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
 		cmocka_unit_test(test_ledger_a_sender_that_had_room_writes_at_its_own_pace),
+		cmocka_unit_test(test_ledger_a_clock_tells_bursts_of_the_sender_from_those_of_the_path),
 		cmocka_unit_test(test_ledger_bursts_into_a_full_link_are_no_pauses),
 		cmocka_unit_test(test_ledger_full_segments_may_become_smaller),
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
