@@ -4,7 +4,8 @@
 -- the preference culprit.verdicts or by CULPRIT_VERDICTS in the environment,
 -- and gives each frame of a transaction the fields of its verdict, such as
 -- culprit.blame and culprit.cause. A frame is of a transaction when its
--- addresses and ports are, and its number is within. README.md has examples.
+-- addresses and ports are, and its number is within those of the verdict that are
+-- in the capture that is open. README.md has examples.
 
 local proto = Proto("culprit", "culprit: who was slow")
 
@@ -70,8 +71,22 @@ local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
 local function utf8_of(code)
     if code < 0x80 then return string.char(code) end
-    if code < 0x800 then return string.char(0xC0 + math.floor(code / 64), 0x80 + code % 64) end
-    return string.char(0xE0 + math.floor(code / 4096), 0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
+    local tail = string.char(0x80 + code % 64)
+    if code < 0x800 then return string.char(0xC0 + math.floor(code / 64)) .. tail end
+    tail = string.char(0x80 + math.floor(code / 64) % 64) .. tail
+    if code < 0x10000 then return string.char(0xE0 + math.floor(code / 4096)) .. tail end
+    return string.char(0xF0 + math.floor(code / 262144), 0x80 + math.floor(code / 4096) % 64) .. tail
+end
+
+-- The character of the \u escape at position at, and the position behind it: two escapes are one above U+FFFF (RFC 8259,
+-- section 7), and half of such a pair is none.
+local function unescape(text, at)
+    local high, stop = text:match("^\\u(%x%x%x%x)()", at)
+    local code = tonumber(high or error("bad escape", 0), 16)
+    if code < 0xD800 or code > 0xDFFF then return utf8_of(code), stop end
+    local low, behind = text:match("^\\u([Dd][C-Fc-f]%x%x)()", stop)
+    if code > 0xDBFF or not low then return utf8_of(0xFFFD), stop end
+    return utf8_of(0x10000 + (code - 0xD800) * 1024 + tonumber(low, 16) - 0xDC00), behind
 end
 
 -- The value at position at of text, and the position behind it. An error ends the reading of the line.
@@ -89,8 +104,7 @@ local function parse(text, at)
             local escape = what == "\\" and text:sub(stop + 1, stop + 1) or ""
             if escape == "" then error("string does not end", 0) end
             if escape == "u" then
-                parts[#parts + 1] = utf8_of(tonumber(text:sub(stop + 2, stop + 5), 16) or error("bad escape", 0))
-                at = stop + 6
+                parts[#parts + 1], at = unescape(text, stop)
             else
                 parts[#parts + 1] = ESCAPES[escape] or escape
                 at = stop + 2
@@ -144,6 +158,25 @@ local function key_of(address_a, port_a, address_b, port_b)
     return a < b and a .. " " .. b or b .. " " .. a
 end
 
+-- Takes the frames of other captures than the one that is open from a verdict. The capture of a frame is said beside it,
+-- where it is another than the verdict's.
+local function drop_elsewhere(verdict)
+    local function here(frame, file)
+        file = file or verdict.file
+        return (not file or file == proto.prefs.capture) and frame or nil
+    end
+    for _, part in ipairs({ verdict.request or {}, verdict.response or {} }) do
+        part.first_frame = here(part.first_frame, part.first_file)
+        part.last_frame = here(part.last_frame, part.last_file)
+        part.acked_frame = here(part.acked_frame, part.acked_file)
+    end
+    for cause, range in pairs(verdict.ledger_frames or {}) do
+        local files = (verdict.ledger_files or {})[cause] or {}
+        verdict.ledger_frames[cause] = { here(range[1], files[1]), here(range[2], files[2]) }
+    end
+    for _, event in ipairs(verdict.events or {}) do event.frame = here(event.frame, event.file) end
+end
+
 -- The first and last of the frames that a verdict names.
 local function span_of(verdict)
     local first, last = math.huge, 0
@@ -164,8 +197,11 @@ local function span_of(verdict)
 end
 
 local function add(verdict)
-    if proto.prefs.capture ~= "" and verdict.file and verdict.file ~= proto.prefs.capture then return end
+    -- What has no ends cannot be found by them.
+    if not (verdict.client and verdict.client_port and verdict.server and verdict.server_port) then return end
+    drop_elsewhere(verdict)
     verdict.first, verdict.last = span_of(verdict)
+    if verdict.first > verdict.last then return end
     local key = key_of(address_bytes(verdict.client), verdict.client_port, address_bytes(verdict.server), verdict.server_port)
     verdicts[key] = verdicts[key] or {}
     table.insert(verdicts[key], verdict)
@@ -179,19 +215,24 @@ function proto.init()
         report_failure("culprit: " .. problem)
         return
     end
-    local number = 0
+    local number, of_several = 0, false
     for line in file:lines() do
         number = number + 1
         if line:find('^{"record":"verdict"') then
-            local ok, result = pcall(parse, line, 1)
-            if ok then
-                add(result)
-            else
-                report_failure(string.format("culprit: %s: line %d: %s", proto.prefs.verdicts, number, result))
+            local ok, reason = pcall(function()
+                local verdict = parse(line, 1)
+                of_several = of_several or verdict.file ~= nil
+                add(verdict)
+            end)
+            if not ok then
+                report_failure(string.format("culprit: %s: line %d: %s", proto.prefs.verdicts, number, reason))
             end
         end
     end
     file:close()
+    if of_several and proto.prefs.capture == "" then
+        report_failure("culprit: " .. proto.prefs.verdicts .. ": of several captures: the preference Capture says which is open")
+    end
 end
 
 -- Frames ---------------------------------------------------------------------
@@ -216,7 +257,8 @@ end
 local function role_of(verdict, frame)
     local roles = {}
     local function within(part, text)
-        if part and part.first_frame and frame >= part.first_frame and frame <= (part.last_frame or part.first_frame) then
+        local first, last = part and (part.first_frame or part.last_frame), part and (part.last_frame or part.first_frame)
+        if first and frame >= first and frame <= last then
             roles[#roles + 1] = text
         end
     end
