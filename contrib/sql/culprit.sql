@@ -1,16 +1,24 @@
 -- culprit's reports as tables, for DuckDB. Columns have the names of the JSON
 -- Schema (culprit.schema.json), and types.
 --
---   duckdb -init culprit.sql
 --   SET VARIABLE culprit_json = '/var/lib/culprit/reports/*.json';   -- one file, a pattern, or a list
+--   .read culprit.sql
 --   FROM verdicts WHERE slow;
 --
+-- What is set before has to be there, as views are made of what they find; it
+-- may be set again afterwards. By default it is reports/*.json.
+--
 -- verdicts and ledger, connections, findings, summaries are of JSON Lines
--- (report --format json); verdicts_csv and ledger_csv of CSV (culprit_csv).
--- filename is the report that a row came from.
+-- (report --format json); culprit-csv.sql has those of CSV. filename is the
+-- report that a row came from.
+--
+-- A verdict is in the report of the day it began in. Connections and findings
+-- are in the report of each day that they reach into, and once in these views:
+-- of reports in one folder, that which saw the most of it. A connection that
+-- began more than culprit-nightly's --overlap before midnight begins then for
+-- the report of the day after, and is in both.
 
-SET VARIABLE culprit_json = 'reports/*.json';
-SET VARIABLE culprit_csv = 'reports/*.csv';
+SET VARIABLE culprit_json = coalesce(getvariable('culprit_json'), 'reports/*.json');
 
 CREATE OR REPLACE VIEW verdicts AS
 SELECT * EXCLUDE (record) REPLACE (start::TIMESTAMP_NS AS start)
@@ -43,7 +51,9 @@ FROM read_json(getvariable('culprit_json'), format = 'newline_delimited', filena
     window_scaled: 'BOOLEAN', close: 'VARCHAR', closed_by: 'VARCHAR', close_frame: 'UBIGINT', loss_side: 'VARCHAR',
     c2s: 'STRUCT(segments UBIGINT, bytes UBIGINT, unique_bytes UBIGINT, retransmitted UBIGINT, timeouts UBIGINT, zero_windows UBIGINT, gaps UBIGINT, gap_bytes UBIGINT, rtt_min_ns BIGINT, rtt_median_ns BIGINT, rtt_p99_ns BIGINT)',
     s2c: 'STRUCT(segments UBIGINT, bytes UBIGINT, unique_bytes UBIGINT, retransmitted UBIGINT, timeouts UBIGINT, zero_windows UBIGINT, gaps UBIGINT, gap_bytes UBIGINT, rtt_min_ns BIGINT, rtt_median_ns BIGINT, rtt_p99_ns BIGINT)'})
-WHERE record = 'connection';
+WHERE record = 'connection'
+QUALIFY filename = first_value(filename) OVER (
+    PARTITION BY parse_dirpath(filename), client, client_port, server, server_port, start ORDER BY duration_ns DESC, filename);
 
 CREATE OR REPLACE VIEW findings AS
 SELECT * EXCLUDE (record) REPLACE (start::TIMESTAMP_NS AS start)
@@ -51,7 +61,9 @@ FROM read_json(getvariable('culprit_json'), format = 'newline_delimited', filena
     record: 'VARCHAR', kind: 'VARCHAR', address: 'VARCHAR', port: 'USMALLINT', blame: 'VARCHAR', confidence: 'VARCHAR',
     count: 'UBIGINT', first_frame: 'UBIGINT', last_frame: 'UBIGINT', first_file: 'VARCHAR', last_file: 'VARCHAR',
     start: 'VARCHAR', duration_ns: 'BIGINT', rule: 'VARCHAR', why: 'VARCHAR', advice: 'VARCHAR'})
-WHERE record = 'finding';
+WHERE record = 'finding'
+QUALIFY filename = first_value(filename) OVER (
+    PARTITION BY parse_dirpath(filename), kind, address, port, start ORDER BY duration_ns DESC, filename);
 
 CREATE OR REPLACE VIEW summaries AS
 SELECT * EXCLUDE (record) REPLACE (first::TIMESTAMP_NS AS first, last::TIMESTAMP_NS AS last)
@@ -60,19 +72,3 @@ FROM read_json(getvariable('culprit_json'), format = 'newline_delimited', filena
     judged: 'UBIGINT', slow: 'UBIGINT', findings: 'UBIGINT', files: 'UBIGINT', first: 'VARCHAR', last: 'VARCHAR',
     complete: 'BOOLEAN', damaged: 'UBIGINT', skipped_bytes: 'UBIGINT', truncated_files: 'UBIGINT', dropped: 'UBIGINT'})
 WHERE record = 'summary';
-
-CREATE OR REPLACE VIEW verdicts_csv AS
-SELECT * REPLACE (start::TIMESTAMP_NS AS start)
-FROM read_csv(getvariable('culprit_csv'), header = true, union_by_name = true, filename = true, all_varchar = false, types = {
-    'stream': 'UBIGINT', 'transaction': 'UBIGINT', 'file': 'VARCHAR', 'name': 'VARCHAR', 'server_name': 'VARCHAR',
-    'client': 'VARCHAR', 'client_port': 'USMALLINT', 'server': 'VARCHAR', 'server_port': 'USMALLINT', 'service': 'VARCHAR',
-    'start': 'VARCHAR', 'total_ns': 'BIGINT', 'slow': 'BOOLEAN', 'slow_over_ns': 'BIGINT', 'rule': 'VARCHAR', 'rtt_ns': 'BIGINT',
-    'request_bytes': 'UBIGINT', 'response_bytes': 'UBIGINT', 'request_first_frame': 'UBIGINT', 'request_last_frame': 'UBIGINT',
-    'request_acked_frame': 'UBIGINT', 'response_first_frame': 'UBIGINT', 'response_last_frame': 'UBIGINT',
-    'why': 'VARCHAR', 'advice': 'VARCHAR'});
-
-CREATE OR REPLACE VIEW ledger_csv AS
-SELECT filename, stream, transaction, start, server, server_port, service, slow, blame, total_ns,
-       regexp_replace(regexp_extract(entry, '^ledger_(.*)_ns$', 1), '_', '.') AS entry_cause, entry_ns
-FROM (UNPIVOT verdicts_csv ON COLUMNS('^ledger_.*_ns$')::BIGINT INTO NAME entry VALUE entry_ns)
-WHERE entry_ns > 0;

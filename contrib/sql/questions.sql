@@ -1,4 +1,4 @@
--- Questions that people ask, over the views of culprit.sql.
+-- Questions that people ask, over the views of culprit.sql; the last one also over those of culprit-csv.sql.
 
 -- 1. Who was to blame, day by day?
 SELECT start::DATE AS day, blame, count(*) AS n, round(sum(total_ns) / 1e9, 3) AS seconds
