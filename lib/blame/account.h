@@ -211,6 +211,9 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 /* hidden.c: a silence of a direction's sender that ended with this segment: were copies of it lost out of sight? */
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
 
+/* hidden.c: whether a silence is as long as a timer's, and no identification would tell of copies that were lost out of sight. */
+bool cu_hidden_maybe(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns);
+
 /* hidden.c: whether identifications are missing before a segment, of a sender that counts by one. */
 bool cu_hidden_missing(const struct cu_account *account, uint32_t seg_index);
 

@@ -139,13 +139,23 @@ static bool counts_by_one(const struct cu_trace *trace, uint32_t seg_index)
 }
 
 /*
+ * The longest first timeout of stacks whose shortest is 200 ms to 300 ms: above
+ * the round trip; or, when it was measured once, three of them (RFC 6298 section
+ * 2.2), begun anew by the ACK of what went before.
+ */
+static int64_t longest_first_ns(int64_t rtt_ns)
+{
+	return cu_max_ns(400 * CU_NS_PER_MS + 2 * rtt_ns, 200 * CU_NS_PER_MS + 4 * rtt_ns);
+}
+
+/*
  * Whether a silence is what retransmission timers make of n lost copies: a
  * smallest timeout of 200 ms to 300 ms above the round trip (Linux, BSD,
  * Windows) or of 1 s (RFC 6298 section 2.4), doubled each time.
  */
 static bool is_timeout(int64_t silence_ns, unsigned n, int64_t rtt_ns)
 {
-	const int64_t shortest = CU_TIMER_LEAST_NS, longest = 400 * CU_NS_PER_MS + 2 * rtt_ns;
+	const int64_t shortest = CU_TIMER_LEAST_NS, longest = longest_first_ns(rtt_ns);
 	const int64_t standard = CU_NS_PER_S - 50 * CU_NS_PER_MS, standard_most = 1100 * CU_NS_PER_MS + 2 * rtt_ns;
 	int64_t doubled = (INT64_C(1) << n) - 1;
 	return (silence_ns >= shortest * n && silence_ns <= longest * doubled) ||
@@ -287,7 +297,7 @@ static int64_t longest_silence(const struct cu_account *account, int dir, int n)
 {
 	const struct cu_path *path = account->known->path;
 	int64_t first_ns = begins_without_id(account->known->trace, dir)
-	                           ? 400 * CU_NS_PER_MS + 2 * (path->client_rtt_ns + path->server_rtt_ns)
+	                           ? longest_first_ns(path->client_rtt_ns + path->server_rtt_ns)
 	                           : 3500 * CU_NS_PER_MS;
 	return first_ns * ((INT64_C(1) << cu_min_ns(n, 16)) - 1);
 }
@@ -306,13 +316,49 @@ static bool lost_in_silence(const struct cu_account *account, uint32_t seg_index
 	return (as_a_timer || cut_since(account, dir, seg_index)) && counts_by_one(trace, seg_index);
 }
 
+/*
+ * Whether a sender went on after a silence with one full segment, and with the
+ * next as soon as that was acknowledged, though the window had room for two:
+ * only a timeout makes a congestion window of one segment (RFC 5681 section
+ * 3.1). It tells where there are no identifications.
+ */
+static bool restarts_alone(const struct cu_account *account, uint32_t seg_index)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	const struct cu_delivery *delivery = &account->known->delivery[seg->dir];
+	int64_t mss = trace->mss[seg->dir], rtt = cu_sender_rtt(account, seg->dir);
+	size_t known = cu_delivery_steps_until(delivery, seg->time_ns - rtt, 0);
+	size_t acked = cu_delivery_acked(delivery, seg->end);
+	bool has_room = known > 0 && delivery->step[known - 1].edge >= seg->seq + 2 * mss;
+	if (!has_room || seg->len < trace->full[seg->dir] || seg->len > mss || acked == delivery->n_steps) {
+		return false;
+	}
+	int64_t set_free_ns = delivery->step[acked].time_ns + rtt;
+	for (uint32_t i = seg_index + 1; i < trace->n && i <= seg_index + LOOK; i++) {
+		const struct cu_trace_segment *next = &trace->segment[i];
+		if (next->icmp || next->dir != seg->dir || next->len == 0 || next->seq < seg->end) {
+			continue;
+		}
+		return next->time_ns >= set_free_ns - rtt / 8 && next->time_ns <= set_free_ns + CU_BUSY_NS + rtt / 4;
+	}
+	return false;
+}
+
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
 {
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
 	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	int n = silence_ns >= CU_TIMER_LEAST_NS ? skipped_before(account, seg_index) : UNTOLD;
+	if (silence_ns < CU_TIMER_LEAST_NS) {
+		return false;
+	}
+	int n = skipped_before(account, seg_index);
+	if (trace->segment[seg_index].ip_id == 0 && path->vantage != at_sender &&
+	    silence_ns <= longest_silence(account, dir, 3)) {
+		return restarts_alone(account, seg_index);
+	}
 	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
@@ -324,6 +370,18 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 		return false;
 	}
 	return lost_in_silence(account, seg_index, n, silence_ns);
+}
+
+bool cu_hidden_maybe(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
+{
+	enum { COPIES = 3 };
+	const struct cu_path *path = account->known->path;
+	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
+	bool like_a_timer = false;
+	for (unsigned n = 1; n <= COPIES; n++) {
+		like_a_timer |= is_timeout(silence_ns, n, path->client_rtt_ns + path->server_rtt_ns);
+	}
+	return like_a_timer && path->vantage != at_sender && account->known->trace->segment[seg_index].ip_id == 0;
 }
 
 /*

@@ -537,6 +537,9 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	} else {
 		account->full.n_others++;
 	}
+	if (full && cu_hidden_maybe(account, wait->dir, wait->last, wait_ns)) {
+		cu_account_doubt(account, CU_DOUBT_LIKE_A_TIMER); /* its sender had more, and may have sent it */
+	}
 	if (had_arrived && sent_before - account->burst_start < mss) {
 		account->whole_before_ns += wait_ns;
 	}

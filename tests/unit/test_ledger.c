@@ -2048,6 +2048,45 @@ static void test_ledger_a_half_close_may_end_a_request(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the client, without identifications: two full segments, 600 ms of silence, and then three more: all at once,
+ * or the first alone and the others a round trip later.
+ */
+static struct cu_transaction goes_on_after_silence(struct talk *talk, bool alone)
+{
+	talk_init(talk);
+	int64_t t = talk_handshake(talk, 40000, 100);
+	talk_add(talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(talk, t + 40000, CU_S2C, ACK, 1, 101, TALK_MSS);
+	talk_add(talk, t + 40010, CU_S2C, ACK, 1 + TALK_MSS, 101, TALK_MSS);
+	talk_add(talk, t + 40100, CU_C2S, ACK, 101, 1 + 2 * TALK_MSS, 0);
+	talk_add(talk, t + 640010, CU_S2C, ACK, 1 + 2 * TALK_MSS, 101, TALK_MSS);
+	talk_add(talk, t + 640100, CU_C2S, ACK, 101, 1 + 3 * TALK_MSS, 0);
+	int64_t after_us = alone ? 40200 : 120;
+	talk_add(talk, t + 640000 + after_us, CU_S2C, ACK, 1 + 3 * TALK_MSS, 101, TALK_MSS);
+	talk_add(talk, t + 640010 + after_us, CU_S2C, PSH, 1 + 4 * TALK_MSS, 101, TALK_MSS);
+	talk_add(talk, t + 640100 + after_us, CU_C2S, ACK, 101, 1 + 5 * TALK_MSS, 0);
+	for (size_t i = 0; i < talk->n; i++) {
+		talk->segment[i].ip_id = 0;
+	}
+	talk_analyse(talk);
+	return talk_transaction(talk, 1);
+}
+
+static void test_ledger_a_window_of_one_segment_tells_of_a_timeout(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction alone = goes_on_after_silence(&talk, true);
+	assert_us(alone, CU_NETWORK_LOSS, 600000);
+	assert_int_equal(alone.doubts, 1u << CU_DOUBT_UNSEEN_LOSS);
+	talk_release(&talk);
+	struct cu_transaction at_once = goes_on_after_silence(&talk, false);
+	assert_us(at_once, CU_SERVER_PAUSE, 600000);
+	assert_int_equal(at_once.doubts, 1u << CU_DOUBT_LIKE_A_TIMER);
+	talk_release(&talk);
+}
+
 /* Seen at the client: a request is acknowledged 0.8 s after a round trip, and answered 1 ms later. */
 static void test_ledger_no_ack_is_kept_back_for_so_long(void **state)
 {
@@ -2220,6 +2259,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_segments_cut_smaller_after_silence_tell_the_path_mtu),
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_idle_time_before_a_reset_is_no_loss),
+		cmocka_unit_test(test_ledger_a_window_of_one_segment_tells_of_a_timeout),
 		cmocka_unit_test(test_ledger_a_half_close_may_end_a_request),
 		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
 		cmocka_unit_test(test_ledger_words_before_a_close_may_be_a_farewell),
