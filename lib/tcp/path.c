@@ -224,10 +224,25 @@ static bool may_be_rtt(const struct cu_trace_segment *ack, int64_t rtt_ns)
 	return rtt_ns >= 0 && rtt_ns <= (ack->len > 0 ? CU_ACK_DELAY_NS : CU_TIMER_FIRST_NS);
 }
 
+/* The furthest that a side has acknowledged, and when. */
+struct acked {
+	int64_t seq, time_ns;
+};
+
+/*
+ * Whether new data stands behind its own ACK: captured at two interfaces, or
+ * two ports of a tap, frames can be out of order where their times are not.
+ */
+static bool stands_behind_ack(const struct cu_trace_segment *seg, const struct acked *acked)
+{
+	return seg->end <= acked->seq && seg->time_ns <= acked->time_ns;
+}
+
 int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratch, struct cu_path *path)
 {
 	struct sampler sampler[2];
 	int64_t shortest_ns[2] = {INT64_MAX, INT64_MAX};
+	struct acked acked[2] = {{.seq = -1}, {.seq = -1}}; /* by who acknowledges */
 
 	*path = (struct cu_path){.handshake_rtt_ns = trace->handshake_ns};
 	if (scratch->pending == NULL) {
@@ -272,10 +287,17 @@ int cu_path_measure(const struct cu_trace *trace, struct cu_path_scratch *scratc
 				}
 			}
 		}
+		if (seg->ack > acked[seg->dir].seq) {
+			acked[seg->dir] = (struct acked){.seq = seg->ack, .time_ns = seg->time_ns};
+		}
 		if (!cu_carries(seg) || cu_is(seg, CU_EVENT_KEEP_ALIVE)) {
 			continue;
 		}
-		if (seg->seq >= out->highest) {
+		if (seg->seq >= out->highest && stands_behind_ack(seg, &acked[!seg->dir])) {
+			int64_t rtt = acked[!seg->dir].time_ns - seg->time_ns;
+			shortest_ns[seg->dir] = rtt < shortest_ns[seg->dir] ? rtt : shortest_ns[seg->dir];
+			out->highest = seg->end;
+		} else if (seg->seq >= out->highest) {
 			pending_add(out, seg);
 			out->highest = seg->end;
 		} else {

@@ -2087,6 +2087,28 @@ static void test_ledger_a_window_of_one_segment_tells_of_a_timeout(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the server by two interfaces: what the client sends stands behind its ACK, at the right time. */
+static void test_ledger_frames_that_stand_out_of_order(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 100, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 40000, CU_C2S, ACK, 1, 1, 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		int64_t t = 41000 + 1000000 * i;
+		talk_add(&talk, t + 100, CU_S2C, ACK, 1 + 300 * i, 101 + 100 * i, 0);
+		talk_add(&talk, t, CU_C2S, PSH, 1 + 100 * i, 1 + 300 * i, 100);
+		talk_add(&talk, t + 400000, CU_S2C, PSH, 1 + 300 * i, 101 + 100 * i, 300);
+		talk_add(&talk, t + 440000, CU_C2S, ACK, 101 + 100 * i, 301 + 300 * i, 0);
+	}
+	talk_analyse(&talk);
+	assert_int_equal(talk.path.server_rtt_ns, 100 * US);
+	assert_us(talk_transaction(&talk, talk.exchanges.n - 1), CU_SERVER_THINK, 399900);
+	talk_release(&talk);
+}
+
 /* Seen at the client: a request is acknowledged 0.8 s after a round trip, and answered 1 ms later. */
 static void test_ledger_no_ack_is_kept_back_for_so_long(void **state)
 {
@@ -2260,6 +2282,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_client_gives_up_on_an_answer_that_never_came),
 		cmocka_unit_test(test_ledger_idle_time_before_a_reset_is_no_loss),
 		cmocka_unit_test(test_ledger_a_window_of_one_segment_tells_of_a_timeout),
+		cmocka_unit_test(test_ledger_frames_that_stand_out_of_order),
 		cmocka_unit_test(test_ledger_a_half_close_may_end_a_request),
 		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
 		cmocka_unit_test(test_ledger_words_before_a_close_may_be_a_farewell),
