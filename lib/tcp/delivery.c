@@ -684,7 +684,8 @@ static int add_unseen(struct cu_delivery *delivery)
 			.loss = CU_LOSS_CAPTURE,
 		};
 	}
-	delivery->lacks = delivery->n_late > 0;
+	/* What was acknowledged beyond all that was seen, but for a FIN, is missing, too, though nothing shows how it came. */
+	delivery->lacks = delivery->n_late > 0 || (delivery->n_pieces > 0 && acked > delivery->highest + 1);
 	return merge_late(delivery);
 }
 

@@ -2087,6 +2087,21 @@ static void test_ledger_a_window_of_one_segment_tells_of_a_timeout(void **state)
 	talk_release(&talk);
 }
 
+/* The client acknowledges 5 KB more than the capture has of the answer. */
+static void test_ledger_an_answer_whose_end_the_capture_lacks(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 11000, CU_S2C, ACK, 1, 101, TALK_MSS);
+	talk_add(&talk, t + 500000, CU_C2S, ACK, 101, 1 + 6 * TALK_MSS, 0);
+	talk_analyse(&talk);
+	assert_true(talk.delivery[CU_S2C].lacks);
+	talk_release(&talk);
+}
+
 /* Seen at the server by two interfaces: what the client sends stands behind its ACK, at the right time. */
 static void test_ledger_frames_that_stand_out_of_order(void **state)
 {
@@ -2283,6 +2298,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_idle_time_before_a_reset_is_no_loss),
 		cmocka_unit_test(test_ledger_a_window_of_one_segment_tells_of_a_timeout),
 		cmocka_unit_test(test_ledger_frames_that_stand_out_of_order),
+		cmocka_unit_test(test_ledger_an_answer_whose_end_the_capture_lacks),
 		cmocka_unit_test(test_ledger_a_half_close_may_end_a_request),
 		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
 		cmocka_unit_test(test_ledger_words_before_a_close_may_be_a_farewell),
