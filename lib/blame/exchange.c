@@ -51,6 +51,8 @@ struct finder {
 	int64_t highest[2];    /* end of what was seen of each direction */
 	int64_t server_end_ns; /* when the server last sent new data */
 	struct aside aside;
+	int64_t beside_end;   /* of what came beside a request that waits for its answer; 0: nothing */
+	int64_t beside_ns;    /* when that came */
 	bool is_tls;          /* as far as the hints say */
 	bool said_last_words; /* of TLS: an alert */
 	bool short_end;       /* the server's newest segment was not full: its last for now */
@@ -209,6 +211,23 @@ static bool is_beside_request(const struct finder *finder, const struct cu_excha
 	               : before == CU_HINT_TLS_DATA && !now->asks_nothing && word_of(finder, seg) == WORD_CONTROL;
 }
 
+/*
+ * The server's first word after something that came beside a request: at once,
+ * it is the answer to that, which asked for something after all.
+ */
+static void settle_beside(struct finder *finder, struct cu_exchange *now, const struct cu_trace_segment *seg)
+{
+	const int64_t at_once_ns = finder->trace->handshake_ns + 20 * CU_NS_PER_MS;
+	if (finder->is_tls && word_of(finder, seg) == WORD_CONTROL) {
+		return; /* a PING's own */
+	}
+	if (finder->beside_end != 0 && now != NULL && !answered(now) && seg->ack >= finder->beside_end &&
+	    seg->time_ns - finder->beside_ns <= at_once_ns) {
+		now->request_end = finder->beside_end;
+	}
+	finder->beside_end = 0;
+}
+
 static int client_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
@@ -238,7 +257,10 @@ static int client_data(struct finder *finder, uint32_t i)
 		now->request_hint = seg->hint;
 		now->asks_nothing = asks_nothing;
 		finder->aside.waits = false;
-	} else if (!answered(now) && !is_beside_request(finder, now, seg)) {
+	} else if (!answered(now) && is_beside_request(finder, now, seg)) {
+		finder->beside_end = seg->seq + seg->len;
+		finder->beside_ns = seg->time_ns;
+	} else if (!answered(now)) {
 		bool begins_here = now->asks_nothing && !asks_nothing;
 		if (begins_here) {
 			now->request_start = start;
@@ -249,7 +271,7 @@ static int client_data(struct finder *finder, uint32_t i)
 		if (seg->hint != 0 && (begins_here || now->request_hint == 0)) {
 			now->request_hint = seg->hint;
 		}
-	} else if (answered(now) && seg->ack >= finder->highest[CU_S2C]) {
+	} else if (seg->ack >= finder->highest[CU_S2C]) {
 		if (!finder->aside.waits) {
 			finder->aside = (struct aside){.waits = true, .start = start, .seg = i, .hint = seg->hint};
 		}
@@ -403,6 +425,7 @@ static int server_data(struct finder *finder, uint32_t i)
 		return err;
 	}
 	struct cu_exchange *now = current(finder);
+	settle_beside(finder, now, seg);
 	if (now == NULL) {
 		return greet(finder, i);
 	}
