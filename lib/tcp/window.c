@@ -113,6 +113,22 @@ static bool is_held(const struct cu_trace *trace, const struct cu_delivery *deli
 	       (n_edge * SMALL_SHARE >= n || (n_held >= STOPS_FROM && n_held * STOPS_SHARE >= n_stops));
 }
 
+/*
+ * The furthest of the edges that the last of n steps tell, if their windows had
+ * this scale: rounded down to it, an edge seems to move back (RFC 7323 section
+ * 2.4), but a sender goes by the furthest.
+ */
+static int64_t highest_edge(const struct cu_delivery *delivery, size_t n, unsigned shift)
+{
+	enum { LOOK = 16 };
+	int64_t highest = 0;
+	for (size_t s = n > LOOK ? n - LOOK : 0; s < n; s++) {
+		int64_t edge = edge_of(&delivery->step[s], shift);
+		highest = edge > highest ? edge : highest;
+	}
+	return highest;
+}
+
 void cu_window_learn_scale(const struct cu_trace *trace, struct cu_delivery *delivery, const struct cu_path *path,
                            int dir)
 {
@@ -126,7 +142,7 @@ void cu_window_learn_scale(const struct cu_trace *trace, struct cu_delivery *del
 	while (next_sent(&sending, trace, delivery, dir, late_ns - cu_path_early_ns(late_ns))) {
 		const struct cu_ack_step *step = sending.s > 0 ? &delivery->step[sending.s - 1] : NULL;
 		while (step != NULL && step->advertises && step->window > 0 && shift < SHIFT_MAX &&
-		       edge_of(step, shift) < sending.seg->end) {
+		       highest_edge(delivery, sending.s, shift) < sending.seg->end) {
 			shift++;
 		}
 	}
