@@ -316,9 +316,10 @@ static void charge_first_word(struct cu_account *account, enum cu_cause cause, c
 	int64_t rtt = 2 * account->transaction->server_distance_ns, until = turn->spoke_ns;
 	int64_t from = turn->complete_ns + cu_min_ns(rtt, until - turn->complete_ns);
 	cu_charge(account, CU_NETWORK_RTT, turn->complete_ns, from, turn->last_seg, first_seg);
-	if (cause == CU_SERVER_THINK && cu_window_held(account, CU_S2C, from, until, first)) {
+	bool thought = cause == CU_SERVER_THINK && until - from > CU_HOST_NS;
+	if (thought && cu_window_held(account, CU_S2C, from, until, first)) {
 		cause = CU_CLIENT_WINDOW;
-	} else if (cause == CU_SERVER_THINK) {
+	} else if (thought) {
 		int64_t held_up_ns =
 			cu_min_ns(first_word_held_up_ns(known->trace, turn->last_seg, first_seg), until - from);
 		bool stepped = held_up_ns > 0 && capture_stepped(known->trace, turn->last_seg, first_seg);
