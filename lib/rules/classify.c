@@ -22,11 +22,15 @@ struct surroundings {
 /*
  * Connections of one SYN, sent not long before the end of what was seen so far:
  * that nothing answers it means nothing before its sender would send it again.
+ * There are no more than CAP: who floods waits for no answers.
  */
+enum { IN_FLIGHT_CAP = 1 << 14 };
+
 struct in_flight {
 	struct cu_connection *connections;
 	size_t n, cap;
-	int64_t seen_ns; /* of this stream */
+	int64_t seen_ns;    /* of this stream */
+	int64_t settled_ns; /* what of that was seen when they were looked through last */
 };
 
 struct classifier {
@@ -151,14 +155,20 @@ static int settle(struct classifier *classifier, bool at_end)
 		}
 	}
 	in_flight->seen_ns = at_end ? 0 : in_flight->seen_ns;
+	in_flight->settled_ns = in_flight->seen_ns;
 	return err;
 }
 
-/* Puts a connection with those in flight; more than those of a few seconds are there only at the end of a capture. */
+/* Puts a connection with those in flight, where there is room. */
 static int put_in_flight(struct classifier *classifier, const struct cu_connection *connection)
 {
+	const int64_t seldom_ns = CU_NS_PER_S / 10;
 	struct in_flight *in_flight = &classifier->in_flight;
-	int err = in_flight->n == in_flight->cap ? settle(classifier, false) : 0;
+	bool is_time = in_flight->seen_ns - in_flight->settled_ns > seldom_ns;
+	int err = in_flight->n == in_flight->cap && is_time ? settle(classifier, false) : 0;
+	if (err == 0 && in_flight->n == IN_FLIGHT_CAP) {
+		return count_connection(classifier, connection, &classifier->at.analysis, false);
+	}
 	if (err != 0 || !cu_grow((void **)&in_flight->connections, &in_flight->cap, in_flight->n,
 	                         sizeof(*in_flight->connections))) {
 		return err != 0 ? err : CU_ERR_NOMEM;
