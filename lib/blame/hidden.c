@@ -289,9 +289,9 @@ static int64_t shortest_silence(const struct cu_trace *trace, uint32_t seg_index
 }
 
 /*
- * The longest silence in which n copies in a row can have been lost: timers of
- * Linux begin with 200 ms above the round trip, others with up to 3 s in ticks
- * of 500 ms (RFC 1122 section 4.2.3.1); all double.
+ * The longest silence in which n copies in a row, one at least, can have been
+ * lost: timers of Linux begin with 200 ms above the round trip, others with up
+ * to 3 s in ticks of 500 ms (RFC 1122 section 4.2.3.1); all double.
  */
 static int64_t longest_silence(const struct cu_account *account, int dir, int n)
 {
@@ -299,7 +299,7 @@ static int64_t longest_silence(const struct cu_account *account, int dir, int n)
 	int64_t first_ns = begins_without_id(account->known->trace, dir)
 	                           ? longest_first_ns(path->client_rtt_ns + path->server_rtt_ns)
 	                           : 3500 * CU_NS_PER_MS;
-	return first_ns * ((INT64_C(1) << cu_min_ns(n, 16)) - 1);
+	return first_ns * ((INT64_C(1) << cu_max_ns(1, cu_min_ns(n, 16))) - 1);
 }
 
 /*
