@@ -115,6 +115,12 @@ static inline int64_t cu_receiver_rtt(const struct cu_account *account, int dir)
 	return cu_sender_rtt(account, !dir);
 }
 
+/* Whether the capture was taken at a direction's sender: what left it then is all there. */
+static inline bool cu_at_sender(const struct cu_account *account, int dir)
+{
+	return account->known->path->vantage == (dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER);
+}
+
 /* Causes of the side that sends in a direction, and of the one that receives. */
 static inline enum cu_cause cu_pause_of(int dir)
 {

@@ -44,6 +44,9 @@ struct aside {
 	uint32_t hint;
 };
 
+/* Silence that no stream in full flow has. */
+#define QUIET_NS (20 * CU_NS_PER_MS)
+
 /* How far the division has come. */
 struct finder {
 	struct cu_exchanges *out;
@@ -177,13 +180,11 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
  */
 static bool is_new_request(const struct finder *finder, const struct cu_trace_segment *seg)
 {
-	/* Silence that no stream in full flow has. */
-	const int64_t quiet_ns = 20 * CU_NS_PER_MS;
 	if (hint_kind(finder, seg->hint) == CU_HINT_HTTP_REQUEST) {
 		return true;
 	}
 	bool had_all = finder->short_end && seg->ack >= finder->highest[CU_S2C];
-	return had_all || seg->time_ns - finder->server_end_ns > quiet_ns;
+	return had_all || seg->time_ns - finder->server_end_ns > QUIET_NS;
 }
 
 /* Whether it acknowledges data of the other side that was not seen; a FIN is none. */
@@ -201,9 +202,8 @@ static bool acks_unseen(const struct finder *finder, const struct cu_trace_segme
 static bool is_beside_request(const struct finder *finder, const struct cu_exchange *now,
                               const struct cu_trace_segment *seg)
 {
-	const int64_t quiet_ns = 20 * CU_NS_PER_MS;
 	uint8_t before = hint_kind(finder, now->request_hint);
-	if (seg->time_ns - finder->trace->segment[now->last_seg].time_ns <= quiet_ns) {
+	if (seg->time_ns - finder->trace->segment[now->last_seg].time_ns <= QUIET_NS) {
 		return false;
 	}
 	return before == CU_HINT_HTTP_REQUEST
@@ -217,7 +217,7 @@ static bool is_beside_request(const struct finder *finder, const struct cu_excha
  */
 static void settle_beside(struct finder *finder, struct cu_exchange *now, const struct cu_trace_segment *seg)
 {
-	const int64_t at_once_ns = finder->trace->handshake_ns + 20 * CU_NS_PER_MS;
+	const int64_t at_once_ns = finder->trace->handshake_ns + QUIET_NS;
 	if (finder->is_tls && word_of(finder, seg) == WORD_CONTROL) {
 		return; /* a PING's own */
 	}

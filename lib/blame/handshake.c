@@ -124,12 +124,13 @@ bool cu_handshake_has_no_room(const struct cu_account *account, int64_t since_ns
 {
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
-	bool repeated = false;
-	for (uint32_t i = 0; i < trace->syn_end; i++) {
+	for (uint32_t i = 0; path->vantage == CU_VANTAGE_SERVER && i < trace->syn_end; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		repeated |= is_syn_of(seg, CU_S2C) && seg->time_ns - since_ns > path->server_rtt_ns + CU_HOST_NS;
+		if (is_syn_of(seg, CU_S2C) && seg->time_ns - since_ns > path->server_rtt_ns + CU_HOST_NS) {
+			return true;
+		}
 	}
-	return path->vantage == CU_VANTAGE_SERVER && repeated;
+	return false;
 }
 
 /*

@@ -247,6 +247,19 @@ static bool cut_since(const struct cu_account *account, int dir, uint32_t seg_in
 	return size >= LEAST && run >= RUN;
 }
 
+/* The segment with which a sender goes on behind one of its own; NULL when none is near. */
+static const struct cu_trace_segment *next_new(const struct cu_trace *trace, uint32_t seg_index)
+{
+	const struct cu_trace_segment *seg = &trace->segment[seg_index];
+	for (uint32_t i = seg_index + 1; i < trace->n && i <= seg_index + LOOK; i++) {
+		const struct cu_trace_segment *next = &trace->segment[i];
+		if (!next->icmp && next->dir == seg->dir && next->len > 0 && next->seq >= seg->end) {
+			return next;
+		}
+	}
+	return NULL;
+}
+
 /* Whether a sender went on at once: a second segment of new data that no ACK of the first can have set free. */
 static bool goes_on_at_once(const struct cu_account *account, uint32_t seg_index)
 {
@@ -256,16 +269,13 @@ static bool goes_on_at_once(const struct cu_account *account, uint32_t seg_index
 	if (seg->len > trace->mss[seg->dir]) {
 		return true; /* several, which a card cuts later */
 	}
-	for (uint32_t i = seg_index + 1; i < trace->n && i <= seg_index + LOOK; i++) {
-		const struct cu_trace_segment *next = &trace->segment[i];
-		if (next->icmp || next->dir != seg->dir || next->len == 0 || next->seq < seg->end) {
-			continue;
-		}
-		size_t acked = cu_delivery_acked(delivery, seg->end);
-		int64_t at_once = cu_sender_rtt(account, seg->dir) * 7 / 8;
-		return acked == delivery->n_steps || delivery->step[acked].time_ns + at_once > next->time_ns;
+	const struct cu_trace_segment *next = next_new(trace, seg_index);
+	if (next == NULL) {
+		return false;
 	}
-	return false;
+	size_t acked = cu_delivery_acked(delivery, seg->end);
+	int64_t at_once = cu_sender_rtt(account, seg->dir) * 7 / 8;
+	return acked == delivery->n_steps || delivery->step[acked].time_ns + at_once > next->time_ns;
 }
 
 /*
@@ -334,15 +344,10 @@ static bool restarts_alone(const struct cu_account *account, uint32_t seg_index)
 	if (!has_room || seg->len < trace->full[seg->dir] || seg->len > mss || acked == delivery->n_steps) {
 		return false;
 	}
+	const struct cu_trace_segment *next = next_new(trace, seg_index);
 	int64_t set_free_ns = delivery->step[acked].time_ns + rtt;
-	for (uint32_t i = seg_index + 1; i < trace->n && i <= seg_index + LOOK; i++) {
-		const struct cu_trace_segment *next = &trace->segment[i];
-		if (next->icmp || next->dir != seg->dir || next->len == 0 || next->seq < seg->end) {
-			continue;
-		}
-		return next->time_ns >= set_free_ns - rtt / 8 && next->time_ns <= set_free_ns + CU_BUSY_NS + rtt / 4;
-	}
-	return false;
+	return next != NULL && next->time_ns >= set_free_ns - rtt / 8 &&
+	       next->time_ns <= set_free_ns + CU_BUSY_NS + rtt / 4;
 }
 
 bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_index, int64_t silence_ns)
@@ -350,19 +355,18 @@ bool cu_hidden_loss(const struct cu_account *account, int dir, uint32_t seg_inde
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_path *path = account->known->path;
 	int64_t rtt = path->client_rtt_ns + path->server_rtt_ns;
-	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
 	if (silence_ns < CU_TIMER_LEAST_NS) {
 		return false;
 	}
-	int n = skipped_before(account, seg_index);
-	if (trace->segment[seg_index].ip_id == 0 && path->vantage != at_sender &&
+	if (trace->segment[seg_index].ip_id == 0 && !cu_at_sender(account, dir) &&
 	    silence_ns <= longest_silence(account, dir, 3)) {
 		return restarts_alone(account, seg_index);
 	}
+	int n = skipped_before(account, seg_index);
 	if (n <= 0 || cu_is(&trace->segment[seg_index], CU_EVENT_LOST_SEGMENT)) {
 		return false; /* what the capture missed is no loss */
 	}
-	if (n > FEW && path->vantage == at_sender) {
+	if (n > FEW && cu_at_sender(account, dir)) {
 		return false; /* nor is what a capture at the sender itself missed */
 	}
 	if (n <= FEW && !is_timeout(silence_ns, (unsigned)n, rtt) &&
@@ -376,12 +380,11 @@ bool cu_hidden_maybe(const struct cu_account *account, int dir, uint32_t seg_ind
 {
 	enum { COPIES = 3 };
 	const struct cu_path *path = account->known->path;
-	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
 	bool like_a_timer = false;
 	for (unsigned n = 1; n <= COPIES; n++) {
 		like_a_timer |= is_timeout(silence_ns, n, path->client_rtt_ns + path->server_rtt_ns);
 	}
-	return like_a_timer && path->vantage != at_sender && account->known->trace->segment[seg_index].ip_id == 0;
+	return like_a_timer && !cu_at_sender(account, dir) && account->known->trace->segment[seg_index].ip_id == 0;
 }
 
 /*
@@ -459,8 +462,7 @@ bool cu_hidden_before(struct cu_account *account, int dir, uint32_t seg_index, i
 {
 	const struct cu_trace *trace = account->known->trace;
 	struct cu_hidden_flights *flights = &account->flights;
-	enum cu_vantage at_sender = dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER;
-	if (account->known->path->vantage == at_sender || account->known->ids_shared[dir]) {
+	if (cu_at_sender(account, dir) || account->known->ids_shared[dir]) {
 		return false;
 	}
 	for (; flights->next <= seg_index; flights->next++) {

@@ -227,8 +227,7 @@ static void find_acked(struct cu_account *account, const struct cu_exchange *exc
 static int64_t queued_behind(const struct cu_account *account, int dir, int64_t start, int64_t end)
 {
 	const struct cu_case *known = account->known;
-	enum cu_vantage at_receiver = dir == CU_C2S ? CU_VANTAGE_SERVER : CU_VANTAGE_CLIENT;
-	if (known->path->vantage == at_receiver) {
+	if (cu_at_sender(account, !dir)) {
 		return 0; /* ACKs that come late there are the host's own */
 	}
 	return cu_delivery_queued_ns(&known->delivery[dir], start, end, known->trace->mss[dir],

@@ -163,6 +163,20 @@ static void move(struct cu_ledger_entry *from, struct cu_ledger_entry *to, int64
 	to->ns += ns;
 }
 
+/* Waits of one kind that make a habit. */
+enum { HABIT = 4 };
+
+/* Settles the waits of a kind, which were charged to a cause: if they are a habit, they are another's. */
+static void settle(struct cu_account *account, enum cu_wait kind, enum cu_cause from, enum cu_cause to, int64_t ns,
+                   bool habit)
+{
+	struct cu_ledger_entry *ledger = account->transaction->ledger;
+	cu_stretches_settle(account->known->stretches, kind, habit ? to : CU_CAUSE_NONE);
+	if (habit) {
+		move(&ledger[from], &ledger[to], ns);
+	}
+}
+
 /*
  * A sender that has more fills its segments. One that waits again and again
  * behind a segment that is not full, and hardly ever behind one that is, has
@@ -171,15 +185,9 @@ static void move(struct cu_ledger_entry *from, struct cu_ledger_entry *to, int64
  */
 static void settle_ran_out_waits(struct cu_account *account, int dir)
 {
-	enum { HABIT = 4 };
-	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	bool habit = account->ran_out.n >= HABIT;
-	if (account->ran_out.n > 0) {
-		cu_stretches_settle(account->known->stretches, CU_WAIT_RAN_OUT,
-		                    habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
-	}
-	if (habit) {
-		move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], account->ran_out.ns);
+	const struct cu_ran_out_waits *waits = &account->ran_out;
+	if (waits->n > 0) {
+		settle(account, CU_WAIT_RAN_OUT, CU_NETWORK_TRANSFER, cu_pause_of(dir), waits->ns, waits->n >= HABIT);
 	}
 	account->ran_out = (struct cu_ran_out_waits){0};
 }
@@ -240,16 +248,22 @@ static int64_t tick_ns(const struct cu_trace *trace, int dir, const struct cu_tr
 	return tick > 0 ? tick : tick_between(first, find_stamped(trace, dir, trace->n - 1, -1));
 }
 
+/* How far apart a direction's sender sent two segments, in ticks of its clock; negative when their timestamps do not tell. */
+static int32_t ticks_between(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last)
+{
+	const struct cu_trace_segment *before = &trace->segment[first], *next = &trace->segment[last];
+	bool tells = before->has_timestamps && next->has_timestamps && before->dir == dir && next->dir == dir;
+	return tells ? (int32_t)(next->tsval - before->tsval) : -1;
+}
+
 int64_t cu_held_up_ns(const struct cu_trace *trace, int dir, uint32_t first, uint32_t last, int64_t wait_ns)
 {
 	const int64_t least_ns = 50 * CU_NS_PER_MS;
-	const struct cu_trace_segment *before = &trace->segment[first], *next = &trace->segment[last];
-	int32_t ticks = (int32_t)(next->tsval - before->tsval);
-	if (wait_ns < least_ns || !before->has_timestamps || !next->has_timestamps || before->dir != dir ||
-	    next->dir != dir || ticks < 0) {
+	int32_t ticks = ticks_between(trace, dir, first, last);
+	if (wait_ns < least_ns || ticks < 0) {
 		return 0;
 	}
-	int64_t tick = tick_ns(trace, dir, before);
+	int64_t tick = tick_ns(trace, dir, &trace->segment[first]);
 	int64_t held_ns = wait_ns - (ticks + INT64_C(1)) * tick;
 	return tick > 0 && held_ns > wait_ns / 2 && held_ns >= least_ns ? held_ns : 0;
 }
@@ -296,13 +310,12 @@ static int64_t longest_between(const struct cu_delivery *delivery, size_t from, 
 	return longest_ns;
 }
 
-/* Whether two segments were sent as far apart as they came, by their sender's clock. */
+/* Whether the segments that bound a wait were sent as far apart as they came, by their sender's clock. */
 static bool was_apart(const struct cu_trace *trace, const struct wait *wait)
 {
-	const struct cu_trace_segment *before = &trace->segment[wait->first], *next = &trace->segment[wait->last];
-	int32_t ticks = (int32_t)(next->tsval - before->tsval);
-	return before->has_timestamps && next->has_timestamps && before->dir == wait->dir && next->dir == wait->dir &&
-	       ticks > 0 && ticks * tick_ns(trace, wait->dir, before) >= (wait->until - wait->from) * 3 / 4;
+	int32_t ticks = ticks_between(trace, wait->dir, wait->first, wait->last);
+	return ticks > 0 &&
+	       ticks * tick_ns(trace, wait->dir, &trace->segment[wait->first]) >= (wait->until - wait->from) * 3 / 4;
 }
 
 /*
@@ -330,11 +343,10 @@ static void note_flight(struct cu_account *account, const struct wait *wait)
  */
 static bool had_room(struct cu_account *account, const struct wait *wait)
 {
-	const struct cu_path *path = account->known->path;
 	const struct cu_trace *trace = account->known->trace;
 	const struct cu_delivery *delivery = &account->known->delivery[wait->dir];
 	int64_t rtt = cu_sender_rtt(account, wait->dir), wait_ns = wait->until - wait->from;
-	bool at_sender = path->vantage == (wait->dir == CU_C2S ? CU_VANTAGE_CLIENT : CU_VANTAGE_SERVER);
+	bool at_sender = cu_at_sender(account, wait->dir);
 
 	if (wait_ns <= CU_BUSY_NS || !cu_delivery_is_clean(delivery)) {
 		return false;
@@ -653,10 +665,11 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
  */
 static void settle_small_waits(struct cu_account *account, int dir)
 {
-	enum { HABIT = 2, DELAYED_SHARE = 4 };
+	enum { SMALL_HABIT = 2, DELAYED_SHARE = 4 };
 	struct cu_ledger_entry *ledger = account->transaction->ledger;
 	const struct cu_small_waits *small = &account->small;
-	bool habit = small->n >= HABIT && small->delayed_ns <= (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE;
+	bool habit = small->n >= SMALL_HABIT &&
+	             small->delayed_ns <= (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE;
 	if (small->n > 0) {
 		cu_stretches_settle(account->known->stretches, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
 	}
@@ -676,16 +689,12 @@ static void settle_small_waits(struct cu_account *account, int dir)
  */
 static void settle_full_waits(struct cu_account *account, int dir)
 {
-	enum { HABIT = 4, MUCH_THE_SAME = 4 };
-	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	bool habit = account->full.n >= HABIT && account->full.n_others == 0 &&
-	             account->full.longest_ns / MUCH_THE_SAME <= account->full.shortest_ns;
-	if (account->full.n > 0) {
-		cu_stretches_settle(account->known->stretches, CU_WAIT_FULL,
-		                    habit ? CU_NETWORK_TRANSFER : CU_CAUSE_NONE);
-	}
-	if (habit) {
-		move(&ledger[cu_pause_of(dir)], &ledger[CU_NETWORK_TRANSFER], account->full.ns);
+	enum { MUCH_THE_SAME = 4 };
+	const struct cu_full_waits *waits = &account->full;
+	bool habit =
+		waits->n >= HABIT && waits->n_others == 0 && waits->longest_ns / MUCH_THE_SAME <= waits->shortest_ns;
+	if (waits->n > 0) {
+		settle(account, CU_WAIT_FULL, cu_pause_of(dir), CU_NETWORK_TRANSFER, waits->ns, habit);
 	}
 }
 
@@ -696,14 +705,9 @@ static void settle_full_waits(struct cu_account *account, int dir)
  */
 static void settle_idle_waits(struct cu_account *account, int dir)
 {
-	enum { HABIT = 4 };
-	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	bool habit = account->idle.n >= HABIT;
-	if (account->idle.n > 0) {
-		cu_stretches_settle(account->known->stretches, CU_WAIT_IDLE, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
-	}
-	if (habit) {
-		move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], account->idle.ns);
+	const struct cu_idle_waits *waits = &account->idle;
+	if (waits->n > 0) {
+		settle(account, CU_WAIT_IDLE, CU_NETWORK_TRANSFER, cu_pause_of(dir), waits->ns, waits->n >= HABIT);
 	}
 }
 
