@@ -35,9 +35,52 @@ static int64_t diff32(uint32_t a, uint32_t b)
 	return (int32_t)(a - b);
 }
 
-static uint16_t next_id(const struct cu_timeline_dir *dir)
+/* Senders count their packets, or give none a number. */
+static inline uint16_t id_after(uint16_t ip_id)
 {
-	return dir->ip_id != 0 ? (uint16_t)(dir->ip_id + 1) : 0;
+	return (uint16_t)(ip_id + (ip_id != 0));
+}
+
+/* What segments have in one word: flags, file, TTL, number of SACK blocks, whether it is an ICMP error, kind of hint. */
+struct form {
+	uint16_t flags, file;
+	uint8_t ttl, n_sack;
+	bool icmp;
+	uint8_t hint_kind;
+};
+#define SAME_PLACE(field, hint_field)                                                                  \
+	_Static_assert(offsetof(struct cu_segment, hint_field) - offsetof(struct cu_segment, flags) == \
+	                       offsetof(struct form, field),                                           \
+	               "a segment has its form in one piece")
+SAME_PLACE(file, file);
+SAME_PLACE(ttl, ttl);
+SAME_PLACE(n_sack, n_sack);
+SAME_PLACE(icmp, icmp);
+SAME_PLACE(hint_kind, hint.kind);
+#undef SAME_PLACE
+
+static inline uint64_t form_word(struct form form)
+{
+	uint64_t word;
+	_Static_assert(sizeof(word) == sizeof(form), "a form is a word");
+	memcpy(&word, &form, sizeof(word));
+	return word;
+}
+
+static inline uint64_t form_of(const struct cu_segment *segment)
+{
+	uint64_t word;
+	memcpy(&word, &segment->flags, sizeof(word));
+	return word;
+}
+
+/* What of a direction is usual changed with its TTL, or with the file. */
+static void settle_usual(struct cu_timeline_state *state)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		state->dir[dir].usual =
+			form_word((struct form){.flags = CU_TCP_ACK, .file = state->file, .ttl = state->dir[dir].ttl});
+	}
 }
 
 /* Most captures have microseconds, and most clocks go forward. */
@@ -82,6 +125,7 @@ static void put_first(struct cu_timeline_state *state, const struct cu_segment *
 	state->known |= (uint8_t)(1 << segment->dir);
 	start->seq[segment->dir] = state->dir[segment->dir].next_seq = segment->seq;
 	start->ttl[segment->dir] = state->dir[segment->dir].ttl = segment->ttl;
+	settle_usual(state);
 }
 
 static void get_first(struct cu_timeline_state *state, unsigned dir)
@@ -173,7 +217,7 @@ static unsigned what_more(const struct cu_timeline_state *state, const struct cu
 	unsigned more = 0;
 	more |= segment->seq != dir->next_seq ? MORE_SEQ : 0;
 	more |= (segment->flags & ~CU_TCP_PSH) != CU_TCP_ACK ? MORE_FLAGS : 0;
-	more |= segment->ip_id != next_id(dir) ? MORE_IP_ID : 0;
+	more |= segment->ip_id != dir->next_id ? MORE_IP_ID : 0;
 	more |= segment->ttl != dir->ttl ? MORE_TTL : 0;
 	more |= segment->n_sack != 0 ? MORE_SACK : 0;
 	more |= segment->hint.kind != CU_HINT_NONE ? MORE_HINT : 0;
@@ -224,12 +268,16 @@ static __attribute__((noinline)) size_t encode_odd(struct cu_timeline_state *res
 		p += cu_put_varint(p, cu_zigzag(diff32(segment->seq, dir->next_seq)));
 	}
 	if (more & MORE_ICMP) {
+		settle_usual(state);
 		return (size_t)(put_icmp(segment, p) - start);
 	}
 	p = put_usual(dir, other, head, segment, p);
 	p = put_more(dir, more, segment, p);
+	if (more & (MORE_TTL | MORE_FILE)) {
+		settle_usual(state);
+	}
 	unsigned flags = segment->flags;
-	dir->ip_id = segment->ip_id;
+	dir->next_id = id_after(segment->ip_id);
 	dir->next_seq = segment->seq + segment->len + ((flags & CU_TCP_SYN) != 0) + ((flags & CU_TCP_FIN) != 0);
 	return (size_t)(p - start);
 }
@@ -246,12 +294,10 @@ size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct
 	uint64_t frames = segment->frame - state->frame;
 	state->time_ns = segment->time_ns;
 	state->frame = segment->frame;
-	/* what_more() != 0, in one comparison */
-	uint32_t odd = segment->seq ^ dir->next_seq;
-	odd |= (segment->flags & ~(uint32_t)CU_TCP_PSH) ^ CU_TCP_ACK;
-	odd |= (uint32_t)(segment->ip_id ^ next_id(dir)) | (uint32_t)(segment->ttl ^ dir->ttl);
-	odd |= (uint32_t)segment->n_sack | (uint32_t)segment->hint.kind | (uint32_t)segment->icmp;
-	odd |= (uint32_t)(segment->file ^ state->file);
+	/* what_more() != 0 */
+	const uint64_t push = form_word((struct form){.flags = CU_TCP_PSH});
+	uint64_t odd = ((form_of(segment) ^ dir->usual) & ~push) | (segment->seq ^ dir->next_seq) |
+	               (uint32_t)(segment->ip_id ^ dir->next_id);
 	if (odd != 0) {
 		return encode_odd(state, segment, start, ns, frames);
 	}
@@ -261,7 +307,7 @@ size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct
 	p += put_time(p, ns);
 	p += cu_put_varint(p, frames);
 	p = put_usual(dir, other, head, segment, p);
-	dir->ip_id = segment->ip_id;
+	dir->next_id = id_after(segment->ip_id);
 	dir->next_seq = segment->seq + segment->len;
 	return (size_t)(p - start);
 }
@@ -435,13 +481,13 @@ static inline void get_segment(struct bytes *in, struct cu_timeline_state *restr
 	}
 	get_usual(in, head, dir, other, segment);
 	segment->flags = (uint16_t)(CU_TCP_ACK | (head & HAS_PSH ? CU_TCP_PSH : 0));
-	segment->ip_id = next_id(dir);
+	segment->ip_id = dir->next_id;
 	uint32_t n_numbers = segment->len;
 	if (more != 0) {
 		*in = get_more(*in, more, dir, segment);
 		n_numbers += ((segment->flags & CU_TCP_SYN) != 0) + ((segment->flags & CU_TCP_FIN) != 0);
 	}
-	dir->ip_id = segment->ip_id;
+	dir->next_id = id_after(segment->ip_id);
 	dir->next_seq = segment->seq + n_numbers;
 }
 

@@ -17,31 +17,34 @@ enum { CU_C2S = 0, CU_S2C = 1 };
 struct cu_segment {
 	int64_t time_ns;
 	uint64_t frame; /* number in its file, from 1 */
-	uint16_t file;  /* index into the stream header's files */
-	uint8_t dir;    /* CU_C2S or CU_S2C */
-	uint8_t ttl;
-	uint16_t flags;  /* CU_TCP_ */
-	uint16_t window; /* as sent */
-	uint16_t ip_id;
-	uint8_t n_sack;
-	bool has_timestamps;
 	uint32_t seq, ack;
 	uint32_t len; /* payload bytes on the wire */
 	uint32_t tsval, tsecr;
-	uint32_t sack[CU_SACK_CAP][2];
+	uint16_t window; /* as sent */
+	uint16_t ip_id;
+	uint8_t dir; /* CU_C2S or CU_S2C */
+	bool has_timestamps;
 	uint8_t icmp_type; /* of an ICMP error in place of a segment: see icmp */
 	uint8_t icmp_code;
-	bool icmp; /* an ICMP error about the segment at seq sent in dir */
 	uint32_t icmp_mtu;
 	struct cu_addr icmp_reporter;
+	uint32_t sack[CU_SACK_CAP][2];
+	/* What is the same from segment to segment: the encoder compares it, up to the hint's kind, as one word. */
+	uint16_t flags; /* CU_TCP_ */
+	uint16_t file;  /* index into the stream header's files */
+	uint8_t ttl;
+	uint8_t n_sack;
+	bool icmp;           /* an ICMP error about the segment at seq sent in dir */
 	struct cu_hint hint; /* kind CU_HINT_NONE when there is none */
 };
 
 /* What both coder and decoder know of a direction after a segment. */
 struct cu_timeline_dir {
 	uint32_t next_seq, ack, tsval, len;
-	uint16_t window, ip_id;
+	uint16_t window;
+	uint16_t next_id; /* the IP identification that its next segment has, as a rule */
 	uint8_t ttl;
+	uint64_t usual; /* of the coder alone: a segment's word as above, when it is as most are */
 };
 
 /* Where a timeline starts: its first segment, and the first of each direction; zeros of one that has none. */
