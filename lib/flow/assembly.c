@@ -147,6 +147,7 @@ static struct cu_partial *put(struct cu_assembly *assembly, int64_t time_ns, con
 static enum cu_packet_kind decode_whole(const struct cu_partial *partial, struct cu_packet_content *content)
 {
 	struct cu_ip_fragment whole = partial->first;
+	whole.more = false;
 	whole.len = partial->len;
 	whole.data = partial->head;
 	whole.caplen = partial->len < partial->head_caplen ? partial->len : partial->head_caplen;

@@ -1,6 +1,6 @@
 #include "lib/flow/flowify.h"
 
-#include "lib/flow/assembly.h"
+#include "lib/flow/sight.h"
 #include "lib/flow/track.h"
 
 #include <stdio.h>
@@ -27,106 +27,11 @@ struct flowify {
 	int64_t first_ns, last_ns; /* of all delivered, but for one that only it is so late */
 	int64_t ahead_ns;          /* of the packet delivered last, when it is one of those; else INT64_MIN */
 	int64_t usual_end_ns;      /* up to here a time is usual: within CU_JUMP_NS of what last_ns was */
-	uint64_t n_kinds[CU_PACKET_N_KINDS];
-	uint64_t n_left_out; /* frames of aggregates */
 	size_t n_batch;
 	struct cu_sighting batch[BATCH];
-	struct cu_assembly *assembly;
+	struct cu_sight sight;
 	struct cu_track track;
 };
-
-/*
- * Whether a payload with this first byte can have a hint: a TLS record, or the
- * method, version or banner of a text protocol. Most payloads stop here.
- */
-static bool may_begin_hint(uint8_t byte)
-{
-	return (byte >= 'A' && byte <= 'Z') || (byte >= 20 && byte <= 23);
-}
-
-static void fill_segment(const struct cu_tcp *tcp, struct cu_segment *segment)
-{
-	segment->ttl = tcp->ttl;
-	segment->flags = tcp->flags;
-	segment->window = tcp->window;
-	segment->ip_id = tcp->ip_id;
-	segment->n_sack = tcp->n_sack;
-	segment->has_timestamps = tcp->has_timestamps;
-	segment->seq = tcp->seq;
-	segment->ack = tcp->ack;
-	segment->len = tcp->payload_len;
-	segment->tsval = tcp->tsval;
-	segment->tsecr = tcp->tsecr;
-	if (tcp->n_sack > 0) {
-		memcpy(segment->sack, tcp->sack, sizeof(segment->sack));
-	}
-	segment->icmp = false;
-	segment->hint.kind = CU_HINT_NONE;
-}
-
-static void fill_icmp(const struct cu_icmp_error *icmp, struct cu_segment *segment)
-{
-	*segment = (struct cu_segment){
-		.seq = icmp->seq,
-		.icmp = true,
-		.icmp_type = icmp->type,
-		.icmp_code = icmp->code,
-		.icmp_mtu = icmp->mtu,
-		.icmp_reporter = icmp->reporter,
-	};
-}
-
-/* What comes of a fragment, or of an aggregate's first frame; n_fragments: how many others it came in. */
-static __attribute__((noinline)) enum cu_packet_kind resolve(struct flowify *f, const struct cu_packet *packet,
-                                                             enum cu_packet_kind kind,
-                                                             struct cu_packet_content *content, uint32_t *n_fragments)
-{
-	if (kind == CU_PACKET_AGGREGATE) {
-		f->n_left_out += content->n_left_out;
-		kind = content->first_kind;
-	}
-	return kind == CU_PACKET_FRAGMENT ? cu_assembly_put(f->assembly, packet->time_ns, content, n_fragments) : kind;
-}
-
-/* Decodes a packet to a sighting; false when it concerns no connection. */
-static bool sight(struct flowify *f, const struct cu_packet *packet, struct cu_sighting *sighting)
-{
-	struct cu_packet_content content;
-	enum cu_packet_kind kind =
-		cu_packet_decode(packet->linktype, packet->data, packet->caplen, packet->len, &content);
-	sighting->n_fragments = 0;
-	if (kind >= CU_PACKET_FRAGMENT) {
-		kind = resolve(f, packet, kind, &content, &sighting->n_fragments);
-	}
-	f->n_kinds[kind]++;
-	const struct cu_flow_key *key = &content.tcp.key;
-	if (kind == CU_PACKET_TCP) {
-		const struct cu_tcp *tcp = &content.tcp;
-		fill_segment(tcp, &sighting->segment);
-		sighting->syn = tcp->syn;
-		if (tcp->payload_caplen > 0 && may_begin_hint(tcp->payload[0]) && !f->config->no_hints) {
-			cu_hint_parse(tcp->payload, tcp->payload_caplen, &sighting->segment.hint);
-			if (f->config->anonymizer != NULL) {
-				cu_anonymize_hint(&sighting->segment.hint);
-			}
-		}
-	} else if (kind == CU_PACKET_ICMP_ERROR) {
-		fill_icmp(&content.icmp, &sighting->segment);
-		if (f->config->anonymizer != NULL) {
-			cu_anonymize_addr(f->config->anonymizer, &sighting->segment.icmp_reporter);
-		}
-		key = &content.icmp.key;
-	} else {
-		return false;
-	}
-	sighting->segment.time_ns = packet->time_ns;
-	sighting->segment.frame = packet->frame;
-	sighting->segment.file = packet->file;
-	sighting->from_lower = cu_key_make(key, f->config->ignore, &sighting->key);
-	sighting->tag = cu_table_tag(&f->track.table, &sighting->key);
-	cu_table_prefetch(&f->track.table, sighting->tag);
-	return true;
-}
 
 /*
  * A packet that may be more than CU_JUMP_NS later than all before, or comes
@@ -173,8 +78,8 @@ static int fill_batch(struct flowify *f)
 		}
 		for (int i = 0; i < n; i++) {
 			note_time(f, packets[i].time_ns);
-			f->n_batch += sight(f, &packets[i], &f->batch[f->n_batch]);
 		}
+		f->n_batch += cu_sight_packets(&f->sight, packets, (size_t)n, &f->batch[f->n_batch]);
 		f->n_delivered += (uint64_t)n;
 		left -= n;
 	}
@@ -235,18 +140,18 @@ static void sum_totals(struct flowify *f)
 		totals->last_ns = last_ns > end_ns ? last_ns : end_ns;
 	}
 	totals->n_packets = f->n_delivered + totals->n_filtered;
-	totals->n_tcp = f->n_kinds[CU_PACKET_TCP];
-	totals->n_icmp_errors = f->n_kinds[CU_PACKET_ICMP_ERROR];
-	totals->n_fragments = f->n_kinds[CU_PACKET_FRAGMENT];
-	totals->n_other = f->n_kinds[CU_PACKET_OTHER];
-	totals->n_short = f->n_kinds[CU_PACKET_SHORT];
-	totals->n_malformed = f->n_kinds[CU_PACKET_MALFORMED];
-	totals->n_unknown_link = f->n_kinds[CU_PACKET_UNKNOWN_LINK];
+	totals->n_tcp = f->sight.n_kinds[CU_PACKET_TCP];
+	totals->n_icmp_errors = f->sight.n_kinds[CU_PACKET_ICMP_ERROR];
+	totals->n_fragments = f->sight.n_kinds[CU_PACKET_FRAGMENT];
+	totals->n_other = f->sight.n_kinds[CU_PACKET_OTHER];
+	totals->n_short = f->sight.n_kinds[CU_PACKET_SHORT];
+	totals->n_malformed = f->sight.n_kinds[CU_PACKET_MALFORMED];
+	totals->n_unknown_link = f->sight.n_kinds[CU_PACKET_UNKNOWN_LINK];
 	totals->n_connections = f->track.n_streams;
 	totals->n_evicted = f->track.n_evicted;
 	totals->n_parted = f->track.n_parted;
-	totals->n_broken = cu_assembly_n_broken(f->assembly);
-	totals->n_left_out = f->n_left_out;
+	totals->n_broken = cu_assembly_n_broken(f->sight.assembly);
+	totals->n_left_out = f->sight.n_left_out;
 	totals->n_strays = f->track.n_strays;
 }
 
@@ -305,13 +210,12 @@ int cu_flowify(struct cu_capture *capture, struct cu_writer *writer, const struc
 	f->last_ns = INT64_MIN;
 	f->ahead_ns = INT64_MIN;
 	f->usual_end_ns = INT64_MIN;
-	f->assembly = cu_assembly_new();
 	int rc = cu_track_init(&f->track, writer, f->config);
-	if (rc == 0) {
-		rc = f->assembly != NULL ? run(f) : CU_ERR_NOMEM;
-	}
+	int sight_rc = cu_sight_init(&f->sight, f->config, &f->track.table);
+	rc = rc < 0 ? rc : sight_rc;
+	rc = rc < 0 ? rc : run(f);
+	cu_sight_release(&f->sight);
 	cu_track_release(&f->track);
-	cu_assembly_free(f->assembly);
 	free(f);
 	return rc;
 }

@@ -19,26 +19,13 @@ static void put_ids(struct cu_key *key, const struct cu_flow_key *flow, unsigned
 	key->head[0] |= (uint64_t)n << 8;
 }
 
-static bool make_ipv6(const struct cu_flow_key *flow, struct cu_key *key)
+bool cu_key_make(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key)
 {
-	int order = memcmp(flow->src.bytes, flow->dst.bytes, sizeof(flow->src.bytes));
-	bool from_lower = order != 0 ? order < 0 : flow->src_port <= flow->dst_port;
-	const struct cu_addr *lower = from_lower ? &flow->src : &flow->dst;
-	const struct cu_addr *upper = from_lower ? &flow->dst : &flow->src;
-	uint16_t lower_port = from_lower ? flow->src_port : flow->dst_port;
-	uint16_t upper_port = from_lower ? flow->dst_port : flow->src_port;
-	key->head[0] = (uint64_t)lower_port << 48 | (uint64_t)upper_port << 32 | 6;
-	key->head[1] = cu_get_be64(lower->bytes);
-	key->rest[0] = cu_get_be64(lower->bytes + 8);
-	key->rest[1] = cu_get_be64(upper->bytes);
-	key->rest[2] = cu_get_be64(upper->bytes + 8);
-	return from_lower;
-}
-
-bool cu_key_make_long(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key)
-{
+	const uint8_t *src = flow->src.bytes, *dst = flow->dst.bytes;
 	*key = (struct cu_key){0};
-	bool from_lower = flow->src.family == 6 ? make_ipv6(flow, key) : cu_key_make_ipv4(flow, key);
+	bool from_lower = flow->src.family == 6 ? cu_key_make_ipv6(src, flow->src_port, dst, flow->dst_port, key)
+	                                        : cu_key_make_ipv4(cu_get_be32(src), flow->src_port, cu_get_be32(dst),
+	                                                           flow->dst_port, key);
 	put_ids(key, flow, ignore);
 	return from_lower;
 }

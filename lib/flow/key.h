@@ -20,7 +20,7 @@
  * head[0]: port of the lower end << 48, port of the upper << 32, number of ids << 8, family.
  * IPv4: head[1] holds both addresses, the lower end's in the upper half.
  * IPv6: head[1] and rest[0] the lower end's address, rest[1] and rest[2] the upper's.
- * rest[3], rest[4]: up to four ids. Words not used are zero.
+ * rest[3], rest[4]: up to four ids. Words not used are zero; IPv4 without ids uses none of rest.
  */
 struct cu_key {
 	uint64_t head[2];
@@ -30,19 +30,34 @@ struct cu_key {
 /* Ids that keys are made without: they differ by direction on some mirrors, and behind some routers. */
 enum { CU_IGNORE_VLAN = 1, CU_IGNORE_TUNNEL = 2 };
 
-/* As cu_key_make, for IPv6 and packets with ids. */
-bool cu_key_make_long(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key);
-
-static inline bool cu_key_make_ipv4(const struct cu_flow_key *flow, struct cu_key *key)
+/* Fills in the head, which is all, of IPv4 without ids; returns whether the source is the lower end. */
+static inline bool cu_key_make_ipv4(uint32_t src, uint16_t src_port, uint32_t dst, uint16_t dst_port,
+                                    struct cu_key *key)
 {
-	uint64_t src = cu_get_be32(flow->src.bytes);
-	uint64_t dst = cu_get_be32(flow->dst.bytes);
-	uint64_t src_port = flow->src_port;
-	uint64_t dst_port = flow->dst_port;
-	bool from_lower = (src << 16 | src_port) <= (dst << 16 | dst_port);
-	*key = (struct cu_key){0};
-	key->head[0] = (from_lower ? src_port << 48 | dst_port << 32 : dst_port << 48 | src_port << 32) | 4;
-	key->head[1] = from_lower ? src << 32 | dst : dst << 32 | src;
+	uint64_t from = (uint64_t)src << 16 | src_port;
+	uint64_t to = (uint64_t)dst << 16 | dst_port;
+	uint64_t lower = from <= to ? from : to;
+	uint64_t upper = from <= to ? to : from;
+	key->head[0] = lower << 48 | (upper & 0xffff) << 32 | 4;
+	key->head[1] = lower >> 16 << 32 | upper >> 16;
+	return from <= to;
+}
+
+/* The same of IPv6, whose addresses are 16 bytes each; what ids there are stands in rest[3] and rest[4]. */
+static inline bool cu_key_make_ipv6(const uint8_t *src, uint16_t src_port, const uint8_t *dst, uint16_t dst_port,
+                                    struct cu_key *key)
+{
+	uint64_t from[2] = {cu_get_be64(src), cu_get_be64(src + 8)}, to[2] = {cu_get_be64(dst), cu_get_be64(dst + 8)};
+	bool from_lower = from[0] != to[0]   ? from[0] < to[0]
+	                  : from[1] != to[1] ? from[1] < to[1]
+	                                     : src_port <= dst_port;
+	uint64_t lower_port = from_lower ? src_port : dst_port, upper_port = from_lower ? dst_port : src_port;
+	key->head[0] = lower_port << 48 | upper_port << 32 | 6;
+	key->head[1] = from_lower ? from[0] : to[0];
+	key->rest[0] = from_lower ? from[1] : to[1];
+	key->rest[1] = from_lower ? to[0] : from[0];
+	key->rest[2] = from_lower ? to[1] : from[1];
+	key->rest[3] = key->rest[4] = 0;
 	return from_lower;
 }
 
@@ -50,13 +65,7 @@ static inline bool cu_key_make_ipv4(const struct cu_flow_key *flow, struct cu_ke
  * Makes the key of a packet, without the ids of CU_IGNORE_ bits; returns
  * whether its source is the lower end.
  */
-static inline bool cu_key_make(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key)
-{
-	if (flow->src.family == 4 && flow->n_ids == 0) {
-		return cu_key_make_ipv4(flow, key);
-	}
-	return cu_key_make_long(flow, ignore, key);
-}
+bool cu_key_make(const struct cu_flow_key *flow, unsigned ignore, struct cu_key *key);
 
 /* The ends as addresses and ports again: index 0 the lower. */
 void cu_key_ends(const struct cu_key *key, struct cu_addr addr[2], uint16_t port[2]);

@@ -36,6 +36,7 @@ struct decode {
 	uint8_t n_tunnels;
 	uint8_t n_ids;
 	bool quoted;         /* inside an ICMP error */
+	bool is_part;        /* of a datagram: wire is not all there was */
 	uint32_t n_left_out; /* frames of an aggregate but the first */
 	uint8_t ttl;
 	uint16_t ip_id;

@@ -5,6 +5,7 @@
 enum {
 	IPV4_HEADER_MIN = 20, /* RFC 791 section 3.1 */
 	IPV6_HEADER = 40,     /* RFC 8200 section 3 */
+	TCP_HEADER_MIN = 20,  /* RFC 9293 section 3.1 */
 };
 
 /* IANA "Assigned Internet Protocol Numbers". */
@@ -196,6 +197,9 @@ static enum layer routing_header(struct decode *d)
 
 static enum layer tcp(struct decode *d)
 {
+	if (d->wire < TCP_HEADER_MIN && !d->is_part) {
+		return decode_done(d, CU_PACKET_MALFORMED);
+	}
 	struct cu_tcp *tcp = &d->content->tcp;
 	fill_key(d, &tcp->key);
 	tcp->ip_id = d->ip_id;

@@ -1,47 +1,28 @@
 #include "lib/packet/packet.h"
 
 #include "lib/packet/decode.h"
+#include "lib/packet/usual.h"
 
 #include <string.h>
-
-enum {
-	LINKTYPE_ETHERNET = 1,
-	ETHERNET_HEADER = 14,
-	IPV4_HEADER_MIN = 20,
-	ETHERTYPE_IPV4 = 0x0800,
-	IPV4_NO_OPTIONS = 0x45,
-	IPV4_PROTO_TCP = 6,
-	IPV4_FRAGMENT_BITS = 0x3fff, /* more fragments, and the offset */
-};
 
 /* The layers that one frame can have: more is an attack, or a loop. */
 enum { LAYERS_CAP = 64 };
 
-/* Ethernet, IPv4 without options or fragments, TCP: nearly every frame. False: take the long way. */
-static bool decode_fast(const uint8_t *data, uint32_t caplen, struct cu_tcp *tcp, enum cu_packet_kind *kind)
+static enum cu_packet_kind decode_usual(const struct cu_usual *usual, struct cu_tcp *tcp)
 {
-	if (caplen < ETHERNET_HEADER + IPV4_HEADER_MIN) {
-		return false;
-	}
-	const uint8_t *ip = data + ETHERNET_HEADER;
-	if (cu_get_be16(data + 12) != ETHERTYPE_IPV4 || ip[0] != IPV4_NO_OPTIONS || ip[9] != IPV4_PROTO_TCP ||
-	    (cu_get_be16(ip + 6) & IPV4_FRAGMENT_BITS) != 0) {
-		return false;
-	}
-	uint32_t total = cu_get_be16(ip + 2);
-	if (total < IPV4_HEADER_MIN) {
-		return false;
-	}
+	const uint8_t *ip = usual->ip;
 	memset(&tcp->key, 0, sizeof(tcp->key));
-	memcpy(tcp->key.src.bytes, ip + 12, 4);
-	memcpy(tcp->key.dst.bytes, ip + 16, 4);
-	tcp->key.src.family = 4;
-	tcp->key.dst.family = 4;
-	tcp->ip_id = cu_get_be16(ip + 4);
-	tcp->ttl = ip[8];
-	uint32_t cap = caplen - ETHERNET_HEADER - IPV4_HEADER_MIN;
-	*kind = cu_decode_tcp(ip + IPV4_HEADER_MIN, cap, total - IPV4_HEADER_MIN, tcp);
-	return true;
+	tcp->key.src.family = tcp->key.dst.family = usual->is_ipv6 ? 6 : 4;
+	if (usual->is_ipv6) {
+		memcpy(tcp->key.src.bytes, ip + 8, 16);
+		memcpy(tcp->key.dst.bytes, ip + 24, 16);
+	} else {
+		memcpy(tcp->key.src.bytes, ip + 12, 4);
+		memcpy(tcp->key.dst.bytes, ip + 16, 4);
+	}
+	tcp->ip_id = usual->is_ipv6 ? 0 : cu_get_be16(ip + 4);
+	tcp->ttl = usual->is_ipv6 ? ip[7] : ip[8];
+	return cu_decode_tcp(usual->tcp, usual->cap, usual->wire, tcp);
 }
 
 static enum layer decode_layer(struct decode *d, enum layer layer)
@@ -96,9 +77,9 @@ static enum cu_packet_kind decode_layers(struct decode *d, enum layer layer)
 enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uint32_t caplen, uint32_t len,
                                      struct cu_packet_content *content)
 {
-	enum cu_packet_kind kind;
-	if (linktype == LINKTYPE_ETHERNET && decode_fast(data, caplen, &content->tcp, &kind)) {
-		return kind;
+	struct cu_usual usual;
+	if (cu_usual_find(linktype, data, caplen, &usual)) {
+		return decode_usual(&usual, &content->tcp);
 	}
 	struct decode d;
 	memset(&d, 0, sizeof(d));
@@ -120,6 +101,7 @@ enum cu_packet_kind cu_packet_decode_datagram(const struct cu_ip_fragment *fragm
 		.type = fragment->protocol,
 		.n_tunnels = fragment->n_tunnels,
 		.n_ids = fragment->key.n_ids,
+		.is_part = fragment->more,
 		.ttl = fragment->ttl,
 		.ip_id = fragment->key.src.family == 4 ? (uint16_t)fragment->id : 0,
 		.kind = CU_PACKET_OTHER,

@@ -129,7 +129,7 @@ enum cu_packet_kind cu_packet_decode(uint16_t linktype, const uint8_t *data, uin
 
 /*
  * Decodes a datagram from its payload on, as above: of its first fragment as
- * far as that goes, or whole, when len is all of it. The fragment may be
+ * far as that goes, or whole, when more is false and len all of it. The fragment may be
  * content's own. CU_PACKET_FRAGMENT when there are parts of another inside.
  */
 enum cu_packet_kind cu_packet_decode_datagram(const struct cu_ip_fragment *fragment, struct cu_packet_content *content);
