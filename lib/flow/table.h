@@ -35,12 +35,12 @@ enum {
 
 /* The sender in one direction. */
 struct cu_flow_side {
-	uint64_t n_segments;
 	uint64_t n_bytes;
 	uint32_t next_seq; /* one past the highest sequence number sent */
 	uint32_t base_seq; /* what a SYN of the same incarnation must carry: see track.c */
 	uint32_t fin_end;  /* the acknowledgement that covers the FIN; of a RST its sequence number */
 	uint32_t isn;
+	uint64_t n_segments;
 	struct cu_syn_options syn;
 	uint8_t ttl;
 	uint8_t marks; /* CU_SIDE_ */
@@ -68,6 +68,7 @@ struct cu_flow {
 	bool reset_by_server : 1;
 	bool was_flushed : 1; /* a chunk was written: directions are settled */
 	bool continued : 1;
+	bool is_steady;     /* it was in mid-life after its last segment: see track.c */
 	uint16_t n_pending; /* segments in pending */
 	uint16_t first_file;
 	uint32_t n_fragments;

@@ -114,19 +114,14 @@ static int append_tight(struct cu_track *track, struct cu_flow *flow, const stru
 }
 
 /* Adds a segment to the timeline, and writes timelines that have become too long or too many. */
-static int append(struct cu_track *track, struct cu_flow *flow, const struct cu_segment *segment)
+static __attribute__((noinline)) int append_any(struct cu_track *track, struct cu_flow *flow,
+                                                const struct cu_segment *segment)
 {
-	struct cu_spool *spool = &flow->pending;
 	if (flow->n_pending++ == 0) {
 		cu_list_append(&track->table, CU_LIST_PENDING, flow);
 	}
-	if ((size_t)(spool->cap - spool->len) >= cu_segment_encoded_cap(segment)) {
-		size_t len = cu_timeline_encode(&flow->state, segment, spool->data + spool->len);
-		spool->len = (uint16_t)(spool->len + len);
-		return 0;
-	}
 	int rc = append_tight(track, flow, segment);
-	if (rc == 0 && spool->len > CU_SPOOL_LARGE - CU_SEGMENT_ENCODED_CAP) {
+	if (rc == 0 && flow->pending.len > CU_SPOOL_LARGE - CU_SEGMENT_ENCODED_CAP) {
 		rc = flush(track, flow);
 	}
 	while (rc == 0 &&
@@ -134,6 +129,20 @@ static int append(struct cu_track *track, struct cu_flow *flow, const struct cu_
 		rc = flush(track, cu_list_head(&track->table, CU_LIST_PENDING));
 	}
 	return rc;
+}
+
+/* The same; most segments follow others, and fit. */
+static inline int append(struct cu_track *track, struct cu_flow *flow, const struct cu_segment *segment)
+{
+	struct cu_spool *spool = &flow->pending;
+	size_t room = (size_t)(spool->cap - spool->len);
+	if (flow->n_pending == 0 || room < cu_segment_encoded_cap(segment)) {
+		return append_any(track, flow, segment);
+	}
+	flow->n_pending++;
+	size_t len = cu_timeline_encode(&flow->state, segment, spool->data + spool->len);
+	spool->len = (uint16_t)(spool->len + len);
+	return 0;
 }
 
 static bool both_fins(const struct cu_flow *flow)
@@ -581,6 +590,14 @@ static bool wants_hint(struct cu_flow *flow, const struct cu_segment *segment)
 	return true;
 }
 
+/* Drops a hint that is not wanted. What is none already is not written again: the encoder reads it at once, with others. */
+static inline void take_hint(struct cu_flow *flow, struct cu_segment *segment)
+{
+	if (segment->len > 0 && !wants_hint(flow, segment) && segment->hint.kind != CU_HINT_NONE) {
+		segment->hint.kind = CU_HINT_NONE;
+	}
+}
+
 /*
  * Whether a SYN says where its side's numbers begin: its first, and a SYN-ACK
  * with another number, as who keeps no state sends (RFC 4987 section 3.6), as
@@ -651,6 +668,22 @@ static bool both_fins_acked(const struct cu_flow *flow)
 	return (flow->side[0].marks & flow->side[1].marks & CU_SIDE_FIN_ACKED) != 0;
 }
 
+/* One more segment of a side, whose numbers end there. */
+static inline void count(struct cu_flow *flow, struct cu_flow_side *side, const struct cu_segment *segment,
+                         uint32_t end)
+{
+	if (seq_diff(end, side->next_seq) > 0) {
+		side->next_seq = end;
+	}
+	side->n_segments++;
+	side->n_bytes += segment->len;
+	flow->last_ns = segment->time_ns;
+	flow->last_frame = segment->frame;
+	flow->last_file = segment->file;
+}
+
+enum { STAGES = CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST };
+
 /* Counts the segment to its connection; returns whether that is over now. */
 static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sighting)
 {
@@ -658,9 +691,8 @@ static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sightin
 	struct cu_flow_side *from = &flow->side[segment->dir];
 	struct cu_flow_side *to = &flow->side[!segment->dir];
 	const unsigned known = CU_SIDE_BASE | CU_SIDE_SEEN;
-	const unsigned stages = CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST;
 	uint32_t end = segment->seq + segment->len;
-	if ((segment->flags & stages) != 0 || (from->marks & known) != known || (to->marks & CU_SIDE_BASE) == 0) {
+	if ((segment->flags & STAGES) != 0 || (from->marks & known) != known || (to->marks & CU_SIDE_BASE) == 0) {
 		note_stage(flow, sighting);
 		end += (segment->flags & CU_TCP_SYN) != 0;
 		end += (segment->flags & CU_TCP_FIN) != 0;
@@ -669,14 +701,7 @@ static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sightin
 			end = from->next_seq;
 		}
 	}
-	if (seq_diff(end, from->next_seq) > 0) {
-		from->next_seq = end;
-	}
-	from->n_segments++;
-	from->n_bytes += segment->len;
-	flow->last_ns = segment->time_ns;
-	flow->last_frame = segment->frame;
-	flow->last_file = segment->file;
+	count(flow, from, segment, end);
 	if ((to->marks & CU_SIDE_FIN) != 0 && (segment->flags & CU_TCP_ACK) != 0 &&
 	    seq_diff(segment->ack, to->fin_end) >= 0) {
 		to->marks |= CU_SIDE_FIN_ACKED;
@@ -685,7 +710,7 @@ static bool note_segment(struct cu_flow *flow, const struct cu_sighting *sightin
 	return (segment->flags & CU_TCP_RST) != 0;
 }
 
-static struct cu_flow *find(const struct cu_track *track, const struct cu_sighting *sighting)
+static inline struct cu_flow *find(const struct cu_track *track, const struct cu_sighting *sighting)
 {
 	struct cu_flow *guess = sighting->guess;
 	if (guess != NULL && cu_flow_has_key(guess, &sighting->key)) {
@@ -716,7 +741,16 @@ static int find_or_begin(struct cu_track *track, const struct cu_sighting *sight
 	return begin(track, sighting, found);
 }
 
-static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
+/* Both sides are known, and neither has ended. */
+static bool is_in_mid_life(const struct cu_flow *flow)
+{
+	const unsigned known = CU_SIDE_BASE | CU_SIDE_SEEN;
+	unsigned lower = flow->side[0].marks, upper = flow->side[1].marks;
+	return flow->list == CU_LIST_OPEN && (lower & upper & known) == known && ((lower | upper) & CU_SIDE_FIN) == 0;
+}
+
+/* A segment that may begin its connection, or end it, or come after its end. */
+static __attribute__((noinline)) int put_any(struct cu_track *track, struct cu_sighting *sighting)
 {
 	struct cu_segment *segment = &sighting->segment;
 	struct cu_flow *flow;
@@ -728,9 +762,7 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 		return rc;
 	}
 	segment->dir = (uint8_t)dir_of(flow, sighting->from_lower);
-	if (segment->len > 0 && !wants_hint(flow, segment)) {
-		segment->hint.kind = CU_HINT_NONE;
-	}
+	take_hint(flow, segment);
 	if (flow->list == CU_LIST_FINISHED) {
 		revive(track, flow, segment);
 	}
@@ -740,7 +772,24 @@ static int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
 	if (rc == 0 && is_over && flow->list == CU_LIST_OPEN) {
 		enlist_again(track, flow, CU_LIST_FINISHED, segment->time_ns);
 	}
+	flow->is_steady = is_in_mid_life(flow);
 	return rc;
+}
+
+/* The same; nearly all segments come in mid-life, and do none of that. */
+static inline int put_tcp(struct cu_track *track, struct cu_sighting *sighting)
+{
+	struct cu_segment *segment = &sighting->segment;
+	struct cu_flow *flow = sighting->guess;
+	if (flow == NULL || !cu_flow_has_key(flow, &sighting->key) || !flow->is_steady ||
+	    (segment->flags & STAGES) != 0 || elapsed_ns(flow->last_ns, segment->time_ns) > track->idle_timeout_ns) {
+		return put_any(track, sighting);
+	}
+	segment->dir = (uint8_t)dir_of(flow, sighting->from_lower);
+	take_hint(flow, segment);
+	count(flow, &flow->side[segment->dir], segment, segment->seq + segment->len);
+	flow->n_fragments += sighting->n_fragments;
+	return append(track, flow, segment);
 }
 
 static int put_icmp(struct cu_track *track, struct cu_sighting *sighting)
