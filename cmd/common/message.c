@@ -30,7 +30,7 @@ void prog_escape(char *text, size_t cap, const char *bytes, size_t len)
 	text[at] = '\0';
 }
 
-static void print_message(const char *format, va_list args)
+static __attribute__((format(printf, 1, 0))) void print_message(const char *format, va_list args)
 {
 	char raw[MESSAGE_CAP], line[MESSAGE_CAP + 64];
 	vsnprintf(raw, sizeof(raw), format, args);
