@@ -254,9 +254,16 @@ static void note_counts(const struct cu_classify_counts *counts, const struct cu
 		          counts->n_uncounted);
 	}
 	if (counts->n_left_out > 0) {
-		prog_warn("%" PRIu64 " findings of rules about endpoints were left out: at most %d of each rule are "
-		          "written, those with most windows",
+		prog_warn("%" PRIu64
+		          " findings were left out: at most %d of each kind, and of each rule about endpoints, "
+		          "are written, those with most connections or windows",
 		          counts->n_left_out, CU_FINDING_CAP);
+	}
+	if (counts->n_forgotten > 0) {
+		prog_warn("%" PRIu64
+		          " endpoints with something against them were forgotten: there are more than %d servers "
+		          "or %d clients, and findings may lack some or count too low",
+		          counts->n_forgotten, CU_FINDING_SERVERS, CU_FINDING_CLIENTS);
 	}
 	if (counts->n_connections > 0 && counts->n_analyses == 0) {
 		prog_warn("the input has connections but no analysis: it has to come from analyze");

@@ -333,11 +333,13 @@ static int finish(struct classifier *classifier)
 	int err = leave_stream(classifier);
 	if (err == 0) {
 		err = cu_findings_each(classifier->findings, write_finding, classifier);
+		classifier->counts->n_left_out = cu_findings_n_left_out(classifier->findings);
+		classifier->counts->n_forgotten = cu_findings_n_forgotten(classifier->findings);
 	}
 	if (err == 0 && classifier->windows) {
 		err = cu_windows_each(classifier->windows, write_finding, classifier);
 		classifier->counts->n_uncounted = cu_windows_n_dropped(classifier->windows);
-		classifier->counts->n_left_out = cu_windows_n_left_out(classifier->windows);
+		classifier->counts->n_left_out += cu_windows_n_left_out(classifier->windows);
 	}
 	int finish_err = cu_writer_finish(classifier->writer);
 	return err != 0 ? err : finish_err;

@@ -52,12 +52,14 @@ struct table {
 	struct cu_index index;
 	struct cu_hash_seed seed;
 	bool of_clients;
+	uint64_t n_forgotten; /* that weighed something */
 };
 
 struct cu_findings {
 	struct table servers, clients;
 	struct cu_buf why, advice;
 	uint64_t room; /* for what clients probed */
+	uint64_t n_left_out;
 };
 
 struct cu_findings *cu_findings_new(void)
@@ -151,7 +153,9 @@ static void forget(struct table *table, uint64_t least)
 	cu_index_clear(&table->index);
 	for (size_t i = 0; i < n; i++) {
 		struct endpoint *endpoint = &table->endpoints[i];
-		if (weight(endpoint) < least) {
+		uint64_t weighs = weight(endpoint);
+		if (weighs < least) {
+			table->n_forgotten += weighs > 0;
 			free_probes(endpoint->probes);
 			continue;
 		}
@@ -562,10 +566,26 @@ int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, co
 	size_t n = collect(findings, candidates);
 	qsort(candidates, n, sizeof(*candidates), compare_candidates);
 	int err = 0;
-	for (size_t i = 0; i < n && i < CU_FINDING_CAP && err == 0; i++) {
+	size_t n_of_kind = 0;
+	for (size_t i = 0; i < n && err == 0; i++) {
+		n_of_kind = i > 0 && candidates[i].kind == candidates[i - 1].kind ? n_of_kind + 1 : 1;
+		if (n_of_kind > CU_FINDING_CAP) {
+			findings->n_left_out++;
+			continue;
+		}
 		struct cu_finding finding = describe(findings, &candidates[i]);
 		err = findings->why.failed || findings->advice.failed ? CU_ERR_NOMEM : take(context, &finding);
 	}
 	free(candidates);
 	return err;
+}
+
+uint64_t cu_findings_n_left_out(const struct cu_findings *findings)
+{
+	return findings->n_left_out;
+}
+
+uint64_t cu_findings_n_forgotten(const struct cu_findings *findings)
+{
+	return findings->servers.n_forgotten + findings->clients.n_forgotten;
 }

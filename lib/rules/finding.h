@@ -6,7 +6,8 @@
  * one finding about its client: what it met at a few tries is not held against
  * each server. When a table is full, the entries with the least against them
  * are forgotten first, as in lossy counting (Manku and Motwani 2002): what is
- * left may be counted too low, never too high.
+ * left may be counted too low, never too high. How many were forgotten that had
+ * something against them is told.
  */
 #ifndef CU_RULES_FINDING_H
 #define CU_RULES_FINDING_H
@@ -21,7 +22,7 @@
 enum {
 	CU_FINDING_SERVERS = 32768, /* endpoints remembered */
 	CU_FINDING_CLIENTS = 8192,
-	CU_FINDING_CAP = 1000, /* findings written: of all these, and of each rule about endpoints */
+	CU_FINDING_CAP = 1000, /* findings written of each kind of these, and of each rule about endpoints */
 };
 
 /*
@@ -70,10 +71,15 @@ int cu_findings_add(struct cu_findings *findings, const struct cu_connection *co
 
 /*
  * Works out the findings: most counts first within each kind. take is called
- * with each; its texts are borrowed for the call. 0, CU_ERR_NOMEM, or what
- * take returned when that was not 0.
+ * with each, at most CU_FINDING_CAP of a kind; texts are borrowed for the call.
+ * 0, CU_ERR_NOMEM, or what take returned when that was not 0. Once.
  */
 int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, const struct cu_finding *finding),
                      void *context);
+
+/* Findings that were more than CU_FINDING_CAP of a kind. */
+uint64_t cu_findings_n_left_out(const struct cu_findings *findings);
+/* Endpoints with something against them that were forgotten: times, when one was met again. */
+uint64_t cu_findings_n_forgotten(const struct cu_findings *findings);
 
 #endif

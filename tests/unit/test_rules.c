@@ -1422,6 +1422,43 @@ static void add_connections(struct cu_findings *findings, const char *client, co
 	}
 }
 
+static int count_findings(void *context, const struct cu_finding *finding)
+{
+	(void)finding;
+	++*(unsigned *)context;
+	return 0;
+}
+
+/* What a thousand servers do leaves room for what one does; and what is left out, or forgotten, is told. */
+static void test_findings_are_bounded(void **state)
+{
+	(void)state;
+	enum { BEYOND = 7, LEAST = CU_REFUSED_LEAST };
+	static const struct ending refused = {
+		CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_SYN | CU_SEEN_RST, false, 0, 0};
+	static const struct ending silent = {CU_CLOSE_UNANSWERED, CU_PARTY_NONE, CU_SEEN_SYN, false, 0, 0};
+	struct cu_findings *findings = cu_findings_new();
+	assert_non_null(findings);
+	char client[CU_TEXT_CAP], server[CU_TEXT_CAP];
+	for (unsigned i = 0; i < CU_FINDING_CAP + BEYOND; i++) {
+		snprintf(client, sizeof(client), "10.1.%u.%u", i / 256, i % 256);
+		snprintf(server, sizeof(server), "10.2.%u.%u", i / 256, i % 256);
+		add_connections(findings, client, server, 80, LEAST, true, refused);
+	}
+	add_connections(findings, "10.3.0.1", "10.3.0.2", 80, CU_UNANSWERED_LEAST, true, silent);
+	unsigned n = 0;
+	assert_int_equal(cu_findings_each(findings, count_findings, &n), 0);
+	assert_int_equal(n, CU_FINDING_CAP + 1);
+	assert_int_equal(cu_findings_n_left_out(findings), BEYOND);
+	assert_int_equal(cu_findings_n_forgotten(findings), 0);
+	for (unsigned i = 0; i < CU_FINDING_SERVERS; i++) {
+		snprintf(server, sizeof(server), "10.%u.%u.%u", 4 + i / 65536, i / 256 % 256, i % 256);
+		add_connections(findings, "10.3.0.1", server, 80, 1, true, refused);
+	}
+	assert_true(cu_findings_n_forgotten(findings) > CU_FINDING_SERVERS / 2);
+	cu_findings_free(findings);
+}
+
 static void test_findings_of_endpoints(void **state)
 {
 	(void)state;
@@ -1885,6 +1922,7 @@ int main(void)
 		cmocka_unit_test(test_files_missing),
 		cmocka_unit_test(test_nearest_names),
 		cmocka_unit_test(test_findings_of_endpoints),
+		cmocka_unit_test(test_findings_are_bounded),
 		cmocka_unit_test(test_findings_scan_is_one_finding),
 		cmocka_unit_test(test_findings_of_sessions_that_end_unexpectedly),
 		cmocka_unit_test(test_findings_in_bounded_memory),
