@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 		status = prog_output_abandon();
 	} else if (counts.needs_spare_file) {
 		prog_error(
-			"the segments that wait take more than half of --max-memory, and no file can be made for them: "
+			"the segments that wait take more than a quarter of --max-memory, and no file can be made for them: "
 			"set TMPDIR to a folder with room, or raise --max-memory");
 		status = prog_output_abandon();
 	} else if (error == CU_ERR_NOMEM) {
@@ -76,6 +76,11 @@ int main(int argc, char **argv)
 	status = prog_worse(status, prog_readers_status(&inputs));
 	if (counts.n_in_parts > 0) {
 		prog_warn("connections judged in parts, to save memory (--max-memory): %" PRIu64, counts.n_in_parts);
+	}
+	if (counts.n_no_room > 0) {
+		prog_warn(
+			"connections not joined with what later files have of them, to save memory (--max-memory): %" PRIu64,
+			counts.n_no_room);
 	}
 	if (writer) {
 		prog_note("%" PRIu64 " bytes written", cu_writer_n_bytes(writer));

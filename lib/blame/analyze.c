@@ -20,6 +20,8 @@
 enum { SEGMENT_BYTES = 512 };
 /* Of what waits, in memory by default: a file takes the rest in hardly more time. */
 #define WAITING_BYTES (UINT64_C(24) << 20)
+/* And of connections that may go on: some 4 Mi, which is what flowify's table has at most. */
+#define HELD_BYTES (UINT64_C(2) << 30)
 
 /* What a connection that is judged in parts needs, and nothing else. */
 struct in_parts {
@@ -39,6 +41,7 @@ struct analyzer {
 	struct cu_docket docket;
 	struct cu_store store;
 	size_t segments_cap; /* of a part, unless a chunk has more */
+	uint64_t held_bytes; /* that connections may take which may go on */
 	struct in_parts in_parts;
 	struct cu_buf buf;
 	struct cu_join join;
@@ -578,7 +581,7 @@ static int finish_union(struct analyzer *analyzer)
 	analyzer->totals = (struct cu_totals){0};
 	analyzer->has_totals = false;
 	cu_join_release(&analyzer->join);
-	cu_join_init(&analyzer->join);
+	cu_join_init(&analyzer->join, analyzer->held_bytes);
 	int said_err = cu_docket_catch_up(&analyzer->docket);
 	err = err != 0 ? err : said_err;
 	int finish_err = err == CU_ERR_NOMEM ? err : cu_writer_finish(analyzer->writer);
@@ -604,6 +607,7 @@ static int begin_stream(struct analyzer *analyzer, struct cu_reader *reader)
 		analyzer->began = true;
 		err = err != 0 ? err : cu_writer_header(analyzer->writer, header);
 	}
+	analyzer->counts->n_no_room += join->n_no_room;
 	cu_join_begin(join, header->n_files);
 	return reject_timeline(err, reader);
 }
@@ -669,9 +673,10 @@ int cu_analyze(struct cu_reader *const *readers, size_t n_readers, struct cu_wri
 	uint64_t memory_bytes = config->memory_bytes > 0 ? config->memory_bytes : MEMORY_BYTES;
 	*counts = (struct cu_analyze_counts){0};
 	analyzer.segments_cap = (size_t)(memory_bytes / 2 / SEGMENT_BYTES);
-	uint64_t waiting_bytes = config->memory_bytes > 0 || !config->has_spare_file ? memory_bytes / 2 : WAITING_BYTES;
+	uint64_t waiting_bytes = config->memory_bytes > 0 || !config->has_spare_file ? memory_bytes / 4 : WAITING_BYTES;
+	analyzer.held_bytes = config->memory_bytes > 0 ? memory_bytes / 4 : HELD_BYTES;
 	cu_store_init(&analyzer.store, waiting_bytes, config->has_spare_file ? config->spare_fd : -1);
-	cu_join_init(&analyzer.join);
+	cu_join_init(&analyzer.join, analyzer.held_bytes);
 	const struct cu_docket_config docket = {
 		.writer = writer,
 		.no_segments = config->no_segments,

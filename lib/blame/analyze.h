@@ -16,9 +16,11 @@ struct cu_analyze_config {
 	 * Bound on segments, in bytes; 1 GiB by default. Half is for those of the
 	 * connections that are judged, 512 bytes each: a longer one is judged in
 	 * parts, cut before a transaction, or within one that takes more than half
-	 * of a part. Half is for those that wait for the end of their connections,
-	 * as flowify encodes them, by default 24 MiB when there is a spare file: what
-	 * is more goes there.
+	 * of a part. A quarter is for those that wait for the end of their
+	 * connections, as flowify encodes them, by default 24 MiB when there is a
+	 * spare file: what is more goes there. A quarter is for connections that may
+	 * go on in a later stream, by default 2 GiB, which is more than flowify has:
+	 * those without room are judged without it.
 	 */
 	uint64_t memory_bytes;
 	/* Threads that judge, at most CU_CREW_CAP; 0: as many as there are processors. The output is the same. */
@@ -30,6 +32,7 @@ struct cu_analyze_config {
 
 struct cu_analyze_counts {
 	uint64_t n_in_parts;   /* connections */
+	uint64_t n_no_room;    /* connections that were not kept until a later stream, which came */
 	int spare_errno;       /* why the spare file failed, and with it the whole: CU_ERR_IO; 0 it did not */
 	bool needs_spare_file; /* and there was none: CU_ERR_NOMEM */
 };

@@ -10,9 +10,9 @@
 /* Packets of two captures may come this much out of order where one ends and the next begins. */
 #define OVERLAP_NS CU_NS_PER_S
 
-void cu_join_init(struct cu_join *join)
+void cu_join_init(struct cu_join *join, uint64_t bytes_cap)
 {
-	*join = (struct cu_join){.seed = cu_hash_seed_random()};
+	*join = (struct cu_join){.seed = cu_hash_seed_random(), .bytes_cap = bytes_cap};
 }
 
 void cu_join_release(struct cu_join *join)
@@ -78,21 +78,34 @@ struct cu_held *cu_held_new(const struct cu_connection *connection, uint64_t pla
 	return held;
 }
 
+/* What it takes, with its place in the index and in the list. */
+static uint64_t bytes_of(const struct cu_held *held)
+{
+	enum { PLACES = 4 * sizeof(struct cu_index_slot) + 2 * sizeof(held) }; /* when both have just grown */
+	return sizeof(*held) + held->connection.timeline.len + PLACES;
+}
+
 int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **over)
 {
 	make_key(&held->connection, &held->key);
 	*over = held;
 	uint32_t at = find(join, &held->key);
 	if (at == 0) {
+		if (join->n_bytes + bytes_of(held) > join->bytes_cap) {
+			join->n_no_room++;
+			return 0;
+		}
 		if (!cu_grow((void **)&join->held, &join->cap, join->n, sizeof(struct cu_held *)) ||
 		    !cu_index_add(&join->index, tag_of(join, &held->key), (uint32_t)join->n + 1)) {
 			return CU_ERR_NOMEM;
 		}
 		join->held[join->n++] = held;
+		join->n_bytes += bytes_of(held);
 		*over = NULL;
 	} else if (join->held[at - 1]->connection.stream < held->connection.stream) {
 		*over = join->held[at - 1];
 		join->held[at - 1] = held;
+		join->n_bytes += bytes_of(held) - bytes_of(*over);
 	}
 	return 0;
 }
@@ -111,6 +124,7 @@ static void take_out(struct cu_join *join, const struct cu_held *held)
 	uint32_t at = find(join, &held->key);
 	cu_index_remove(&join->index, tag_of(join, &held->key), at);
 	struct cu_held *last = join->held[--join->n];
+	join->n_bytes -= bytes_of(held);
 	if (last != held) {
 		cu_index_move(&join->index, tag_of(join, &last->key), (uint32_t)join->n + 1, at);
 		join->held[at - 1] = last;
@@ -152,6 +166,7 @@ struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
 		}
 	}
 	join->n = 0;
+	join->n_bytes = 0;
 	cu_index_clear(&join->index);
 	qsort(numbered, found, sizeof(numbered[0]), compare);
 	for (; *n < found; (*n)++) {
@@ -169,6 +184,7 @@ void cu_join_begin(struct cu_join *join, size_t n_files)
 	join->n_places += join->n_here;
 	join->n_files += join->n_files_here;
 	join->n_here = 0;
+	join->n_no_room = 0;
 	join->n_continued = 0;
 	join->n_files_here = n_files;
 	join->n_streams++;

@@ -8,8 +8,8 @@
  * begun by another SYN, and not silent for longer than CU_IDLE_TIMEOUT_NS.
  *
  * Memory: at the end of each stream, what has been silent for that long is let
- * go; the rest, at most the connections in flowify's table within one idle
- * timeout, is held with its timelines.
+ * go; of the rest, the connections in flowify's table within one idle timeout,
+ * as many are held as there is room for. Their chunks are in the store.
  */
 #ifndef CU_BLAME_JOIN_H
 #define CU_BLAME_JOIN_H
@@ -51,6 +51,8 @@ struct cu_join {
 	struct cu_index index; /* of the held, by key */
 	struct cu_held **held;
 	size_t n, cap;
+	uint64_t n_bytes, bytes_cap;    /* of the held */
+	uint64_t n_no_room;             /* that were not held for want of it, since the stream began */
 	struct cu_continued *continued; /* of this stream, by local number */
 	size_t n_continued, continued_cap;
 	uint64_t n_streams;  /* streams begun */
@@ -61,7 +63,8 @@ struct cu_join {
 	size_t n_files_here; /* of this one */
 };
 
-void cu_join_init(struct cu_join *join);
+/* As many are held as fit into bytes_cap bytes. */
+void cu_join_init(struct cu_join *join, uint64_t bytes_cap);
 void cu_join_release(struct cu_join *join);
 
 /*
@@ -101,8 +104,8 @@ bool cu_join_awaits(const struct cu_join *join);
 
 /*
  * Holds a connection, with the numbers of the union. *over is what is not held,
- * the caller's: of two with the same ends the earlier, or held itself when
- * memory runs out; else NULL. 0 or CU_ERR_NOMEM.
+ * the caller's: of two with the same ends the earlier, or held itself when there
+ * is no room for it or memory runs out; else NULL. 0 or CU_ERR_NOMEM.
  */
 int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **over);
 

@@ -20,7 +20,7 @@
  * head[0]: port of the lower end << 48, port of the upper << 32, number of ids << 8, family.
  * IPv4: head[1] holds both addresses, the lower end's in the upper half.
  * IPv6: head[1] and rest[0] the lower end's address, rest[1] and rest[2] the upper's.
- * rest[3], rest[4]: up to four ids. Words not used are zero; IPv4 without ids uses none of rest.
+ * rest[3], rest[4]: up to four ids. Words not used are zero, but rest is anything where the head is made alone.
  */
 struct cu_key {
 	uint64_t head[2];

@@ -43,7 +43,7 @@ static void test_join_note_takes_beginnings_in_order(void **state)
 {
 	(void)state;
 	struct cu_join join;
-	cu_join_init(&join);
+	cu_join_init(&join, UINT64_MAX);
 	cu_join_begin(&join, 1);
 	for (uint16_t port = 1; port <= 4; port++) {
 		cu_join_place(&join, port);
@@ -89,7 +89,7 @@ static void test_join_hold_loses_none(void **state)
 	(void)state;
 	for (uint64_t first = 1; first <= 2; first++) {
 		struct cu_join join;
-		cu_join_init(&join);
+		cu_join_init(&join, UINT64_MAX);
 		cu_join_begin(&join, 1);
 		hold(&join, first, 1);
 		const struct cu_connection connection = connection_of(3 - first, 1, 0);
@@ -111,11 +111,40 @@ static void test_join_hold_loses_none(void **state)
 	}
 }
 
+/* What there is no room for comes back and is counted; whoever leaves makes room. */
+static void test_join_holds_what_fits(void **state)
+{
+	(void)state;
+	enum { ROOM = 4096 };
+	struct cu_join join;
+	cu_join_init(&join, ROOM);
+	cu_join_begin(&join, 1);
+	uint16_t port = 1;
+	struct cu_held *over = NULL;
+	for (; over == NULL; port++) {
+		const struct cu_connection connection = connection_of(port, port, 0);
+		struct cu_held *held = cu_held_new(&connection, port);
+		assert_non_null(held);
+		assert_int_equal(cu_join_hold(&join, held, &over), 0);
+		assert_true(over == NULL || over == held);
+		cu_join_place(&join, port);
+	}
+	assert_true(join.n_bytes <= ROOM && join.n * sizeof(struct cu_held) <= ROOM && join.n > 2);
+	assert_int_equal(join.n_no_room, 1);
+	free(over);
+	cu_join_begin(&join, 1);
+	assert_int_equal(join.n_no_room, 0);
+	assert_int_equal(note(&join, 1, 1), 1);
+	hold(&join, port, port);
+	cu_join_release(&join);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_join_note_takes_beginnings_in_order),
 		cmocka_unit_test(test_join_hold_loses_none),
+		cmocka_unit_test(test_join_holds_what_fits),
 	};
 	return cmocka_run_group_tests_name("join", tests, NULL, NULL);
 }
