@@ -124,6 +124,7 @@ int main(int argc, char **argv)
 	config.ignore = (ignore_vlan ? CU_IGNORE_VLAN : 0) | (ignore_tunnel ? CU_IGNORE_TUNNEL : 0);
 	config.anonymizer = key_file ? make_anonymizer() : NULL;
 	struct cu_capture_config inputs = prog_capture_config(&captures, filter);
+	inputs.window_bytes = config.memory_bytes;
 	struct cu_capture *capture;
 	struct cu_fault fault = {0};
 	if (cu_capture_open(&capture, &inputs, &fault) != 0) {

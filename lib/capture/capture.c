@@ -33,6 +33,7 @@ struct cu_capture {
 	struct cu_files files;
 	size_t n_files; /* descriptors that open inputs hold */
 	size_t files_cap;
+	uint64_t window_bytes;
 	struct cu_spare spare;
 	struct cu_filter *filter;
 	/* slots that have not ended, the one with the earliest head first */
@@ -159,7 +160,8 @@ static int open_slot(struct cu_capture *capture, size_t file, const char *path, 
 	struct slot *slot = &capture->slots[file];
 	slot->prepared_linktype = -1;
 	slot->is_head_checked = false;
-	int rc = cu_input_open(&slot->input, path, name_of(slot, path), (uint16_t)file, &capture->files, fault);
+	int rc = cu_input_open(&slot->input, path, name_of(slot, path), (uint16_t)file, &capture->files,
+	                       capture->window_bytes, fault);
 	if (rc < 0) {
 		slot->state = SLOT_ENDED;
 		slot->input.stats.stopped = rc;
@@ -273,6 +275,7 @@ int cu_capture_open(struct cu_capture **capture, const struct cu_capture_config 
 		c->heap = calloc(n, sizeof(*c->heap));
 		c->filter = config->filter ? cu_filter_new(config->filter) : NULL;
 		cu_files_init(&c->files);
+		c->window_bytes = config->window_bytes;
 		c->files_cap = config->files_cap > 0 ? config->files_cap : CU_CAPTURE_FILES;
 		c->spare.fd = config->has_spare_file ? config->spare_fd : -1;
 		c->progress = config->progress;

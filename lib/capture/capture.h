@@ -63,7 +63,9 @@ enum {
 struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
-	size_t files_cap;    /* 0: CU_CAPTURE_FILES */
+	size_t files_cap; /* 0: CU_CAPTURE_FILES */
+	/* A zstd frame with a larger window, and larger than 8 MiB, is not read; 0: 2 GiB, the most that zstd makes. */
+	uint64_t window_bytes;
 	bool has_spare_file; /* spare_fd is an empty file of the caller's, who closes it after the capture */
 	int spare_fd;
 	const char *filter;       /* libpcap filter expression, or NULL for all packets */

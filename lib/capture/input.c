@@ -167,7 +167,7 @@ int cu_input_be_file(struct cu_input *input)
 }
 
 int cu_input_open(struct cu_input *input, const char *path, const char *name, uint16_t number, struct cu_files *files,
-                  struct cu_fault *fault)
+                  uint64_t window_bytes, struct cu_fault *fault)
 {
 	memset(input, 0, sizeof(*input));
 	input->number = number;
@@ -175,7 +175,7 @@ int cu_input_open(struct cu_input *input, const char *path, const char *name, ui
 	input->name = name;
 	input->stats.path = path;
 	input->stats.format = "";
-	int rc = cu_source_open(&input->source, path, input->name);
+	int rc = cu_source_open(&input->source, path, input->name, window_bytes);
 	if (rc < 0) {
 		*fault = input->source.fault;
 	} else {

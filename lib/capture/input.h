@@ -88,12 +88,12 @@ struct cu_input {
 
 /*
  * Opens path as the input with this number and reads its file header; name is
- * what messages call it, borrowed, and files is where it says of what files its
- * packets are. 0, or an error with its sentence in fault; nothing is left open
- * then.
+ * what messages call it, borrowed, files is where it says of what files its
+ * packets are, and window_bytes as in struct cu_capture_config. 0, or an error
+ * with its sentence in fault; nothing is left open then.
  */
 int cu_input_open(struct cu_input *input, const char *path, const char *name, uint16_t number, struct cu_files *files,
-                  struct cu_fault *fault);
+                  uint64_t window_bytes, struct cu_fault *fault);
 
 /* Adds the input itself to the files. 0, or an error of cu_files_add. */
 int cu_input_be_file(struct cu_input *input);

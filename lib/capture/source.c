@@ -133,9 +133,10 @@ static int start_decoder(struct cu_source *src)
 	return src->decoder ? 0 : (int)src->fault.code;
 }
 
-int cu_source_open(struct cu_source *src, const char *path, const char *name)
+int cu_source_open(struct cu_source *src, const char *path, const char *name, uint64_t window_bytes)
 {
 	memset(src, 0, sizeof(*src));
+	src->window_bytes = window_bytes;
 	src->path = path;
 	src->name = name;
 	int rc = open_fd(src, path);

@@ -56,16 +56,18 @@ struct cu_source {
 	uint64_t read_bytes; /* stored bytes read so far */
 	enum cu_compression compression;
 	struct cu_decoder *decoder; /* NULL: stored bytes are the stream's */
-	const char *path;           /* borrowed */
-	const char *name;           /* for faults; borrowed */
+	uint64_t window_bytes;
+	const char *path; /* borrowed */
+	const char *name; /* for faults; borrowed */
 	struct cu_fault fault;
 };
 
 /*
  * Opens path ("-": standard input), recognises its compression and starts
- * decompressing. 0, or an error whose sentence is in src->fault. Release in both cases.
+ * decompressing; window_bytes is as in struct cu_capture_config. 0, or an error
+ * whose sentence is in src->fault. Release in both cases.
  */
-int cu_source_open(struct cu_source *src, const char *path, const char *name);
+int cu_source_open(struct cu_source *src, const char *path, const char *name, uint64_t window_bytes);
 
 /* Ends a decompressor that still runs, closes and frees everything. */
 void cu_source_release(struct cu_source *src);

@@ -14,9 +14,12 @@ enum {
 	/*
 	 * The largest window that the format's --long=31 makes. libzstd allocates a
 	 * frame's window at once, but touches no more of it than the frame fills, and
-	 * refuses larger ones: this is the cap on memory.
+	 * refuses larger ones: this is the cap on memory, or a smaller one that was
+	 * asked for, but not below what each decoder should have (RFC 8878 section
+	 * 3.1.1.1.2).
 	 */
 	WINDOW_LOG_MAX = 31,
+	WINDOW_LOG_MIN = 23,
 	N_SLOTS = 8,
 	/* A thread costs more than it saves on less than this many bytes. */
 	THREAD_AFTER_BYTES = 1024 * 1024,
@@ -254,6 +257,15 @@ static void zstd_free(struct cu_decoder *decoder)
 	free(z);
 }
 
+static int window_log(uint64_t bytes)
+{
+	int log = WINDOW_LOG_MIN;
+	while (log < WINDOW_LOG_MAX && (bytes == 0 || UINT64_C(2) << log <= bytes)) {
+		log++;
+	}
+	return log;
+}
+
 struct cu_decoder *cu_zstd_new(struct cu_source *src, const uint8_t *head, size_t head_len)
 {
 	struct zstd *z = calloc(1, sizeof(*z));
@@ -272,7 +284,7 @@ struct cu_decoder *cu_zstd_new(struct cu_source *src, const uint8_t *head, size_
 		zstd_free(&z->base);
 		return NULL;
 	}
-	ZSTD_DCtx_setParameter(z->ctx, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
+	ZSTD_DCtx_setParameter(z->ctx, ZSTD_d_windowLogMax, window_log(src->window_bytes));
 	memcpy(z->stored, head, head_len);
 	z->in = (ZSTD_inBuffer){.src = z->stored, .size = head_len, .pos = 0};
 	atomic_store_explicit(&z->read_bytes, src->read_bytes, memory_order_relaxed);

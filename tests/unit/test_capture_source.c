@@ -441,6 +441,58 @@ static void test_capture_reads_large_zstd_frames(void **state)
 	cu_buf_release(&packed);
 }
 
+/* A frame that has this window, and does not say how long it is. */
+static void compress_with_window(struct cu_buf *out, const struct cu_buf *plain, int window_log)
+{
+	ZSTD_CCtx *ctx = ZSTD_createCCtx();
+	assert_non_null(ctx);
+	assert_false(ZSTD_isError(ZSTD_CCtx_setParameter(ctx, ZSTD_c_windowLog, window_log)));
+	cu_buf_clear(out);
+	assert_true(cu_buf_reserve(out, ZSTD_compressBound(plain->len)));
+	ZSTD_inBuffer in = {.src = plain->data, .size = plain->len - 1};
+	ZSTD_outBuffer packed = {.dst = out->data, .size = out->cap};
+	assert_false(ZSTD_isError(ZSTD_compressStream2(ctx, &packed, &in, ZSTD_e_continue)));
+	in.size = plain->len;
+	assert_int_equal(ZSTD_compressStream2(ctx, &packed, &in, ZSTD_e_end), 0);
+	out->len = packed.pos;
+	ZSTD_freeCCtx(ctx);
+}
+
+/* Larger windows than may be are not made; what each decoder should have, always is. */
+static void test_capture_bounds_the_window_of_zstd(void **state)
+{
+	(void)state;
+	enum { MIB = 1 << 20 };
+	static const struct {
+		int window_log;
+		uint64_t window_bytes;
+		bool is_read;
+	} cases[] = {
+		{24, 0, true}, {28, 0, true},  {24, 16 * MIB, true}, {24, 16 * MIB - 1, false},
+		{23, 1, true}, {24, 1, false},
+	};
+	struct cu_buf plain = {0}, packed = {0};
+	add_capture(&plain, 1000, 0, 10);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		compress_with_window(&packed, &plain, cases[i].window_log);
+		store("out", packed.data, packed.len);
+		const char *path = "out";
+		struct cu_capture_config config = {.paths = &path, .n_paths = 1, .window_bytes = cases[i].window_bytes};
+		struct cu_capture *capture;
+		struct cu_fault fault = {0};
+		int rc = cu_capture_open(&capture, &config, &fault);
+		assert_int_equal(rc, cases[i].is_read ? 0 : CU_ERR_FORMAT);
+		if (rc != 0) {
+			assert_string_equal(fault.text, "out: zstd: Frame requires too much memory for decoding");
+		}
+		struct cu_packet packet;
+		assert_int_equal(rc == 0 ? cu_capture_next(capture, &packet) : 0, cases[i].is_read);
+		cu_capture_close(capture);
+	}
+	cu_buf_release(&plain);
+	cu_buf_release(&packed);
+}
+
 static void test_capture_close_in_the_middle_leaves_nothing_behind(void **state)
 {
 	(void)state;
@@ -790,6 +842,7 @@ int main(void)
 		TEST(test_capture_reports_damaged_compression),
 		TEST(test_capture_of_a_cut_zstd_file_ends_with_a_fault),
 		TEST(test_capture_reads_large_zstd_frames),
+		TEST(test_capture_bounds_the_window_of_zstd),
 		TEST(test_capture_close_in_the_middle_leaves_nothing_behind),
 		TEST(test_capture_open_names_the_decompressor_that_is_missing),
 		TEST(test_capture_open_looks_inside_the_compression),
