@@ -1,7 +1,8 @@
 /*
- * The usual frame, found in line: Ethernet, IP without options or extension
- * headers and in one piece, TCP. cu_packet_decode says the same of it; who sees
- * millions of them reads them here.
+ * The usual frame, found in line: IP without options or extension headers and
+ * in one piece, with TCP in it, behind Ethernet, in a cooked capture (of all
+ * interfaces) or without a link layer. cu_packet_decode says the same of it; who
+ * sees millions of them reads them here.
  */
 #ifndef CU_PACKET_USUAL_H
 #define CU_PACKET_USUAL_H
@@ -22,34 +23,56 @@ static inline __attribute__((always_inline)) bool cu_usual_find(uint16_t linktyp
 {
 	enum {
 		LINKTYPE_ETHERNET = 1,
+		LINKTYPE_RAW = 101,
+		LINKTYPE_LINUX_SLL = 113,
+		LINKTYPE_LINUX_SLL2 = 276,
 		ETHERNET_HEADER = 14,
+		SLL_HEADER = 16,
+		SLL2_HEADER = 20,
+		ARPHRD_WLAN = 801 | 803, /* a bit tells the two apart: a cooked capture has more headers behind these */
+		ETHERTYPE_IPV4 = 0x0800,
+		ETHERTYPE_IPV6 = 0x86dd,
 		IPV4_HEADER = 20,
 		IPV6_HEADER = 40,
 		TCP_HEADER = 20,
 		PROTO_TCP = 6,
 		FRAGMENT_BITS = 0x3fff, /* more fragments, and the offset */
 	};
-	/* Ethertype, version, and the length of an IPv4 header in words. */
-	const uint32_t ipv4 = 0x080045, ipv6 = 0x86dd6;
-	if (linktype != LINKTYPE_ETHERNET || caplen < ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER) {
+	if (caplen < SLL2_HEADER + IPV4_HEADER) {
 		return false;
 	}
-	const uint8_t *ip = data + ETHERNET_HEADER;
-	uint32_t head = cu_get_be32(data + 12);
+	uint32_t header, type;
+	if (__builtin_expect(linktype == LINKTYPE_ETHERNET, 1)) {
+		header = ETHERNET_HEADER;
+		type = cu_get_be16(data + 12);
+	} else if (linktype == LINKTYPE_LINUX_SLL && (cu_get_be16(data + 2) | 2) != ARPHRD_WLAN) {
+		header = SLL_HEADER;
+		type = cu_get_be16(data + 14);
+	} else if (linktype == LINKTYPE_LINUX_SLL2 && (cu_get_be16(data + 8) | 2) != ARPHRD_WLAN) {
+		header = SLL2_HEADER;
+		type = cu_get_be16(data);
+	} else if (linktype == LINKTYPE_RAW) {
+		header = 0;
+		type = data[0] >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
+	} else {
+		return false;
+	}
+	const uint8_t *ip = data + header;
 	usual->ip = ip;
-	usual->is_ipv6 = head >> 8 != ipv4;
+	usual->is_ipv6 = type != ETHERTYPE_IPV4;
 	if (!usual->is_ipv6) {
 		uint32_t total = cu_get_be16(ip + 2);
 		usual->tcp = ip + IPV4_HEADER;
-		usual->cap = caplen - ETHERNET_HEADER - IPV4_HEADER;
+		usual->cap = caplen - header - IPV4_HEADER;
 		usual->wire = total - IPV4_HEADER;
-		return ip[9] == PROTO_TCP && (cu_get_be16(ip + 6) & FRAGMENT_BITS) == 0 && total >= IPV4_HEADER;
+		return caplen >= header + IPV4_HEADER + TCP_HEADER && ip[0] == 0x45 && ip[9] == PROTO_TCP &&
+		       (cu_get_be16(ip + 6) & FRAGMENT_BITS) == 0 && total >= IPV4_HEADER + TCP_HEADER;
 	}
 	usual->tcp = ip + IPV6_HEADER;
-	usual->cap = caplen - ETHERNET_HEADER - IPV6_HEADER;
+	usual->cap = caplen - header - IPV6_HEADER;
 	usual->wire = cu_get_be16(ip + 4);
-	return head >> 12 == ipv6 && ip[6] == PROTO_TCP && usual->wire != 0 &&
-	       caplen >= ETHERNET_HEADER + IPV6_HEADER + TCP_HEADER;
+	return caplen >= header + IPV6_HEADER + TCP_HEADER && type == ETHERTYPE_IPV6 && ip[0] >> 4 == 6 &&
+	       ip[6] == PROTO_TCP && usual->wire >= TCP_HEADER;
 }
 
 #endif

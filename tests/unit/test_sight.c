@@ -1,7 +1,7 @@
 /*
  * The usual frames, which are read in line, and all others, which are decoded
- * layer by layer: the same packet is sighted as Ethernet has it, and without
- * its Ethernet header, which is never usual, and both have to agree.
+ * layer by layer: the same packet is sighted behind each link layer that is
+ * usual, and behind one that never is, and all have to agree.
  */
 #include "lib/flow/sight.h"
 
@@ -12,12 +12,26 @@
 
 #include <cmocka.h>
 
-enum { LINKTYPE_ETHERNET = 1, LINKTYPE_RAW = 101, ETHERNET_HEADER = 14, PACKET_CAP = 160 };
+enum { PACKET_CAP = 160, HEADER_CAP = 20 };
 
-/* What the two ways made of one packet. */
+/* Link layers, and where they have the ethertype; the first is never usual. */
+static const struct link {
+	uint16_t linktype, header, type_at;
+	bool has_type;
+} links[] = {
+	{0, 4, 0, false},    /* BSD loopback */
+	{1, 14, 12, true},   /* Ethernet */
+	{101, 0, 0, false},  /* none */
+	{113, 16, 14, true}, /* Linux cooked capture */
+	{276, 20, 0, true},  /* its second version */
+};
+
+enum { N_LINKS = sizeof(links) / sizeof(links[0]) };
+
+/* What each way made of the packets. */
 struct both {
 	struct cu_track track;
-	struct cu_sight ethernet, raw;
+	struct cu_sight sight[N_LINKS];
 };
 
 static int set_up(void **state)
@@ -26,8 +40,9 @@ static int set_up(void **state)
 	struct both *both = calloc(1, sizeof(*both));
 	assert_non_null(both);
 	assert_int_equal(cu_track_init(&both->track, NULL, &config), 0);
-	assert_int_equal(cu_sight_init(&both->ethernet, &config, &both->track.table), 0);
-	assert_int_equal(cu_sight_init(&both->raw, &config, &both->track.table), 0);
+	for (size_t i = 0; i < N_LINKS; i++) {
+		assert_int_equal(cu_sight_init(&both->sight[i], &config, &both->track.table), 0);
+	}
 	*state = both;
 	return 0;
 }
@@ -35,8 +50,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct both *both = *state;
-	cu_sight_release(&both->ethernet);
-	cu_sight_release(&both->raw);
+	for (size_t i = 0; i < N_LINKS; i++) {
+		cu_sight_release(&both->sight[i]);
+	}
 	cu_track_release(&both->track);
 	free(both);
 	return 0;
@@ -67,49 +83,59 @@ static void assert_same_segment(const struct cu_segment *a, const struct cu_segm
 	}
 }
 
-/* Sights len bytes of an IP packet, caplen of them captured, both ways. */
-static void check(struct both *both, const uint8_t *ip, uint32_t caplen, uint32_t len)
+/* Sights len bytes of an IP packet, caplen of them captured, behind a link layer. */
+static size_t sight(struct both *both, size_t i, const uint8_t *ip, uint32_t caplen, uint32_t len,
+                    struct cu_sighting *sighting)
 {
+	static const uint8_t types[2][2] = {{0x08, 0x00}, {0x86, 0xdd}};
+	const struct link *link = &links[i];
 	/* of the very length, so that a read behind the end is seen */
-	uint8_t *frame = malloc(ETHERNET_HEADER + (size_t)caplen);
+	uint8_t *frame = calloc(1, (size_t)link->header + caplen);
 	assert_non_null(frame);
-	memset(frame, 2, ETHERNET_HEADER);
-	const uint8_t type[2][2] = {{0x08, 0x00}, {0x86, 0xdd}};
-	memcpy(frame + 12, type[ip[0] >> 4 == 6], 2);
-	memcpy(frame + ETHERNET_HEADER, ip, caplen);
-	struct cu_packet packet = {
+	if (link->has_type) {
+		memcpy(frame + link->type_at, types[ip[0] >> 4 == 6], 2);
+	} else if (link->header > 0) {
+		frame[0] = 2; /* AF_INET */
+	}
+	memcpy(frame + link->header, ip, caplen);
+	const struct cu_packet packet = {
 		.time_ns = 1000,
 		.frame = 7,
 		.file = 3,
 		.data = frame,
-		.caplen = ETHERNET_HEADER + caplen,
-		.len = ETHERNET_HEADER + len,
-		.linktype = LINKTYPE_ETHERNET,
+		.caplen = link->header + caplen,
+		.len = link->header + len,
+		.linktype = link->linktype,
 	};
-	struct cu_sighting as[2];
-	memset(as, 0x5a, sizeof(as));
-	size_t n_ethernet = cu_sight_packets(&both->ethernet, &packet, 1, &as[0]);
-	packet.data += ETHERNET_HEADER;
-	packet.caplen -= ETHERNET_HEADER;
-	packet.len -= ETHERNET_HEADER;
-	packet.linktype = LINKTYPE_RAW;
-	size_t n_raw = cu_sight_packets(&both->raw, &packet, 1, &as[1]);
-	assert_int_equal(n_ethernet, n_raw);
-	assert_memory_equal(both->ethernet.n_kinds, both->raw.n_kinds, sizeof(both->raw.n_kinds));
-	if (n_raw > 0) {
-		assert_same_segment(&as[0].segment, &as[1].segment);
-		assert_int_equal(as[0].from_lower, as[1].from_lower);
-		assert_int_equal(as[0].tag, as[1].tag);
-		assert_int_equal(as[0].n_fragments, as[1].n_fragments);
-		assert_memory_equal(as[0].key.head, as[1].key.head, sizeof(as[0].key.head));
-		if (cu_key_is_long(as[0].key.head[0])) {
-			assert_memory_equal(as[0].key.rest, as[1].key.rest, sizeof(as[0].key.rest));
+	memset(sighting, 0x5a, sizeof(*sighting));
+	size_t n = cu_sight_packets(&both->sight[i], &packet, 1, sighting);
+	free(frame);
+	return n;
+}
+
+/* All have to agree. */
+static void check(struct both *both, const uint8_t *ip, uint32_t caplen, uint32_t len)
+{
+	struct cu_sighting first, other;
+	size_t n = sight(both, 0, ip, caplen, len, &first);
+	for (size_t i = 1; i < N_LINKS; i++) {
+		assert_int_equal(sight(both, i, ip, caplen, len, &other), n);
+		assert_memory_equal(both->sight[i].n_kinds, both->sight[0].n_kinds, sizeof(both->sight[0].n_kinds));
+		if (n == 0) {
+			continue;
 		}
-		if (as[1].segment.flags & CU_TCP_SYN && !as[1].segment.icmp) {
-			assert_memory_equal(&as[0].syn, &as[1].syn, sizeof(as[0].syn));
+		assert_same_segment(&other.segment, &first.segment);
+		assert_int_equal(other.from_lower, first.from_lower);
+		assert_int_equal(other.tag, first.tag);
+		assert_int_equal(other.n_fragments, first.n_fragments);
+		assert_memory_equal(other.key.head, first.key.head, sizeof(first.key.head));
+		if (cu_key_is_long(first.key.head[0])) {
+			assert_memory_equal(other.key.rest, first.key.rest, sizeof(first.key.rest));
+		}
+		if ((first.segment.flags & CU_TCP_SYN) != 0 && !first.segment.icmp) {
+			assert_memory_equal(&other.syn, &first.syn, sizeof(first.syn));
 		}
 	}
-	free(frame);
 }
 
 /* An IP packet with a TCP segment; returns its length. */
@@ -187,7 +213,7 @@ static void test_whole_and_cut(void **state)
 			}
 		}
 	}
-	assert_true(both->raw.n_kinds[CU_PACKET_TCP] > 0 && both->raw.n_kinds[CU_PACKET_SHORT] > 0);
+	assert_true(both->sight[0].n_kinds[CU_PACKET_TCP] > 0 && both->sight[0].n_kinds[CU_PACKET_SHORT] > 0);
 }
 
 /* One byte of the headers is another, and one more in half of them. */
@@ -212,7 +238,31 @@ static void test_damaged(void **state)
 		check(both, ip, 1 + random[5] % len, len);
 		check(both, ip, len, len);
 	}
-	assert_true(both->raw.n_kinds[CU_PACKET_TCP] > 0 && both->raw.n_kinds[CU_PACKET_MALFORMED] > 0);
+	assert_true(both->sight[0].n_kinds[CU_PACKET_TCP] > 0 && both->sight[0].n_kinds[CU_PACKET_MALFORMED] > 0);
+}
+
+/* A cooked capture of a monitor's interface has IEEE 802.11 behind its header, whatever protocol that says. */
+static void test_cooked_wlan(void **state)
+{
+	struct both *both = *state;
+	uint8_t frame[HEADER_CAP + PACKET_CAP] = {0};
+	for (size_t i = 3; i < N_LINKS; i++) {
+		for (unsigned hardware = 800; hardware <= 804; hardware++) {
+			uint32_t len =
+				make(frame + links[i].header, false, CU_TCP_ACK, options[1].bytes, options[1].len, "");
+			uint32_t hardware_at = links[i].type_at == 0 ? 8 : 2;
+			memcpy(frame + links[i].type_at, "\x08\x00", 2);
+			frame[hardware_at] = (uint8_t)(hardware >> 8);
+			frame[hardware_at + 1] = (uint8_t)hardware;
+			const struct cu_packet packet = {.data = frame,
+			                                 .caplen = links[i].header + len,
+			                                 .len = links[i].header + len,
+			                                 .linktype = links[i].linktype};
+			struct cu_sighting sighting;
+			bool is_wlan = hardware == 801 || hardware == 803;
+			assert_int_equal(cu_sight_packets(&both->sight[i], &packet, 1, &sighting), !is_wlan);
+		}
+	}
 }
 
 int main(void)
@@ -220,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_whole_and_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cooked_wlan, set_up, tear_down),
 	};
 	return cmocka_run_group_tests_name("sight", tests, NULL, NULL);
 }
