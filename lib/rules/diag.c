@@ -235,8 +235,7 @@ void cu_diag_sort(struct cu_diag *diag)
 	}
 }
 
-/* Appends len bytes: a tab as a space, what is not printable as \xNN. Returns the columns that they take. */
-static size_t add_escaped(struct cu_buf *buf, const char *text, size_t len)
+size_t cu_diag_add_text(struct cu_buf *buf, const char *text, size_t len)
 {
 	enum { HEX_COLUMNS = 4 };
 	size_t columns = 0;
@@ -273,11 +272,11 @@ static const char *skip(const char *p, const char *end, size_t n)
 void cu_rules_message_format(const struct cu_rules_message *message, struct cu_buf *buf)
 {
 	if (message->file[0]) {
-		add_escaped(buf, message->file, strlen(message->file));
+		cu_diag_add_text(buf, message->file, strlen(message->file));
 		cu_buf_printf(buf, ":%u:%u: ", message->line, message->column);
 	}
 	cu_buf_add_cstr(buf, message->severity == CU_SEVERITY_ERROR ? "error: " : "warning: ");
-	add_escaped(buf, message->text, strlen(message->text));
+	cu_diag_add_text(buf, message->text, strlen(message->text));
 	cu_buf_add_u8(buf, '\n');
 	if (!message->file[0]) {
 		return;
@@ -295,13 +294,13 @@ void cu_rules_message_format(const struct cu_rules_message *message, struct cu_b
 	const char *last = skip(caret, to, message->width);
 	struct cu_buf scratch = {0};
 	cu_buf_add_cstr(buf, "    ");
-	add_escaped(buf, from, (size_t)(to - from));
+	cu_diag_add_text(buf, from, (size_t)(to - from));
 	cu_buf_add_cstr(buf, "\n    ");
-	for (size_t n = add_escaped(&scratch, from, (size_t)(caret - from)); n > 0; n--) {
+	for (size_t n = cu_diag_add_text(&scratch, from, (size_t)(caret - from)); n > 0; n--) {
 		cu_buf_add_u8(buf, ' ');
 	}
 	cu_buf_add_u8(buf, '^');
-	for (size_t n = add_escaped(&scratch, caret, (size_t)(last - caret)); n > 1; n--) {
+	for (size_t n = cu_diag_add_text(&scratch, caret, (size_t)(last - caret)); n > 1; n--) {
 		cu_buf_add_u8(buf, '~');
 	}
 	cu_buf_release(&scratch);

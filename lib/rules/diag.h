@@ -75,6 +75,9 @@ bool cu_diag_is_full(const struct cu_diag *diag);
 /* In order of file, line and column. */
 void cu_diag_sort(struct cu_diag *diag);
 
+/* Appends len bytes of whoever wrote them: a tab as a space, what is not printable as \xNN. Returns the columns that they take. */
+size_t cu_diag_add_text(struct cu_buf *buf, const char *text, size_t len);
+
 /*
  * Appends the message as text: "mine.yaml:12:14: error: unknown field ...",
  * the line, and the caret below; unprintable bytes are shown as \xNN.

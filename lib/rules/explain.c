@@ -13,14 +13,17 @@ static void add_source(struct cu_buf *buf, const struct cu_expr *expr)
 {
 	const char *text = expr->scalar->text + expr->start;
 	size_t len = expr->len < PART_CAP ? expr->len : PART_CAP;
+	char line[PART_CAP];
+	size_t n = 0;
 	bool blank = false;
 	for (size_t i = 0; i < len; i++) {
 		bool space = text[i] == ' ' || text[i] == '\n' || text[i] == '\t';
 		if (!space || !blank) {
-			cu_buf_add_u8(buf, space ? ' ' : (uint8_t)text[i]);
+			line[n++] = space ? ' ' : text[i];
 		}
 		blank = space;
 	}
+	cu_diag_add_text(buf, line, n);
 	if (len < expr->len) {
 		cu_buf_add_cstr(buf, "...");
 	}
@@ -40,9 +43,12 @@ static void add_values(struct cu_rules *rules, const struct cu_expr *expr, struc
 		return;
 	}
 	if (expr->kind == CU_EXPR_FIELD || expr->kind == CU_EXPR_HAS) {
-		struct cu_buf value = {0};
+		struct cu_buf raw = {0}, value = {0};
+		cu_field_format(expr->field, &rules->view, &raw);
 		cu_buf_printf(&value, "%s is ", expr->field->name);
-		cu_field_format(expr->field, &rules->view, &value);
+		cu_diag_add_text(&value, (const char *)raw.data, raw.len);
+		buf->failed |= raw.failed || value.failed;
+		cu_buf_release(&raw);
 		if (!memmem(buf->data + begin, buf->len - begin, value.data, value.len)) {
 			cu_buf_add_cstr(buf, buf->len > begin ? ", " : "");
 			cu_buf_add(buf, value.data, value.len);
@@ -101,7 +107,7 @@ static void add_text(struct cu_buf *buf, const char *label, struct cu_text text)
 {
 	if (text.len > 0) {
 		cu_buf_printf(buf, "  %-8s ", label);
-		cu_buf_add(buf, text.data, text.len);
+		cu_diag_add_text(buf, text.data, text.len);
 		cu_buf_add_u8(buf, '\n');
 	}
 }
@@ -122,7 +128,8 @@ int cu_rules_explain(struct cu_rules *rules, const struct cu_facts *facts, struc
 	for (size_t i = 0; i < rules->n_active; i++) {
 		const struct cu_rule *rule = rules->rules[i];
 		bool matches = cu_program_test(&rules->program, rule->step, &rules->view);
-		cu_buf_printf(buf, "  %-8s %s", matches ? "match" : "no", rule->name);
+		cu_buf_printf(buf, "  %-8s ", matches ? "match" : "no");
+		cu_diag_add_text(buf, rule->name, strlen(rule->name));
 		if (!matches) {
 			cu_buf_add_cstr(buf, ": ");
 			if (rule->expr->kind == CU_EXPR_BOOL) {

@@ -372,13 +372,22 @@ void cu_test_compile(struct cu_rules *rules, struct cu_test *test)
 	test->scene = scene;
 }
 
+static void add_text(struct cu_buf *buf, const char *text)
+{
+	cu_diag_add_text(buf, text, strlen(text));
+}
+
 static void say(struct cu_buf *buf, const struct cu_test *test, const char *what, const char *expected,
                 struct cu_text found)
 {
 	const struct cu_rules_source *source = test->node->source;
-	cu_buf_printf(buf, "%s:%zu: %s: expected %s %s, found ", source->name,
-	              cu_rules_source_line(source, test->node->offset) + 1, test->name, what, expected);
-	cu_buf_add(buf, found.len > 0 ? found.data : "none", found.len > 0 ? found.len : 4);
+	add_text(buf, source->name);
+	cu_buf_printf(buf, ":%zu: ", cu_rules_source_line(source, test->node->offset) + 1);
+	add_text(buf, test->name);
+	cu_buf_printf(buf, ": expected %s ", what);
+	add_text(buf, expected);
+	cu_buf_add_cstr(buf, ", found ");
+	cu_diag_add_text(buf, found.len > 0 ? found.data : "none", found.len > 0 ? found.len : 4);
 	cu_buf_add_u8(buf, '\n');
 }
 
