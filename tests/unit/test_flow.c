@@ -806,7 +806,7 @@ static void test_flowify_memory_bounds_flood(void **state)
 		n_continued += result.connections[i].continued;
 	}
 	/* as many as are remembered of those that left */
-	assert_in_range(n_continued, 0, N);
+	assert_in_range(n_continued, 0, CU_LEFT_CAP);
 	for (size_t i = 1; i < result.n_frames; i++) {
 		assert_true(result.frames[i].is_seen);
 	}

@@ -144,6 +144,9 @@ static void test_transaction_round_trip(void **state)
 		assert_memory_equal(out.name.data ? out.name.data : "", in.name.data, in.name.len);
 		out.name = in.name;
 		assert_int_equal(out.stretches.len, in.stretches.len);
+		if (in.stretches.len > 0) {
+			assert_memory_equal(out.stretches.data, in.stretches.data, in.stretches.len);
+		}
 		assert_int_equal(in.total_ns, out.total_ns);
 		for (int cause = 0; cause < CU_N_CAUSES; cause++) {
 			const struct cu_ledger_entry *a = &in.ledger[cause], *b = &out.ledger[cause];

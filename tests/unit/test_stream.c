@@ -258,14 +258,18 @@ static void test_stream_every_prefix_gives_what_is_whole(void **state)
 	(void)state;
 	struct bytes bytes;
 	write_stream(&bytes, true, CU_RECORD_CHUNK);
+	unsigned n_before = 0;
 	for (size_t len = 0; len < bytes.len; len++) {
 		int end;
 		struct cu_fault fault;
 		unsigned n = read_stream(bytes.data, len, &end, &fault);
 		assert_int_equal(end, CU_ERR_TRUNCATED);
 		assert_true(n == 0 || n == 16 || n == 32 || n == N_RECORDS);
+		assert_true(n >= n_before);
 		assert_true(strlen(fault.text) > 0);
+		n_before = n;
 	}
+	assert_int_equal(n_before, N_RECORDS); /* all that lacks is the trailer's end */
 }
 
 static void test_stream_every_flipped_byte_is_found(void **state)
