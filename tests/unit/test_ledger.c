@@ -1002,6 +1002,40 @@ static void test_ledger_second_request_after_idle_charges_no_idle(void **state)
 	talk_release(&talk);
 }
 
+/* In TLS 1.3 the server's session tickets come before its answer, at once or one for each ACK, and answer nothing. */
+static void test_ledger_session_tickets_are_no_answer(void **state)
+{
+	(void)state;
+	enum { TICKET = 250, SECOND_FLIGHT = 80, REQUEST = 100, ANSWER = 500 };
+	for (int64_t apart_us = 100; apart_us <= 40000; apart_us += 39900) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 300)->hint.kind = CU_HINT_TLS_CLIENT_HELLO;
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 301, 900)->hint.kind = CU_HINT_TLS_SERVER_HELLO;
+		t += 40000;
+		talk_add(&talk, t, CU_C2S, PSH, 301, 901, SECOND_FLIGHT)->hint.kind = CU_HINT_TLS_HANDSHAKE;
+		talk_add(&talk, t + 100, CU_C2S, PSH, 381, 901, REQUEST)->hint.kind = CU_HINT_TLS_DATA;
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 901, 481, TICKET)->hint.kind = CU_HINT_TLS_DATA;
+		talk_add(&talk, t + 30000 + apart_us, CU_S2C, PSH, 901 + TICKET, 481, TICKET);
+		talk_add(&talk, t + 40000 + apart_us, CU_C2S, ACK, 481, 901 + 2 * TICKET, 0);
+		struct cu_segment *answer = talk_add(&talk, t + 530000, CU_S2C, PSH, 901 + 2 * TICKET, 481, ANSWER);
+		answer->hint.kind = CU_HINT_TLS_DATA;
+		uint64_t frame = answer->frame;
+		talk_add(&talk, t + 540000, CU_C2S, ACK, 481, 901 + 2 * TICKET + ANSWER, 0);
+		talk_analyse(&talk);
+		assert_int_equal(talk.exchanges.n, 3);
+		assert_int_equal(talk.exchanges.item[1].kind, CU_TXN_TLS_HANDSHAKE);
+		struct cu_transaction request = talk_transaction(&talk, 2);
+		assert_int_equal(request.kind, CU_TXN_REQUEST);
+		assert_int_equal(request.response.first_frame, frame);
+		assert_int_equal(request.response.n_bytes, ANSWER);
+		assert_us(request, CU_SERVER_PAUSE, 0);
+		assert_in_range(request.ledger[CU_SERVER_THINK].ns, 499000 * US, 501000 * US);
+		talk_release(&talk);
+	}
+}
+
 /* What two sides say, and a minute later: a piece of so many bytes, 0 none, an alert, and the FIN. */
 static struct cu_transaction last_words(struct talk *talk, int dir, uint32_t before, uint32_t alert, bool named)
 {
@@ -2258,6 +2292,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer),
 		cmocka_unit_test(test_ledger_news_and_a_paused_answer_look_alike),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
+		cmocka_unit_test(test_ledger_session_tickets_are_no_answer),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
 		cmocka_unit_test(test_ledger_what_comes_while_the_server_thinks_is_no_part_of_the_request),
