@@ -86,11 +86,6 @@ void cu_buf_add_varint(struct cu_buf *buf, uint64_t v)
 	}
 }
 
-void cu_buf_add_zigzag(struct cu_buf *buf, int64_t v)
-{
-	cu_buf_add_varint(buf, cu_zigzag(v));
-}
-
 void cu_buf_add_cstr(struct cu_buf *buf, const char *text)
 {
 	cu_buf_add(buf, text, strlen(text));

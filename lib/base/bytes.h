@@ -217,7 +217,6 @@ static inline bool cu_buf_reserve(struct cu_buf *buf, size_t more)
 void cu_buf_add(struct cu_buf *buf, const void *data, size_t len);
 void cu_buf_add_u8(struct cu_buf *buf, uint8_t v);
 void cu_buf_add_varint(struct cu_buf *buf, uint64_t v);
-void cu_buf_add_zigzag(struct cu_buf *buf, int64_t v);
 
 /* Text into the same buffer; add_cstr adds no terminating zero. */
 void cu_buf_add_cstr(struct cu_buf *buf, const char *text);

@@ -487,8 +487,3 @@ uint64_t cu_reader_n_bytes(const struct cu_reader *reader)
 {
 	return reader->n_bytes;
 }
-
-bool cu_stream_recognise(const void *data, size_t len)
-{
-	return len >= CU_MAGIC_LEN && memcmp(data, CU_STREAM_MAGIC, CU_MAGIC_LEN) == 0;
-}

@@ -133,7 +133,4 @@ const struct cu_fault *cu_reader_fault(const struct cu_reader *reader);
 uint64_t cu_reader_n_bytes(const struct cu_reader *reader);
 void cu_reader_close(struct cu_reader *reader);
 
-/* Whether data, the first len bytes of an input, begin a record stream. At least 8 are needed. */
-bool cu_stream_recognise(const void *data, size_t len);
-
 #endif

@@ -2,7 +2,7 @@
  * JSON (RFC 8259), written by hand: no formatting function per field.
  *
  * The caller writes keys as literals that begin with what separates them from
- * the value before: cu_json_u64(buf, ",\"stream\":", n).
+ * the value before: CU_JSON_U64(buf, ",\"stream\":", n).
  */
 #ifndef CU_REPORT_JSON_WRITE_H
 #define CU_REPORT_JSON_WRITE_H

@@ -195,15 +195,6 @@ void cu_diag_error(struct cu_diag *diag, const struct cu_rules_source *source, s
 	va_end(args);
 }
 
-void cu_diag_warn(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
-                  const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	cu_diag_add(diag, CU_SEVERITY_WARNING, source, offset, len, format, args);
-	va_end(args);
-}
-
 bool cu_diag_is_full(const struct cu_diag *diag)
 {
 	return diag->n_messages == CU_MESSAGE_CAP && diag->n_errors >= CU_MESSAGE_CAP;

@@ -64,8 +64,6 @@ const char *cu_rules_source_line_text(const struct cu_rules_source *source, size
 /* Adds a message about len bytes at a byte offset of source. */
 void cu_diag_error(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
                    const char *format, ...) __attribute__((format(printf, 5, 6)));
-void cu_diag_warn(struct cu_diag *diag, const struct cu_rules_source *source, size_t offset, size_t len,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 void cu_diag_add(struct cu_diag *diag, enum cu_severity severity, const struct cu_rules_source *source, size_t offset,
                  size_t len, const char *format, va_list args) __attribute__((format(printf, 6, 0)));
 
