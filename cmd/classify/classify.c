@@ -260,9 +260,8 @@ static void note_counts(const struct cu_classify_counts *counts, const struct cu
 		          counts->n_left_out, CU_FINDING_CAP);
 	}
 	if (counts->n_forgotten > 0) {
-		prog_warn("%" PRIu64
-		          " endpoints with something against them were forgotten: there are more than %d servers "
-		          "or %d clients, and findings may lack some or count too low",
+		prog_warn("endpoints were forgotten %" PRIu64 " times: there are more than %d servers or %d clients, "
+		          "and findings may lack some, count too low, or be unsure",
 		          counts->n_forgotten, CU_FINDING_SERVERS, CU_FINDING_CLIENTS);
 	}
 	if (counts->n_connections > 0 && counts->n_analyses == 0) {

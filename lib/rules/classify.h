@@ -14,7 +14,7 @@ struct cu_classify_counts {
 	uint64_t n_connections, n_analyses, n_transactions, n_slow, n_by_rule, n_findings;
 	uint64_t n_uncounted;            /* transactions and connections that rules about endpoints had no room for */
 	uint64_t n_left_out;             /* findings beyond CU_FINDING_CAP of each kind, and of each such rule */
-	uint64_t n_forgotten;            /* endpoints with something against them, that findings had no room for */
+	uint64_t n_forgotten;            /* times that findings had no room for an endpoint */
 	uint64_t n_blamed[CU_N_PARTIES]; /* verdicts by party */
 };
 

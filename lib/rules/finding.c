@@ -37,6 +37,7 @@ struct met {
 struct endpoint {
 	struct cu_addr addr;
 	uint16_t port; /* 0: a client */
+	bool is_late;  /* others had been forgotten when it came, perhaps itself */
 	uint64_t n;    /* connections */
 	uint64_t n_prohibited;
 	struct span bad[CU_N_BAD];                  /* of a client: [0] is what it tried in vain */
@@ -52,7 +53,7 @@ struct table {
 	struct cu_index index;
 	struct cu_hash_seed seed;
 	bool of_clients;
-	uint64_t n_forgotten; /* that weighed something */
+	uint64_t n_forgotten;
 };
 
 struct cu_findings {
@@ -145,17 +146,17 @@ static uint64_t weight(const struct endpoint *endpoint)
 	return n;
 }
 
-/* Forgets what weighs less than least; the index has slots for what stays. */
-static void forget(struct table *table, uint64_t least)
+/* Forgets of what weighs less than least at most so many; the index has slots for what stays. */
+static void forget(struct table *table, uint64_t least, size_t at_most)
 {
 	size_t n = table->n;
 	table->n = 0;
 	cu_index_clear(&table->index);
 	for (size_t i = 0; i < n; i++) {
 		struct endpoint *endpoint = &table->endpoints[i];
-		uint64_t weighs = weight(endpoint);
-		if (weighs < least) {
-			table->n_forgotten += weighs > 0;
+		if (at_most > 0 && weight(endpoint) < least) {
+			at_most--;
+			table->n_forgotten++;
 			free_probes(endpoint->probes);
 			continue;
 		}
@@ -172,7 +173,7 @@ static struct endpoint *find_or_add(struct table *table, const struct cu_addr *a
 	}
 	if (table->n == table->most) {
 		for (uint64_t least = 1; table->n > table->most / 2; least++) {
-			forget(table, least);
+			forget(table, least, table->n - table->most / 2);
 		}
 	}
 	struct probes *probes = table->of_clients ? calloc(1, sizeof(*probes)) : NULL;
@@ -183,7 +184,7 @@ static struct endpoint *find_or_add(struct table *table, const struct cu_addr *a
 		return NULL;
 	}
 	endpoint = &table->endpoints[table->n++];
-	*endpoint = (struct endpoint){.addr = *addr, .port = port, .probes = probes};
+	*endpoint = (struct endpoint){.addr = *addr, .port = port, .is_late = table->n_forgotten > 0, .probes = probes};
 	return endpoint;
 }
 
@@ -545,6 +546,9 @@ static struct cu_finding describe(struct cu_findings *findings, const struct can
 		cu_buf_printf(advice, "find out what %s looks for: a scanner, or a list of servers that is out of date",
 		              addr);
 		break;
+	}
+	if (endpoint->is_late) {
+		finding.confidence = CU_CONFIDENCE_LOW; /* of how many is not known */
 	}
 	finding.kind = (struct cu_text){kind, (uint32_t)strlen(kind)};
 	finding.why = text_of(why);

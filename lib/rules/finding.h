@@ -4,10 +4,11 @@
  * Servers that refuse, reset or do not answer, whose handshakes are left
  * half-open or whose answers are cut short, and clients that scan. A scan is
  * one finding about its client: what it met at a few tries is not held against
- * each server. When a table is full, the entries with the least against them
- * are forgotten first, as in lossy counting (Manku and Motwani 2002): what is
- * left may be counted too low, never too high. How many were forgotten that had
- * something against them is told.
+ * each server. When a table is full, half of it is forgotten, those with the
+ * least against them and of these the longest there first, as in lossy counting
+ * (Manku and Motwani 2002): counts may be too low, never too high. Shares may be
+ * too high then, of endpoints that came after: what is said of these is of low
+ * confidence. How often one was forgotten is told.
  */
 #ifndef CU_RULES_FINDING_H
 #define CU_RULES_FINDING_H
@@ -79,7 +80,7 @@ int cu_findings_each(struct cu_findings *findings, int (*take)(void *context, co
 
 /* Findings that were more than CU_FINDING_CAP of a kind. */
 uint64_t cu_findings_n_left_out(const struct cu_findings *findings);
-/* Endpoints with something against them that were forgotten: times, when one was met again. */
+/* Times that an endpoint was forgotten; one that is met again can be once more. */
 uint64_t cu_findings_n_forgotten(const struct cu_findings *findings);
 
 #endif

@@ -1451,11 +1451,51 @@ static void test_findings_are_bounded(void **state)
 	assert_int_equal(n, CU_FINDING_CAP + 1);
 	assert_int_equal(cu_findings_n_left_out(findings), BEYOND);
 	assert_int_equal(cu_findings_n_forgotten(findings), 0);
+	cu_findings_free(findings);
+}
+
+static int note_confidence(void *context, const struct cu_finding *finding)
+{
+	((unsigned *)context)[finding->confidence]++;
+	return 0;
+}
+
+/* Of an endpoint that was forgotten in between, what is left may be all bad: that is not sure. */
+static void test_findings_of_the_forgotten_are_unsure(void **state)
+{
+	(void)state;
+	enum { SEEN = CU_SEEN_SYN | CU_SEEN_SYN_ACK | CU_SEEN_ACK | CU_SEEN_DATA };
+	static const struct ending fine = {CU_CLOSE_CLEAN, CU_PARTY_CLIENT, SEEN, false, 0, 0};
+	static const struct ending refused = {
+		CU_CLOSE_REFUSED, CU_PARTY_SERVER, CU_SEEN_SYN | CU_SEEN_RST, false, 0, 0};
+	struct cu_findings *findings = cu_findings_new();
+	assert_non_null(findings);
+	char client[CU_TEXT_CAP], server[CU_TEXT_CAP];
+	add_connections(findings, "10.1.0.1", "10.2.0.1", 80, 60, true, fine);
+	add_connections(findings, "10.1.0.1", "10.2.0.2", 80, 10, true, refused);
 	for (unsigned i = 0; i < CU_FINDING_SERVERS; i++) {
-		snprintf(server, sizeof(server), "10.%u.%u.%u", 4 + i / 65536, i / 256 % 256, i % 256);
-		add_connections(findings, "10.3.0.1", server, 80, 1, true, refused);
+		snprintf(server, sizeof(server), "10.3.%u.%u", i / 256, i % 256);
+		add_connections(findings, "10.1.0.1", server, 80, 1, true, fine);
 	}
-	assert_true(cu_findings_n_forgotten(findings) > CU_FINDING_SERVERS / 2);
+	assert_int_equal(cu_findings_n_forgotten(findings), CU_FINDING_SERVERS / 2);
+	add_connections(findings, "10.1.0.1", "10.2.0.1", 80, 10, true, refused);
+	unsigned n[4] = {0};
+	assert_int_equal(cu_findings_each(findings, note_confidence, n), 0);
+	assert_int_equal(n[CU_CONFIDENCE_LOW], 1);
+	assert_int_equal(n[CU_CONFIDENCE_HIGH] + n[CU_CONFIDENCE_MEDIUM], 1);
+	cu_findings_free(findings);
+
+	/* Of more that are as bad as each other than there is room for, as many as there is. */
+	findings = cu_findings_new();
+	assert_non_null(findings);
+	for (unsigned i = 0; i < CU_FINDING_SERVERS + 100; i++) {
+		snprintf(client, sizeof(client), "10.1.%u.%u", i / 10 / 256, i / 10 % 256);
+		snprintf(server, sizeof(server), "10.3.%u.%u", i / 256 % 256, i % 256);
+		add_connections(findings, client, server, 80, CU_REFUSED_LEAST, true, refused);
+	}
+	memset(n, 0, sizeof(n));
+	assert_int_equal(cu_findings_each(findings, note_confidence, n), 0);
+	assert_int_equal(n[CU_CONFIDENCE_LOW] + n[CU_CONFIDENCE_HIGH] + n[CU_CONFIDENCE_MEDIUM], CU_FINDING_CAP);
 	cu_findings_free(findings);
 }
 
@@ -1923,6 +1963,7 @@ int main(void)
 		cmocka_unit_test(test_nearest_names),
 		cmocka_unit_test(test_findings_of_endpoints),
 		cmocka_unit_test(test_findings_are_bounded),
+		cmocka_unit_test(test_findings_of_the_forgotten_are_unsure),
 		cmocka_unit_test(test_findings_scan_is_one_finding),
 		cmocka_unit_test(test_findings_of_sessions_that_end_unexpectedly),
 		cmocka_unit_test(test_findings_in_bounded_memory),
