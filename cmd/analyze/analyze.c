@@ -79,7 +79,7 @@ int main(int argc, char **argv)
 	}
 	if (counts.n_no_room > 0) {
 		prog_warn(
-			"connections not joined with what later files have of them, to save memory (--max-memory): %" PRIu64,
+			"connections judged without what later files may have of them, to save memory (--max-memory): %" PRIu64,
 			counts.n_no_room);
 	}
 	if (writer) {

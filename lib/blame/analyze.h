@@ -31,9 +31,10 @@ struct cu_analyze_config {
 };
 
 struct cu_analyze_counts {
-	uint64_t n_in_parts;   /* connections */
-	uint64_t n_no_room;    /* connections that were not kept until a later stream, which came */
-	int spare_errno;       /* why the spare file failed, and with it the whole: CU_ERR_IO; 0 it did not */
+	uint64_t n_in_parts; /* connections */
+	uint64_t
+		n_no_room; /* connections that were not kept until a later stream, which came and may have more of them */
+	int spare_errno;   /* why the spare file failed, and with it the whole: CU_ERR_IO; 0 it did not */
 	bool needs_spare_file; /* and there was none: CU_ERR_NOMEM */
 };
 

@@ -85,23 +85,55 @@ static uint64_t bytes_of(const struct cu_held *held)
 	return sizeof(*held) + held->connection.timeline.len + PLACES;
 }
 
+static void take_out(struct cu_join *join, const struct cu_held *held)
+{
+	uint32_t at = find(join, &held->key);
+	cu_index_remove(&join->index, tag_of(join, &held->key), at);
+	struct cu_held *last = join->held[--join->n];
+	join->n_bytes -= bytes_of(held);
+	if (last != held) {
+		cu_index_move(&join->index, tag_of(join, &last->key), (uint32_t)join->n + 1, at);
+		join->held[at - 1] = last;
+	}
+	join->n_searched = join->n_searched < join->n ? join->n_searched : join->n;
+}
+
+/* Makes room for so many bytes more: takes out one that is over and takes as much; NULL when there is none. */
+static struct cu_held *make_room(struct cu_join *join, uint64_t n_bytes)
+{
+	for (; join->n_searched < join->n; join->n_searched++) {
+		struct cu_held *held = join->held[join->n_searched];
+		bool is_over = held->connection.end != CU_END_OPEN;
+		if (is_over && join->n_bytes - bytes_of(held) + n_bytes <= join->bytes_cap) {
+			take_out(join, held);
+			return held;
+		}
+	}
+	return NULL;
+}
+
 int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **over)
 {
 	make_key(&held->connection, &held->key);
 	*over = held;
 	uint32_t at = find(join, &held->key);
 	if (at == 0) {
+		struct cu_held *out = NULL;
 		if (join->n_bytes + bytes_of(held) > join->bytes_cap) {
 			join->n_no_room++;
-			return 0;
+			out = held->connection.end == CU_END_OPEN ? make_room(join, bytes_of(held)) : NULL;
+			if (out == NULL) {
+				return 0;
+			}
 		}
+		/* Neither fails in the place of one that was taken out. */
 		if (!cu_grow((void **)&join->held, &join->cap, join->n, sizeof(struct cu_held *)) ||
 		    !cu_index_add(&join->index, tag_of(join, &held->key), (uint32_t)join->n + 1)) {
 			return CU_ERR_NOMEM;
 		}
 		join->held[join->n++] = held;
 		join->n_bytes += bytes_of(held);
-		*over = NULL;
+		*over = out;
 	} else if (join->held[at - 1]->connection.stream < held->connection.stream) {
 		*over = join->held[at - 1];
 		join->held[at - 1] = held;
@@ -117,18 +149,6 @@ static struct cu_held *look(const struct cu_join *join, const struct cu_connecti
 	make_key(connection, &key);
 	uint32_t at = find(join, &key);
 	return at != 0 ? join->held[at - 1] : NULL;
-}
-
-static void take_out(struct cu_join *join, const struct cu_held *held)
-{
-	uint32_t at = find(join, &held->key);
-	cu_index_remove(&join->index, tag_of(join, &held->key), at);
-	struct cu_held *last = join->held[--join->n];
-	join->n_bytes -= bytes_of(held);
-	if (last != held) {
-		cu_index_move(&join->index, tag_of(join, &last->key), (uint32_t)join->n + 1, at);
-		join->held[at - 1] = last;
-	}
 }
 
 /* A held connection and its number, which is not fetched from it while they are sorted. */
@@ -167,6 +187,7 @@ struct cu_held **cu_join_drain(struct cu_join *join, size_t *n)
 	}
 	join->n = 0;
 	join->n_bytes = 0;
+	join->n_searched = 0;
 	cu_index_clear(&join->index);
 	qsort(numbered, found, sizeof(numbered[0]), compare);
 	for (; *n < found; (*n)++) {
@@ -272,6 +293,7 @@ int cu_join_note(struct cu_join *join, const struct cu_connection *begun)
 		return CU_ERR_NOMEM;
 	}
 	take_out(join, held);
+	join->n_bytes += bytes_of(held);
 	join->continued[join->n_continued++] = (struct cu_continued){.local = begun->stream, .held = held};
 	return 1;
 }
@@ -283,6 +305,7 @@ struct cu_held *cu_join_take(struct cu_join *join, const struct cu_connection *c
 	if (at < join->n_continued && join->continued[at].local == connection->stream) {
 		struct cu_held *held = join->continued[at].held;
 		join->continued[at].held = NULL;
+		join->n_bytes -= held != NULL ? bytes_of(held) : 0;
 		return held;
 	}
 	struct cu_held *held = look(join, connection);

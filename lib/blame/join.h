@@ -9,7 +9,8 @@
  *
  * Memory: at the end of each stream, what has been silent for that long is let
  * go; of the rest, the connections in flowify's table within one idle timeout,
- * as many are held as there is room for. Their chunks are in the store.
+ * as many are held as there is room for, those that are over only until another
+ * needs it. Their chunks are in the store.
  */
 #ifndef CU_BLAME_JOIN_H
 #define CU_BLAME_JOIN_H
@@ -51,8 +52,9 @@ struct cu_join {
 	struct cu_index index; /* of the held, by key */
 	struct cu_held **held;
 	size_t n, cap;
-	uint64_t n_bytes, bytes_cap;    /* of the held */
-	uint64_t n_no_room;             /* that were not held for want of it, since the stream began */
+	uint64_t n_bytes, bytes_cap; /* of the held and the continued */
+	size_t n_searched;           /* of the held, from the first: these made no room */
+	uint64_t n_no_room;          /* that were not held, or not to the end, for want of it, since the stream began */
 	struct cu_continued *continued; /* of this stream, by local number */
 	size_t n_continued, continued_cap;
 	uint64_t n_streams;  /* streams begun */
@@ -104,8 +106,9 @@ bool cu_join_awaits(const struct cu_join *join);
 
 /*
  * Holds a connection, with the numbers of the union. *over is what is not held,
- * the caller's: of two with the same ends the earlier, or held itself when there
- * is no room for it or memory runs out; else NULL. 0 or CU_ERR_NOMEM.
+ * the caller's: of two with the same ends the earlier; when there is no room, one
+ * that is over, or held itself, as when memory runs out; else NULL. 0 or
+ * CU_ERR_NOMEM.
  */
 int cu_join_hold(struct cu_join *join, struct cu_held *held, struct cu_held **over);
 

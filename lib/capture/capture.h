@@ -64,7 +64,11 @@ struct cu_capture_config {
 	const char *const *paths; /* n_paths names; "-" is standard input; borrowed while open */
 	size_t n_paths;
 	size_t files_cap; /* 0: CU_CAPTURE_FILES */
-	/* A zstd frame with a larger window, and larger than 8 MiB, is not read; 0: 2 GiB, the most that zstd makes. */
+	/*
+	 * Of each input that is read at the same time: a zstd frame whose window is
+	 * larger than this, made a power of two, and than 8 MiB, is not read; 0: 2 GiB,
+	 * the most that zstd makes.
+	 */
 	uint64_t window_bytes;
 	bool has_spare_file; /* spare_fd is an empty file of the caller's, who closes it after the capture */
 	int spare_fd;

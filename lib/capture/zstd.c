@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum {
 	/*
@@ -100,6 +101,16 @@ static bool refill(struct zstd *z)
 	return true;
 }
 
+/* The next power of two: windows are of any size, but libzstd is told a power. */
+static int window_log(uint64_t bytes)
+{
+	int log = WINDOW_LOG_MIN;
+	while (log < WINDOW_LOG_MAX && (bytes == 0 || UINT64_C(1) << log < bytes)) {
+		log++;
+	}
+	return log;
+}
+
 /* Decompresses up to room bytes: what one stored block yields, or more. */
 static ssize_t decode(struct zstd *z, uint8_t *data, size_t room)
 {
@@ -113,7 +124,14 @@ static ssize_t decode(struct zstd *z, uint8_t *data, size_t room)
 		}
 		size_t rc = ZSTD_decompressStream(z->ctx, &out, &z->in);
 		if (ZSTD_isError(rc)) {
-			cu_fault_set(&z->fault, CU_ERR_FORMAT, "%s: zstd: %s", z->src->name, ZSTD_getErrorName(rc));
+			if (ZSTD_getErrorCode(rc) == ZSTD_error_frameParameter_windowTooLarge) {
+				cu_fault_set(&z->fault, CU_ERR_FORMAT,
+				             "%s: zstd: a frame's window is larger than the %u MiB that it may take",
+				             z->src->name, 1U << (window_log(z->src->window_bytes) - 20));
+			} else {
+				cu_fault_set(&z->fault, CU_ERR_FORMAT, "%s: zstd: %s", z->src->name,
+				             ZSTD_getErrorName(rc));
+			}
 			break;
 		}
 		z->is_in_frame = rc != 0;
@@ -255,15 +273,6 @@ static void zstd_free(struct cu_decoder *decoder)
 	free(z->slot_memory);
 	free(z->stored);
 	free(z);
-}
-
-static int window_log(uint64_t bytes)
-{
-	int log = WINDOW_LOG_MIN;
-	while (log < WINDOW_LOG_MAX && (bytes == 0 || UINT64_C(2) << log <= bytes)) {
-		log++;
-	}
-	return log;
 }
 
 struct cu_decoder *cu_zstd_new(struct cu_source *src, const uint8_t *head, size_t head_len)

@@ -135,7 +135,54 @@ static void test_join_holds_what_fits(void **state)
 	cu_join_begin(&join, 1);
 	assert_int_equal(join.n_no_room, 0);
 	assert_int_equal(note(&join, 1, 1), 1);
+	const struct cu_connection next = connection_of(1, 1, 2 * CU_NS_PER_S);
+	struct cu_held *held = cu_join_take(&join, &next, &over);
+	assert_non_null(held);
+	free(held);
 	hold(&join, port, port);
+	cu_join_release(&join);
+}
+
+/* One that is open takes the room of one that is over, which comes back; none of its own kind. */
+static void test_join_makes_room_for_the_open(void **state)
+{
+	(void)state;
+	enum { ROOM = 4096 };
+	struct cu_join join;
+	cu_join_init(&join, ROOM);
+	cu_join_begin(&join, 1);
+	size_t n_over = 0, n_turned_away = 0;
+	for (uint16_t port = 1; port <= 60; port++) {
+		struct cu_connection connection = connection_of(port, port, 0);
+		connection.end = port <= 20 ? CU_END_CLOSED : CU_END_OPEN;
+		struct cu_held *held = cu_held_new(&connection, port), *over;
+		assert_non_null(held);
+		cu_join_place(&join, port);
+		assert_int_equal(cu_join_hold(&join, held, &over), 0);
+		assert_true(join.n_bytes <= ROOM);
+		if (over != NULL) {
+			n_over += port > 20 && over->connection.end == CU_END_CLOSED;
+			n_turned_away += over == held;
+			free(over);
+		}
+	}
+	assert_true(n_over == join.n && n_over > 2); /* each of those that were over gave way */
+	assert_int_equal(join.n_no_room, n_over + n_turned_away);
+	for (size_t i = 0; i < join.n; i++) {
+		assert_int_equal(join.held[i]->connection.end, CU_END_OPEN);
+	}
+	/* What is continued takes its room until it is taken. */
+	uint64_t n_bytes = join.n_bytes;
+	uint16_t first = join.held[0]->connection.client_port;
+	cu_join_begin(&join, 1);
+	assert_int_equal(note(&join, 0, first), 1);
+	assert_int_equal(join.n_bytes, n_bytes);
+	struct cu_held *over;
+	const struct cu_connection next = connection_of(0, first, 2 * CU_NS_PER_S);
+	struct cu_held *held = cu_join_take(&join, &next, &over);
+	assert_non_null(held);
+	assert_true(join.n_bytes < n_bytes);
+	free(held);
 	cu_join_release(&join);
 }
 
@@ -145,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_join_note_takes_beginnings_in_order),
 		cmocka_unit_test(test_join_hold_loses_none),
 		cmocka_unit_test(test_join_holds_what_fits),
+		cmocka_unit_test(test_join_makes_room_for_the_open),
 	};
 	return cmocka_run_group_tests_name("join", tests, NULL, NULL);
 }
