@@ -384,13 +384,14 @@ static void note_end(struct cu_ends *ends, const struct cu_segment *segment)
 int cu_join_chunk(const struct cu_chunk *chunk, uint64_t stream, size_t n_files, bool turned, struct cu_ends *ends,
                   struct cu_buf *buf)
 {
-	struct cu_timeline_state from = {.start = chunk->start}, to = {0};
-	struct cu_cursor cur = chunk->segments;
+	struct cu_timeline_reader from;
+	struct cu_timeline_state to = {0};
 	struct cu_chunk copy = {.stream = stream};
 	struct cu_buf segments = {0};
 	struct cu_segment segment = {0};
 	int got;
-	while ((got = cu_timeline_decode(&from, &cur, &segment)) > 0) {
+	cu_timeline_open(&from, &chunk->start, &chunk->segments);
+	while ((got = cu_timeline_next(&from, &segment)) > 0) {
 		uint8_t bytes[CU_SEGMENT_ENCODED_CAP];
 		segment.file = (uint16_t)(segment.file + n_files);
 		segment.dir ^= turned;

@@ -444,13 +444,14 @@ static int turn_around(struct cu_track *track, struct cu_flow *flow)
 	if (buf->failed) {
 		return CU_ERR_NOMEM;
 	}
-	struct cu_cursor cur = cu_cursor_make(buf->data, buf->len);
-	struct cu_timeline_state state = {.start = flow->state.start};
+	const struct cu_cursor segments = cu_cursor_make(buf->data, buf->len);
+	struct cu_timeline_reader reader;
+	cu_timeline_open(&reader, &flow->state.start, &segments);
 	flow->pending.len = 0;
 	flow->state = (struct cu_timeline_state){0};
 	struct cu_segment segment;
 	int rc;
-	while ((rc = cu_timeline_decode(&state, &cur, &segment)) > 0) {
+	while ((rc = cu_timeline_next(&reader, &segment)) > 0) {
 		segment.dir ^= 1;
 		rc = append_tight(track, flow, &segment);
 		if (rc < 0) {

@@ -56,7 +56,7 @@ struct cu_timeline_start {
 	uint8_t ttl[2];
 };
 
-/* A coder begins with a zeroed one, which has the start in the end; a decoder with one that has but the start. */
+/* A coder begins with a zeroed one, which has the start in the end; a reader with one that has but the start. */
 struct cu_timeline_state {
 	int64_t time_ns;
 	uint64_t frame;
@@ -86,11 +86,25 @@ size_t cu_timeline_encode(struct cu_timeline_state *restrict state, const struct
 size_t cu_timeline_put_time(uint8_t *p, int64_t ns);
 int64_t cu_timeline_get_time(struct cu_cursor *cur);
 
+/* No read of a segment goes further, however damaged it is. */
+enum { CU_TIMELINE_READ_CAP = 256 };
+
+/* Goes through the segments of a chunk. */
+struct cu_timeline_reader {
+	struct cu_timeline_state state;
+	const uint8_t *pos, *end; /* borrowed, until the last of them are in tail */
+	bool failed, is_tail;
+	uint8_t tail[2 * CU_TIMELINE_READ_CAP]; /* the last bytes, and zeros behind them */
+};
+
+/* The segments are borrowed. */
+void cu_timeline_open(struct cu_timeline_reader *reader, const struct cu_timeline_start *start,
+                      const struct cu_cursor *segments);
+
 /*
  * 1 and the next segment, 0 at the end of the chunk, CU_ERR_FORMAT. Of SACK
  * blocks, ICMP and a hint's text only what the segment has is written.
  */
-int cu_timeline_decode(struct cu_timeline_state *restrict state, struct cu_cursor *restrict cur,
-                       struct cu_segment *restrict segment);
+int cu_timeline_next(struct cu_timeline_reader *restrict reader, struct cu_segment *restrict segment);
 
 #endif

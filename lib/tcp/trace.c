@@ -1,6 +1,7 @@
 #include "lib/tcp/trace.h"
 
 #include "lib/base/grow.h"
+#include "lib/record/timeline_read.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,13 +156,13 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 
 int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk)
 {
-	struct cu_timeline_state state = {.start = chunk->start};
-	struct cu_cursor cur = chunk->segments;
+	struct cu_timeline_reader reader;
 	struct cu_segment segment;
 	uint64_t n_left = chunk->n_segments;
 	int got;
 
-	while ((got = cu_timeline_decode(&state, &cur, &segment)) == 1) {
+	cu_timeline_open(&reader, &chunk->start, &chunk->segments);
+	while ((got = cu_timeline_next_inline(&reader, &segment)) == 1) {
 		/* More than it says would be more than there is room for. */
 		int err = n_left-- > 0 ? add(trace, &segment) : CU_ERR_FORMAT;
 		if (err != 0) {

@@ -167,11 +167,12 @@ static void path_of(FILE *file, char path[static 32])
 
 static void read_chunk(struct result *result, struct cu_chunk *chunk, bool is_within)
 {
-	struct cu_timeline_state state = {.start = chunk->start};
+	struct cu_timeline_reader reader;
 	struct cu_segment segment;
 	uint64_t n = 0;
 	int rc;
-	while ((rc = cu_timeline_decode(&state, &chunk->segments, &segment)) > 0) {
+	cu_timeline_open(&reader, &chunk->start, &chunk->segments);
+	while ((rc = cu_timeline_next(&reader, &segment)) > 0) {
 		assert_in_range(segment.frame, 1, result->n_frames - 1);
 		struct seen *seen = &result->frames[segment.frame];
 		assert_true(!seen->is_seen || seen->segment.file != segment.file);

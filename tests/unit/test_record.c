@@ -394,9 +394,10 @@ static void test_decode_of_garbage_never_fails_but_by_saying_so(void **state)
 		cu_totals_decode(data, len, &out.totals);
 		struct cu_chunk chunk;
 		if (cu_chunk_open(data, len, &chunk) == 0) {
-			struct cu_timeline_state timeline = {.start = chunk.start};
+			struct cu_timeline_reader reader;
 			struct cu_segment segment;
-			while (cu_timeline_decode(&timeline, &chunk.segments, &segment) == 1) {
+			cu_timeline_open(&reader, &chunk.start, &chunk.segments);
+			while (cu_timeline_next(&reader, &segment) == 1) {
 				assert_true(segment.n_sack <= CU_SACK_CAP && segment.hint.text_len <= CU_HINT_TEXT_CAP);
 			}
 		}
@@ -503,24 +504,26 @@ static void test_timeline_refuses_times_out_of_range(void **state)
 	} cases[] = {{0, 1, false}, {0, CU_TIME_MAX_NS, false}, {0, -1, true}, {1, CU_TIME_MAX_NS, true}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint8_t bytes[2 * CU_SEGMENT_ENCODED_CAP];
-		struct cu_timeline_state to = {0}, from = {0};
+		struct cu_timeline_state to = {0};
+		struct cu_timeline_reader from;
 		struct cu_segment segment = {.time_ns = cases[i].start_ns, .window = 7};
 		size_t len = cu_timeline_encode(&to, &segment, bytes);
 		segment.time_ns += cases[i].step_ns;
 		len += cu_timeline_encode(&to, &segment, bytes + len);
 		struct cu_cursor cur = cu_cursor_make(bytes, len);
-		from.start = to.start;
-		assert_int_equal(cu_timeline_decode(&from, &cur, &segment), 1);
-		assert_int_equal(cu_timeline_decode(&from, &cur, &segment) < 0, cases[i].refused);
+		cu_timeline_open(&from, &to.start, &cur);
+		assert_int_equal(cu_timeline_next(&from, &segment), 1);
+		assert_int_equal(cu_timeline_next(&from, &segment) < 0, cases[i].refused);
 	}
 	/* HAS_WINDOW twice, the second by as much as a varint can say: the window is what is left of it. */
 	static const uint8_t window[] = {0x20, 0,    0,    2,    0x20, 0,    0,    0xfe, 0xff,
 	                                 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1};
 	struct cu_cursor cur = cu_cursor_make(window, sizeof(window));
-	struct cu_timeline_state from = {0};
+	struct cu_timeline_reader from;
 	struct cu_segment segment;
-	assert_int_equal(cu_timeline_decode(&from, &cur, &segment), 1);
-	assert_int_equal(cu_timeline_decode(&from, &cur, &segment), 1);
+	cu_timeline_open(&from, &(struct cu_timeline_start){0}, &cur);
+	assert_int_equal(cu_timeline_next(&from, &segment), 1);
+	assert_int_equal(cu_timeline_next(&from, &segment), 1);
 	assert_int_equal(segment.window, 0);
 }
 
@@ -572,11 +575,12 @@ static void test_timeline_round_trip(void **state)
 		assert_true(n <= CU_SEGMENT_ENCODED_CAP);
 		buf.len += n;
 	}
-	struct cu_timeline_state decoder = {.start = encoder.start};
+	struct cu_timeline_reader reader;
 	struct cu_cursor cur = cu_cursor_make(buf.data, buf.len);
+	cu_timeline_open(&reader, &encoder.start, &cur);
 	for (int i = 0; i < ROUNDS; i++) {
 		struct cu_segment out;
-		assert_int_equal(cu_timeline_decode(&decoder, &cur, &out), 1);
+		assert_int_equal(cu_timeline_next(&reader, &out), 1);
 		assert_int_equal(out.time_ns, in[i].time_ns);
 		assert_int_equal(out.frame, in[i].frame);
 		assert_int_equal(out.file, in[i].file);
@@ -598,7 +602,7 @@ static void test_timeline_round_trip(void **state)
 		assert_memory_equal(out.hint.text, in[i].hint.text, in[i].hint.text_len);
 	}
 	struct cu_segment none;
-	assert_int_equal(cu_timeline_decode(&decoder, &cur, &none), 0);
+	assert_int_equal(cu_timeline_next(&reader, &none), 0);
 	cu_buf_release(&buf);
 }
 
