@@ -13,12 +13,22 @@ unsigned cu_crew_processors(void)
 	return n < 1 ? 1 : n > CU_CREW_CAP ? CU_CREW_CAP : (unsigned)n;
 }
 
-void cu_crew_init(struct cu_crew *crew, const struct cu_crew_duty *duty, unsigned n_workers, unsigned n_slots)
+static uint64_t bit(unsigned number)
 {
-	*crew = (struct cu_crew){.duty = *duty, .n_slots = n_slots, .n_workers = n_workers, .awaited = UINT64_MAX};
+	return UINT64_C(1) << number;
+}
+
+static unsigned slot_of(const struct cu_crew *crew, uint64_t job)
+{
+	return (unsigned)(job % crew->size.n_slots);
+}
+
+void cu_crew_init(struct cu_crew *crew, const struct cu_crew_duty *duty, const struct cu_crew_size *size)
+{
+	*crew = (struct cu_crew){.duty = *duty, .size = *size, .awaited = UINT64_MAX};
+	crew->free_desks = UINT64_MAX >> (CU_CREW_SLOTS_CAP - size->n_desks);
 	pthread_mutex_init(&crew->lock, NULL);
-	pthread_cond_init(&crew->given, NULL);
-	pthread_cond_init(&crew->settled, NULL);
+	pthread_cond_init(&crew->work, NULL);
 	pthread_cond_init(&crew->done, NULL);
 }
 
@@ -27,24 +37,32 @@ void cu_crew_release(struct cu_crew *crew)
 	cu_crew_drain(crew);
 	pthread_mutex_lock(&crew->lock);
 	crew->is_stopping = true;
-	pthread_cond_broadcast(&crew->given);
+	pthread_cond_broadcast(&crew->work);
 	pthread_mutex_unlock(&crew->lock);
 	for (unsigned i = 0; i < crew->n_threads; i++) {
 		pthread_join(crew->worker[i].thread, NULL);
 	}
-	pthread_cond_destroy(&crew->given);
-	pthread_cond_destroy(&crew->settled);
+	pthread_cond_destroy(&crew->work);
 	pthread_cond_destroy(&crew->done);
 	pthread_mutex_destroy(&crew->lock);
 }
 
-/* ---- Workers ---- */
+/* ---- Workers: each function has the lock, but not while it does a step ---- */
 
-static void step(const struct cu_crew *crew, void (*what)(void *, unsigned, unsigned), unsigned worker, unsigned slot)
+typedef void step_fn(void *arg, struct cu_crew_job job);
+
+static void step(const struct cu_crew *crew, step_fn *what, struct cu_crew_job job)
 {
 	if (what != NULL) {
-		what(crew->duty.arg, worker, slot);
+		what(crew->duty.arg, job);
 	}
+}
+
+static void step_unlocked(struct cu_crew *crew, step_fn *what, struct cu_crew_job job)
+{
+	pthread_mutex_unlock(&crew->lock);
+	step(crew, what, job);
+	pthread_mutex_lock(&crew->lock);
 }
 
 static void put(const struct cu_crew *crew, unsigned slot)
@@ -54,22 +72,18 @@ static void put(const struct cu_crew *crew, unsigned slot)
 	}
 }
 
-/* Puts what has its turn, unless another is at it: that one sees to it. With the lock. */
+/* Puts what has its turn, unless another is at it: that one sees to it. */
 static void put_completed(struct cu_crew *crew)
 {
 	if (crew->is_putting) {
 		return;
 	}
 	crew->is_putting = true;
-	for (;;) {
-		unsigned slot = (unsigned)(crew->n_put % crew->n_slots);
-		if ((crew->completed >> slot & 1) == 0) {
-			break;
-		}
+	for (unsigned slot; slot = slot_of(crew, crew->n_put), (crew->completed & bit(slot)) != 0;) {
 		pthread_mutex_unlock(&crew->lock);
 		put(crew, slot);
 		pthread_mutex_lock(&crew->lock);
-		crew->completed &= ~(UINT64_C(1) << slot);
+		crew->completed &= ~bit(slot);
 		if (++crew->n_put == crew->awaited) {
 			pthread_cond_signal(&crew->done);
 		}
@@ -77,27 +91,61 @@ static void put_completed(struct cu_crew *crew)
 	crew->is_putting = false;
 }
 
-/* With the lock, but not while it works. */
-static void do_job(struct cu_crew *crew, unsigned worker, uint64_t job)
+/* Settles the next job in order, when it is prepared and nobody settles another. */
+static bool settle_next(struct cu_crew *crew, unsigned worker)
 {
-	const struct cu_crew_duty *duty = &crew->duty;
-	unsigned slot = (unsigned)(job % crew->n_slots);
-	pthread_mutex_unlock(&crew->lock);
-	step(crew, duty->prepare, worker, slot);
-	pthread_mutex_lock(&crew->lock);
-	while (crew->n_settled != job) {
-		pthread_cond_wait(&crew->settled, &crew->lock);
+	unsigned slot = slot_of(crew, crew->n_settled);
+	if (crew->is_settling || (crew->prepared & bit(slot)) == 0) {
+		return false;
 	}
-	pthread_mutex_unlock(&crew->lock);
-	step(crew, duty->settle, worker, slot);
-	pthread_mutex_lock(&crew->lock);
+	crew->is_settling = true;
+	step_unlocked(crew, crew->duty.settle, (struct cu_crew_job){worker, crew->desk[slot], slot});
+	crew->is_settling = false;
+	crew->prepared &= ~bit(slot);
+	crew->settled |= bit(slot);
 	crew->n_settled++;
-	pthread_cond_broadcast(&crew->settled);
-	pthread_mutex_unlock(&crew->lock);
-	step(crew, duty->complete, worker, slot);
-	pthread_mutex_lock(&crew->lock);
-	crew->completed |= UINT64_C(1) << slot;
+	return true;
+}
+
+/* Completes the one that was settled first of those that wait for it. */
+static bool complete_next(struct cu_crew *crew, unsigned worker)
+{
+	if (crew->settled == 0) {
+		return false;
+	}
+	unsigned from = slot_of(crew, crew->n_put);
+	uint64_t later = crew->settled & (UINT64_MAX << from);
+	unsigned slot = (unsigned)__builtin_ctzll(later != 0 ? later : crew->settled);
+	crew->settled &= ~bit(slot);
+	step_unlocked(crew, crew->duty.complete, (struct cu_crew_job){worker, crew->desk[slot], slot});
+	crew->free_desks |= bit(crew->desk[slot]);
+	crew->completed |= bit(slot);
 	put_completed(crew);
+	return true;
+}
+
+/* Takes the next job that was given, if there is a desk for it: not a worker's own for a small one, unless all others are taken. */
+static bool prepare_next(struct cu_crew *crew, unsigned worker)
+{
+	unsigned slot = slot_of(crew, crew->n_taken);
+	uint64_t own = UINT64_MAX >> (CU_CREW_SLOTS_CAP - crew->size.n_workers);
+	uint64_t desks = crew->large & bit(slot) ? crew->free_desks & own : crew->free_desks;
+	if (crew->n_taken == crew->n_given || desks == 0) {
+		return false;
+	}
+	unsigned desk = (unsigned)(63 - __builtin_clzll(desks));
+	crew->n_taken++;
+	crew->desk[slot] = (uint8_t)desk;
+	crew->free_desks &= ~bit(desk);
+	step_unlocked(crew, crew->duty.prepare, (struct cu_crew_job){worker, desk, slot});
+	crew->prepared |= bit(slot);
+	return true;
+}
+
+/* Whether a worker that sleeps is to be woken: for half of what can wait, or what another has settled. It takes long to wake. */
+static bool is_much(const struct cu_crew *crew)
+{
+	return crew->n_given - crew->n_taken >= crew->size.n_slots / 2 || (crew->settled & (crew->settled - 1)) != 0;
 }
 
 static void *work(void *arg)
@@ -106,13 +154,16 @@ static void *work(void *arg)
 	struct cu_crew *crew = worker->crew;
 	pthread_mutex_lock(&crew->lock);
 	for (;;) {
-		if (crew->n_taken < crew->n_given) {
-			do_job(crew, worker->number, crew->n_taken++);
+		if (settle_next(crew, worker->number) || complete_next(crew, worker->number) ||
+		    prepare_next(crew, worker->number)) {
+			if (crew->n_asleep > 0 && is_much(crew)) {
+				pthread_cond_signal(&crew->work);
+			}
 		} else if (crew->is_stopping) {
 			break;
 		} else {
 			crew->n_asleep++;
-			pthread_cond_wait(&crew->given, &crew->lock);
+			pthread_cond_wait(&crew->work, &crew->lock);
 			crew->n_asleep--;
 		}
 	}
@@ -132,7 +183,7 @@ static void start_threads(struct cu_crew *crew)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	crew->n_given = crew->n_taken = crew->n_settled = crew->n_put;
-	while (crew->n_threads < crew->n_workers && cu_crew_processors() > 1) {
+	while (crew->n_threads < crew->size.n_workers && cu_crew_processors() > 1) {
 		struct cu_crew_worker *worker = &crew->worker[crew->n_threads];
 		*worker = (struct cu_crew_worker){.crew = crew, .number = crew->n_threads};
 		if (pthread_create(&worker->thread, NULL, work, worker) != 0) {
@@ -147,11 +198,11 @@ static void start_threads(struct cu_crew *crew)
 /* The caller does all of the next job. */
 static void do_next(struct cu_crew *crew)
 {
-	unsigned slot = (unsigned)(crew->n_put % crew->n_slots);
-	step(crew, crew->duty.prepare, 0, slot);
-	step(crew, crew->duty.settle, 0, slot);
-	step(crew, crew->duty.complete, 0, slot);
-	put(crew, slot);
+	const struct cu_crew_job job = {.slot = slot_of(crew, crew->n_put)};
+	step(crew, crew->duty.prepare, job);
+	step(crew, crew->duty.settle, job);
+	step(crew, crew->duty.complete, job);
+	put(crew, job.slot);
 	crew->n_put++;
 }
 
@@ -171,7 +222,7 @@ static void wait_for(struct cu_crew *crew, uint64_t n)
 	pthread_mutex_lock(&crew->lock);
 	crew->awaited = n;
 	if (crew->n_asleep > 0) {
-		pthread_cond_broadcast(&crew->given);
+		pthread_cond_broadcast(&crew->work);
 	}
 	while (crew->n_put < n) {
 		pthread_cond_wait(&crew->done, &crew->lock);
@@ -181,14 +232,15 @@ static void wait_for(struct cu_crew *crew, uint64_t n)
 	pthread_mutex_unlock(&crew->lock);
 }
 
-/* A worker that sleeps is woken for one job that is hurried, or for half of what can wait: it takes long to wake. */
-static void give(struct cu_crew *crew, bool hurried)
+static void give(struct cu_crew *crew, bool large)
 {
+	unsigned slot = slot_of(crew, crew->n_filled - 1);
 	if (crew->n_threads > 0) {
 		pthread_mutex_lock(&crew->lock);
+		crew->large = large ? crew->large | bit(slot) : crew->large & ~bit(slot);
 		crew->n_given = crew->n_filled;
-		if (crew->n_asleep > 0 && (hurried || crew->n_given - crew->n_taken >= crew->n_slots / 2)) {
-			pthread_cond_signal(&crew->given);
+		if (crew->n_asleep > 0 && (large || is_much(crew))) {
+			pthread_cond_signal(&crew->work);
 		}
 		pthread_mutex_unlock(&crew->lock);
 	}
@@ -196,24 +248,25 @@ static void give(struct cu_crew *crew, bool hurried)
 
 unsigned cu_crew_next(struct cu_crew *crew)
 {
-	if (crew->n_filled - crew->n_known == crew->n_slots) {
+	unsigned n_slots = crew->size.n_slots;
+	if (crew->n_filled - crew->n_known == n_slots) {
 		if (crew->n_threads == 0) {
 			start_threads(crew);
 			give(crew, false);
 		}
 		/* not for each slot anew */
-		wait_for(crew, crew->n_known + (crew->n_slots + 1) / 2);
+		wait_for(crew, crew->n_known + (n_slots + 1) / 2);
 	}
-	return (unsigned)(crew->n_filled % crew->n_slots);
+	return slot_of(crew, crew->n_filled);
 }
 
-void cu_crew_fill(struct cu_crew *crew, bool hurried)
+void cu_crew_fill(struct cu_crew *crew, bool large)
 {
 	crew->n_filled++;
-	if (hurried) {
+	if (large) {
 		start_threads(crew);
 	}
-	give(crew, hurried);
+	give(crew, large);
 }
 
 void cu_crew_fill_alone(struct cu_crew *crew)

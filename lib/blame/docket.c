@@ -7,10 +7,11 @@ enum {
 	BATCH_CONNECTIONS = 64,
 	BATCH_SEGMENTS = 2048,
 	BATCH_BYTES = 64 << 10,
-	SLOTS_A_WORKER = 4,
+	SLOTS_A_WORKER = 16,
+	DESKS_A_WORKER = 8,
 	SHARE_SEGMENTS = 48 << 10,    /* at most of one worker beside others: 10 to 20 MB */
 	ALL_SEGMENTS = 192 << 10,     /* of all workers */
-	TRACE_KEPT = 1024,            /* segments for which a trace of several keeps its storage */
+	TRACE_KEPT = 128,             /* segments for which a trace of several keeps its storage */
 	BYTES_KEPT = 4 * BATCH_BYTES, /* likewise of a batch */
 	IN_FLIGHT_BYTES = 64 << 20,   /* in batches: what is more waits for them */
 };
@@ -18,6 +19,7 @@ enum {
 /* A connection on its way to be judged. */
 struct entry {
 	struct cu_connection connection; /* its timeline is among the batch's */
+	uint64_t n_segments;             /* no more than its bytes can be */
 	size_t timeline_at;
 	size_t chunks_at, chunks_end; /* its chunks, likewise */
 	size_t before_end, said_end;  /* where the records before it, and of it, end */
@@ -41,6 +43,10 @@ struct cu_docket_batch {
 struct cu_docket_worker {
 	struct cu_path_scratch scratch;
 	struct cu_judge judge;
+};
+
+/* What a batch needs from prepare to complete. */
+struct cu_docket_desk {
 	struct cu_trace trace[BATCH_CONNECTIONS];
 	struct cu_hearing hearing[BATCH_CONNECTIONS];
 };
@@ -49,7 +55,7 @@ struct cu_docket_worker {
 static size_t share_of(const struct cu_docket *docket)
 {
 	size_t share = docket->config.segments_cap < ALL_SEGMENTS ? docket->config.segments_cap : ALL_SEGMENTS;
-	share /= docket->crew.n_workers;
+	share /= docket->crew.size.n_workers;
 	return share < SHARE_SEGMENTS ? share : SHARE_SEGMENTS;
 }
 
@@ -62,12 +68,12 @@ static int fill(struct cu_trace *trace, const struct cu_docket_batch *batch, str
 	struct cu_chunk chunk;
 	struct cu_record record;
 	size_t at = entry->chunks_at;
-	int err = 0;
 	if (connection->timeline.len > 0) {
 		connection->timeline.data = (const char *)batch->timelines.data + entry->timeline_at;
 	}
 	cu_trace_begin(trace, connection);
-	if (cu_chunk_within(connection, &chunk)) {
+	int err = cu_trace_reserve(trace, (size_t)entry->n_segments);
+	if (err == 0 && cu_chunk_within(connection, &chunk)) {
 		err = cu_trace_add_chunk(trace, &chunk);
 	}
 	while (err == 0 && cu_records_get(&batch->chunks, &at, entry->chunks_end, &record)) {
@@ -77,31 +83,31 @@ static int fill(struct cu_trace *trace, const struct cu_docket_batch *batch, str
 	return err;
 }
 
-static void prepare(void *arg, unsigned w, unsigned slot)
+static void prepare(void *arg, struct cu_crew_job job)
 {
 	struct cu_docket *docket = arg;
-	struct cu_docket_batch *batch = &docket->batch[slot];
-	struct cu_docket_worker *worker = docket->worker[w];
+	struct cu_docket_batch *batch = &docket->batch[job.slot];
+	struct cu_docket_desk *desk = docket->desk[job.desk];
 	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
-		struct cu_hearing *hearing = &worker->hearing[i];
-		hearing->trace = &worker->trace[i];
+		struct cu_hearing *hearing = &desk->hearing[i];
+		hearing->trace = &desk->trace[i];
 		int err = fill(hearing->trace, batch, &batch->entry[i]);
 		batch->entry[i].is_damaged = err == CU_ERR_FORMAT;
 		if (err == 0) {
 			cu_trace_mark(hearing->trace);
-			err = cu_path_measure(hearing->trace, &worker->scratch, &hearing->path);
+			err = cu_path_measure(hearing->trace, &docket->worker[job.worker]->scratch, &hearing->path);
 		}
 		batch->err = err != CU_ERR_FORMAT ? err : 0;
 	}
 	cu_records_clear(&batch->chunks, BYTES_KEPT);
 }
 
-static void settle(void *arg, unsigned w, unsigned slot)
+static void settle(void *arg, struct cu_crew_job job)
 {
 	struct cu_docket *docket = arg;
-	struct cu_docket_batch *batch = &docket->batch[slot];
+	struct cu_docket_batch *batch = &docket->batch[job.slot];
 	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
-		struct cu_hearing *hearing = &docket->worker[w]->hearing[i];
+		struct cu_hearing *hearing = &docket->desk[job.desk]->hearing[i];
 		if (!batch->entry[i].is_damaged) {
 			cu_distances_refine(&docket->distances, &batch->entry[i].connection, &hearing->path);
 			cu_distances_ids(&docket->distances, hearing->trace, hearing->ids_shared);
@@ -125,23 +131,24 @@ static int judge_whole(struct cu_judge *judge, const struct cu_hearing *hearing,
 	return err != 0 ? err : cu_judge_put_transactions(judge, hearing, &number, records);
 }
 
-static void complete(void *arg, unsigned w, unsigned slot)
+static void complete(void *arg, struct cu_crew_job job)
 {
 	struct cu_docket *docket = arg;
-	struct cu_docket_batch *batch = &docket->batch[slot];
-	struct cu_docket_worker *worker = docket->worker[w];
-	/* The first worker's is for those that are judged alone, too. */
-	const size_t kept = batch->n_entries > 1 ? TRACE_KEPT : w > 0 ? share_of(docket) : docket->config.segments_cap;
+	struct cu_docket_batch *batch = &docket->batch[job.slot];
+	struct cu_docket_desk *desk = docket->desk[job.desk];
+	/* The first desk is for those that are judged alone, too. */
+	const size_t large_kept = job.desk > 0 ? share_of(docket) : docket->config.segments_cap;
+	const size_t kept = batch->n_entries > 1 || job.desk >= docket->crew.size.n_workers ? TRACE_KEPT : large_kept;
 	for (size_t i = 0; i < batch->n_entries && batch->err == 0; i++) {
 		if (!batch->entry[i].is_damaged) {
-			batch->err = judge_whole(&worker->judge, &worker->hearing[i], docket->config.no_segments,
-			                         &batch->said);
+			batch->err = judge_whole(&docket->worker[job.worker]->judge, &desk->hearing[i],
+			                         docket->config.no_segments, &batch->said);
 		}
 		batch->entry[i].said_end = cu_records_end(&batch->said);
 	}
 	for (size_t i = 0; i < batch->n_entries; i++) {
-		if (worker->trace[i].cap > kept) {
-			cu_trace_release(&worker->trace[i]);
+		if (desk->trace[i].cap > kept) {
+			cu_trace_release(&desk->trace[i]);
 		}
 	}
 }
@@ -183,28 +190,47 @@ static void put(void *arg, unsigned slot)
 
 /* ---- The caller ---- */
 
+static struct cu_crew_size size_of_crew(unsigned n_workers)
+{
+	n_workers = n_workers < CU_CREW_CAP ? n_workers : CU_CREW_CAP;
+	unsigned n_slots = n_workers * SLOTS_A_WORKER;
+	return (struct cu_crew_size){
+		.n_workers = n_workers,
+		.n_desks = n_workers > 1 ? n_workers * DESKS_A_WORKER : 1, /* who is alone never waits for another */
+		.n_slots = n_slots < CU_CREW_SLOTS_CAP ? n_slots : CU_CREW_SLOTS_CAP,
+	};
+}
+
 int cu_docket_init(struct cu_docket *docket, const struct cu_docket_config *config)
 {
 	const struct cu_crew_duty duty = {prepare, settle, complete, put, docket};
-	unsigned n_workers = config->n_jobs > 0 ? config->n_jobs : cu_crew_processors();
-	n_workers = n_workers < CU_CREW_CAP ? n_workers : CU_CREW_CAP;
 	*docket = (struct cu_docket){.config = *config};
-	cu_crew_init(&docket->crew, &duty, n_workers, n_workers * SLOTS_A_WORKER);
-	docket->now = docket->batch = calloc(docket->crew.n_slots, sizeof(docket->batch[0]));
+	const struct cu_crew_size size = size_of_crew(config->n_jobs > 0 ? config->n_jobs : cu_crew_processors());
+	cu_crew_init(&docket->crew, &duty, &size);
+	docket->now = docket->batch = calloc(size.n_slots, sizeof(docket->batch[0]));
 	int err = cu_distances_init(&docket->distances);
-	for (unsigned w = 0; w < n_workers && err == 0; w++) {
+	for (unsigned w = 0; w < size.n_workers && err == 0; w++) {
 		docket->worker[w] = calloc(1, sizeof(*docket->worker[w]));
 		err = docket->worker[w] != NULL ? 0 : CU_ERR_NOMEM;
 	}
+	for (unsigned d = 0; d < size.n_desks && err == 0; d++) {
+		docket->desk[d] = calloc(1, sizeof(*docket->desk[d]));
+		err = docket->desk[d] != NULL ? 0 : CU_ERR_NOMEM;
+	}
 	return docket->batch != NULL ? err : CU_ERR_NOMEM;
+}
+
+static void release_desk(struct cu_docket_desk *desk)
+{
+	for (size_t i = 0; desk != NULL && i < BATCH_CONNECTIONS; i++) {
+		cu_trace_release(&desk->trace[i]);
+	}
+	free(desk);
 }
 
 static void release_worker(struct cu_docket_worker *worker)
 {
 	if (worker != NULL) {
-		for (size_t i = 0; i < BATCH_CONNECTIONS; i++) {
-			cu_trace_release(&worker->trace[i]);
-		}
 		cu_path_scratch_release(&worker->scratch);
 		cu_judge_release(&worker->judge);
 		free(worker);
@@ -217,7 +243,10 @@ void cu_docket_release(struct cu_docket *docket)
 	for (unsigned w = 0; w < CU_CREW_CAP; w++) {
 		release_worker(docket->worker[w]);
 	}
-	for (unsigned i = 0; i < docket->crew.n_slots && docket->batch != NULL; i++) {
+	for (unsigned d = 0; d < CU_CREW_SLOTS_CAP; d++) {
+		release_desk(docket->desk[d]);
+	}
+	for (unsigned i = 0; i < docket->crew.size.n_slots && docket->batch != NULL; i++) {
 		cu_records_release(&docket->batch[i].before);
 		cu_records_release(&docket->batch[i].chunks);
 		cu_records_release(&docket->batch[i].said);
@@ -236,11 +265,11 @@ static void begin_batch(struct cu_docket *docket)
 }
 
 /* The batch goes on, and the next begins. */
-static int hand_over(struct cu_docket *docket, bool hurried)
+static int hand_over(struct cu_docket *docket, bool large)
 {
 	const struct cu_docket_batch *batch = docket->now;
 	docket->in_flight_bytes += cu_records_end(&batch->before) + cu_records_end(&batch->chunks);
-	cu_crew_fill(&docket->crew, hurried);
+	cu_crew_fill(&docket->crew, large);
 	if (docket->in_flight_bytes > IN_FLIGHT_BYTES) {
 		cu_crew_drain(&docket->crew);
 		docket->in_flight_bytes = 0;
@@ -298,9 +327,12 @@ int cu_docket_open(struct cu_docket *docket, const struct cu_connection *connect
 		}
 		batch = docket->now;
 	}
+	struct cu_chunk within;
+	cu_chunk_within(connection, &within);
 	struct entry *entry = &batch->entry[batch->n_entries];
 	*entry = (struct entry){
 		.connection = *connection,
+		.n_segments = n_segments < within.n_segments ? n_segments : within.n_segments,
 		.timeline_at = batch->timelines.len,
 		.chunks_at = cu_records_end(&batch->chunks),
 		.chunks_end = cu_records_end(&batch->chunks),
@@ -309,7 +341,7 @@ int cu_docket_open(struct cu_docket *docket, const struct cu_connection *connect
 	docket->is_open = true;
 	docket->open_before = cu_records_end(&batch->before);
 	cu_buf_add(&batch->timelines, connection->timeline.data, connection->timeline.len);
-	batch->n_segments += connection->timeline.len > 0 ? n_segments : 0;
+	batch->n_segments += entry->n_segments;
 	return batch->timelines.failed ? CU_ERR_NOMEM : 0;
 }
 
@@ -317,7 +349,9 @@ int cu_docket_add_chunk(struct cu_docket *docket, const uint8_t *data, size_t le
 {
 	struct cu_docket_batch *batch = docket->now;
 	int err = cu_records_add(&batch->chunks, CU_RECORD_CHUNK, data, len);
-	batch->entry[batch->n_entries].chunks_end = cu_records_end(&batch->chunks);
+	struct entry *entry = &batch->entry[batch->n_entries];
+	entry->chunks_end = cu_records_end(&batch->chunks);
+	entry->n_segments += n_segments;
 	batch->n_segments += n_segments;
 	return err;
 }

@@ -41,6 +41,7 @@ struct cu_docket {
 	atomic_int err;     /* the first: nothing is written after it */
 	/* The crew's; the caller's after cu_docket_catch_up. */
 	struct cu_docket_worker *worker[CU_CREW_CAP];
+	struct cu_docket_desk *desk[CU_CREW_SLOTS_CAP];
 	struct cu_distances distances;
 	struct cu_docket_damage damage;
 };

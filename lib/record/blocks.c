@@ -72,7 +72,7 @@ int cu_blocks_init(struct cu_blocks *blocks, int fd, bool compress)
 {
 	const struct cu_crew_duty duty = {.put = write_slot, .arg = blocks};
 	*blocks = (struct cu_blocks){.fd = fd};
-	cu_crew_init(&blocks->crew, &duty, 1, CU_BLOCKS_SLOTS);
+	cu_crew_init(&blocks->crew, &duty, &(struct cu_crew_size){1, 1, CU_BLOCKS_SLOTS});
 	if (!compress) {
 		return 0;
 	}

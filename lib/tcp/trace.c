@@ -38,6 +38,20 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 	}
 }
 
+int cu_trace_reserve(struct cu_trace *trace, size_t n)
+{
+	if (trace->cap - trace->n >= n) {
+		return 0;
+	}
+	struct cu_trace_segment *more = reallocarray(trace->segment, trace->n + n, sizeof(more[0]));
+	if (more == NULL) {
+		return CU_ERR_NOMEM;
+	}
+	trace->segment = more;
+	trace->cap = trace->n + n;
+	return 0;
+}
+
 /* A relative number near the last one of its direction, whatever the wrap. */
 static int64_t relative(struct cu_trace *trace, int dir, uint32_t raw)
 {

@@ -123,6 +123,9 @@ void cu_trace_release(struct cu_trace *trace);
 /* Forgets the segments and begins a connection. */
 void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection);
 
+/* Makes room for n segments that follow, so that none of them makes more of it. 0 or CU_ERR_NOMEM. */
+int cu_trace_reserve(struct cu_trace *trace, size_t n);
+
 /* Adds the segments of a chunk. 0, CU_ERR_NOMEM, or CU_ERR_FORMAT, also when there are more than it says; those before stay. */
 int cu_trace_add_chunk(struct cu_trace *trace, const struct cu_chunk *chunk);
 
