@@ -130,12 +130,44 @@ static void test_crc32c_vectors(void **state)
 	assert_int_equal(cu_crc32c(NULL, 0), 0);
 }
 
+/* Bit by bit. */
+static uint32_t slow_crc32c(const uint8_t *data, size_t len)
+{
+	uint32_t crc = UINT32_MAX;
+	for (size_t i = 0; i < len; i++) {
+		crc ^= data[i];
+		for (int bit = 0; bit < 8; bit++) {
+			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82f63b78) : 0);
+		}
+	}
+	return ~crc;
+}
+
+/* Long data goes another way than short data does, and begins anywhere. */
+static void test_crc32c_of_any_length(void **state)
+{
+	(void)state;
+	static const size_t lens[] = {1, 7, 9, 4095, 12287, 12288, 12289, 24575, 24576, 40000};
+	static uint8_t data[40007];
+	uint64_t random = 88172645463325252;
+	for (size_t i = 0; i < sizeof(data); i++) {
+		random = random * 6364136223846793005 + 1442695040888963407;
+		data[i] = (uint8_t)(random >> 56);
+	}
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		for (size_t from = 0; from < 8; from += 7) {
+			assert_int_equal(cu_crc32c(data + from, lens[i]), slow_crc32c(data + from, lens[i]));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_text_each_its_own), cmocka_unit_test(test_fault_keeps_the_first),
 		cmocka_unit_test(test_parse_duration_table),    cmocka_unit_test(test_parse_size_table),
 		cmocka_unit_test(test_parse_u64_table),         cmocka_unit_test(test_crc32c_vectors),
+		cmocka_unit_test(test_crc32c_of_any_length),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
