@@ -580,7 +580,9 @@ enum { LAST_OF_PART = 64, LAST_OF_RECORD };
 /*
  * put writes the fields of a struct behind their mask, or nothing and false
  * when all are zero. get reads them, up to the last one asked for, into a
- * zeroed struct. The cursor is copied, so that it stands in registers.
+ * zeroed struct. The cursor is copied, so that it stands in registers: each
+ * member by itself, since one that was just stored alone can't be loaded at once
+ * with another.
  */
 #define FIELDS(record, LIST_OF)                                                                                    \
 	static inline bool put_##record##_fields(struct out *whole, const struct cu_##record *from, uint64_t base) \
@@ -600,7 +602,7 @@ enum { LAST_OF_PART = 64, LAST_OF_RECORD };
 	                                         unsigned last)                                                    \
 	{                                                                                                          \
 		(void)base;                                                                                        \
-		struct cu_cursor cur = *whole;                                                                     \
+		struct cu_cursor cur = {.pos = whole->pos, .end = whole->end, .failed = whole->failed};            \
 		uint64_t mask = cu_cursor_varint(&cur);                                                            \
 		LIST_OF(GET)                                                                                       \
 		uint64_t later = mask >> (LIST_OF(ONE));                                                           \
@@ -609,7 +611,8 @@ enum { LAST_OF_PART = 64, LAST_OF_RECORD };
 		} else if (last == LAST_OF_RECORD && later == 0) {                                                 \
 			cur.failed |= cu_cursor_left(&cur) > 0;                                                    \
 		}                                                                                                  \
-		*whole = cur;                                                                                      \
+		whole->pos = cur.pos;                                                                              \
+		whole->failed = cur.failed;                                                                        \
 	}
 
 /* text_len: of the texts of the record at from, which may be longer than FIXED_CAP. */
