@@ -129,7 +129,8 @@ static int judge_part(struct analyzer *analyzer, enum pass pass, uint64_t *numbe
 	if (err == 0 && pass == PASS_TRANSACTIONS) {
 		err = cu_judge_put_transactions(&of->judge, &hearing, number, &of->said);
 	} else if (err == 0) {
-		const struct cu_analysis analysis = cu_judge_analysis(&of->judge, &hearing);
+		struct cu_analysis analysis;
+		cu_judge_analysis(&of->judge, &hearing, &analysis);
 		err = cu_parts_add(&of->parts, &analysis, of->scratch.histogram);
 		err = err != 0 ? err : cu_judge_put_gaps(&of->judge, &of->said);
 		if (err == 0 && !analyzer->config.no_segments) {

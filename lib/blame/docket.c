@@ -121,7 +121,8 @@ static int judge_whole(struct cu_judge *judge, const struct cu_hearing *hearing,
 	uint64_t number = 0;
 	int err = cu_judge_follow(judge, hearing);
 	if (err == 0) {
-		const struct cu_analysis analysis = cu_judge_analysis(judge, hearing);
+		struct cu_analysis analysis;
+		cu_judge_analysis(judge, hearing, &analysis);
 		err = cu_judge_put_analysis(judge, &analysis, records);
 	}
 	err = err != 0 ? err : cu_judge_put_gaps(judge, records);

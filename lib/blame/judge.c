@@ -112,11 +112,11 @@ static void put_rtt(const struct cu_path_side *from, struct cu_analysis_side *si
 	}
 }
 
-struct cu_analysis cu_judge_analysis(const struct cu_judge *judge, const struct cu_hearing *hearing)
+void cu_judge_analysis(const struct cu_judge *judge, const struct cu_hearing *hearing, struct cu_analysis *analysis)
 {
 	const struct cu_trace *trace = hearing->trace;
 	const struct cu_path *path = &hearing->path;
-	struct cu_analysis analysis = {
+	*analysis = (struct cu_analysis){
 		.stream = trace->connection.stream,
 		.vantage = path->vantage,
 		.rtt_ns = path->server_rtt_ns + path->client_rtt_ns,
@@ -128,11 +128,11 @@ struct cu_analysis cu_judge_analysis(const struct cu_judge *judge, const struct 
 		.rtt_uncertain = !path->server_known || !path->client_known,
 	};
 	int64_t fin_end[2];
-	count_segments(trace, &analysis, fin_end);
-	cu_ending_find(trace, path, &analysis);
+	count_segments(trace, analysis, fin_end);
+	cu_ending_find(trace, path, analysis);
 	for (int dir = 0; dir < 2; dir++) {
 		const struct cu_delivery *delivery = &judge->delivery[dir];
-		struct cu_analysis_side *side = &analysis.side[dir];
+		struct cu_analysis_side *side = &analysis->side[dir];
 		put_rtt(&path->side[dir], side);
 		side->window = judge->window[dir];
 		side->loss = cu_loss_runs_count(trace, delivery, dir);
@@ -147,8 +147,8 @@ struct cu_analysis cu_judge_analysis(const struct cu_judge *judge, const struct 
 			}
 			if (piece->loss == CU_LOSS_BEFORE || piece->loss == CU_LOSS_AFTER ||
 			    piece->loss == CU_LOSS_BOTH) {
-				analysis.loss_side =
-					analysis.loss_side == CU_LOSS_NONE || analysis.loss_side == piece->loss
+				analysis->loss_side =
+					analysis->loss_side == CU_LOSS_NONE || analysis->loss_side == piece->loss
 						? piece->loss
 						: (uint8_t)CU_LOSS_BOTH;
 			}
@@ -158,7 +158,6 @@ struct cu_analysis cu_judge_analysis(const struct cu_judge *judge, const struct 
 			side->n_gap_bytes += judge->gaps[dir].item[g].n_bytes;
 		}
 	}
-	return analysis;
 }
 
 int cu_judge_put_analysis(struct cu_judge *judge, const struct cu_analysis *analysis, struct cu_records *records)

@@ -37,7 +37,7 @@ void cu_judge_release(struct cu_judge *judge);
 /* Follows each direction: first of all. 0 or CU_ERR_NOMEM, as all that follow. */
 int cu_judge_follow(struct cu_judge *judge, const struct cu_hearing *hearing);
 
-struct cu_analysis cu_judge_analysis(const struct cu_judge *judge, const struct cu_hearing *hearing);
+void cu_judge_analysis(const struct cu_judge *judge, const struct cu_hearing *hearing, struct cu_analysis *analysis);
 
 /* These append records. Transactions are numbered on from *number. */
 int cu_judge_put_analysis(struct cu_judge *judge, const struct cu_analysis *analysis, struct cu_records *records);

@@ -156,6 +156,11 @@ static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
 	return false;
 }
 
+static inline unsigned doubt_if(enum cu_doubt doubt, bool is_so)
+{
+	return (unsigned)is_so << doubt;
+}
+
 /*
  * What is left in doubt. TCP does not say where a message ends: a server that
  * speaks again unasked, after a few bytes that were acknowledged, may have
@@ -169,7 +174,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	const struct cu_connection *connection = &trace->connection;
-	const struct cu_transaction *transaction = account->transaction;
+	struct cu_transaction *transaction = account->transaction;
 	bool thought = transaction->ledger[CU_SERVER_THINK].ns > transaction->total_ns / 2;
 	bool own_message = account->whole_before_ns > transaction->total_ns / 2 && !is_one_answer(trace, exchange);
 	int64_t silence_ns = exchange->kind == CU_TXN_GREETING && account->last_pause_ns == 0
@@ -177,23 +182,19 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                             : account->last_pause_ns;
 	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
 	                     !is_one_answer(trace, exchange);
-	const bool doubts[CU_N_DOUBTS] = {
-		[CU_DOUBT_NO_HANDSHAKE] = !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn,
-		[CU_DOUBT_NO_SERVER_RTT] = !known->path->server_known,
-		[CU_DOUBT_NO_CLIENT_RTT] = !known->path->client_known,
-		[CU_DOUBT_ROLES] = connection->role == CU_ROLE_GUESSED,
-		[CU_DOUBT_CAPTURE_LACKS] = known->capture_lacks,
-		[CU_DOUBT_LACKS_HERE] = transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10,
-		[CU_DOUBT_UNSEEN_LOSS] = account->lost_there_ns > transaction->total_ns / 2,
-		[CU_DOUBT_OWN_MESSAGE] = own_message,
-		[CU_DOUBT_LATE_ACK] = thought && acked_late(account),
-		[CU_DOUBT_LAST_WORDS] = after_silence && closed_behind(trace, exchange->last_seg),
-	};
-	for (unsigned i = 0; i < CU_N_DOUBTS; i++) {
-		if (doubts[i]) {
-			cu_account_doubt(account, i);
-		}
-	}
+	const unsigned doubts =
+		doubt_if(CU_DOUBT_NO_HANDSHAKE,
+	                 !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn) |
+		doubt_if(CU_DOUBT_NO_SERVER_RTT, !known->path->server_known) |
+		doubt_if(CU_DOUBT_NO_CLIENT_RTT, !known->path->client_known) |
+		doubt_if(CU_DOUBT_ROLES, connection->role == CU_ROLE_GUESSED) |
+		doubt_if(CU_DOUBT_CAPTURE_LACKS, known->capture_lacks) |
+		doubt_if(CU_DOUBT_LACKS_HERE, transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10) |
+		doubt_if(CU_DOUBT_UNSEEN_LOSS, account->lost_there_ns > transaction->total_ns / 2) |
+		doubt_if(CU_DOUBT_OWN_MESSAGE, own_message) |
+		doubt_if(CU_DOUBT_LATE_ACK, thought && acked_late(account)) |
+		doubt_if(CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));
+	transaction->doubts |= (uint16_t)doubts;
 }
 
 /* How far the figures can be relied on, 0 to 100: the doubts' weights, by whether they may change the party. */
@@ -206,8 +207,8 @@ static uint8_t certainty_of(unsigned doubts)
 		[CU_DOUBT_KEPT_ACK] = 60,      [CU_DOUBT_LATE_ACK] = 60,      [CU_DOUBT_LAST_WORDS] = 60,
 	};
 	int certainty = 100;
-	for (unsigned doubt = 0; doubt < CU_N_DOUBTS; doubt++) {
-		certainty -= doubts >> doubt & 1 ? weight[doubt] : 0;
+	for (; doubts != 0; doubts &= doubts - 1) {
+		certainty -= weight[__builtin_ctz(doubts)];
 	}
 	return (uint8_t)(certainty < 0 ? 0 : certainty);
 }

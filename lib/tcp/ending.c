@@ -106,7 +106,7 @@ static size_t find_heeded(const struct cu_trace *trace, size_t from)
 {
 	enum { TRIES = 8 };
 	unsigned n_tried = 0;
-	for (size_t i = from; i < trace->n; i++) {
+	for (size_t i = from > trace->close_begin ? from : trace->close_begin; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (!seg->icmp && seg->flags & CU_TCP_RST && (n_tried++ >= TRIES || !is_unheeded(trace, i))) {
 			return i;
@@ -117,7 +117,7 @@ static size_t find_heeded(const struct cu_trace *trace, size_t from)
 
 static size_t find_any(const struct cu_trace *trace)
 {
-	size_t i = 0;
+	size_t i = trace->close_begin;
 	while (i < trace->n && (trace->segment[i].icmp || !(trace->segment[i].flags & CU_TCP_RST))) {
 		i++;
 	}
@@ -235,7 +235,7 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
 	size_t n = trace->flags & (CU_TCP_FIN | CU_TCP_RST) ? trace->n : 0, first = n > 0 ? last_syn(trace) : 0;
 	size_t rst = trace->flags & CU_TCP_RST ? find_heeded(trace, first) : n;
-	for (size_t i = first; i < n; i++) {
+	for (size_t i = first > trace->close_begin ? first : trace->close_begin; i < n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		bool reset = i == rst;
 		if (seg->icmp || (!reset && (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != CU_TCP_FIN)) {

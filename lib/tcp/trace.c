@@ -14,11 +14,30 @@ void cu_trace_release(struct cu_trace *trace)
 	*trace = (struct cu_trace){0};
 }
 
+static void forget_flags(struct cu_trace *trace)
+{
+	trace->flags = 0;
+	trace->syn_end = 0;
+	trace->close_begin = SIZE_MAX;
+}
+
+/* Of the segment that is the i-th: where those with special flags are. */
+static inline void note_flags(struct cu_trace *trace, uint16_t flags, size_t i)
+{
+	trace->flags |= flags;
+	if (__builtin_expect((flags & (CU_TCP_SYN | CU_TCP_FIN | CU_TCP_RST)) != 0, 0)) {
+		trace->syn_end = flags & CU_TCP_SYN ? i + 1 : trace->syn_end;
+		if (flags & (CU_TCP_FIN | CU_TCP_RST) && i < trace->close_begin) {
+			trace->close_begin = i;
+		}
+	}
+}
+
 void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connection)
 {
 	trace->connection = *connection;
-	trace->n = trace->n_sack = trace->n_hint = trace->syn_end = 0;
-	trace->flags = 0;
+	trace->n = trace->n_sack = trace->n_hint = 0;
+	forget_flags(trace);
 	trace->dropped_end[CU_C2S] = trace->dropped_end[CU_S2C] = trace->dropped_handshake_ns = 0;
 	const struct cu_connection_side *side = connection->side;
 	bool both = side[CU_C2S].has_syn && side[CU_S2C].has_syn;
@@ -129,8 +148,7 @@ static int add(struct cu_trace *trace, const struct cu_segment *in)
 	}
 	bool syn = (in->flags & CU_TCP_SYN) != 0;
 	bool fin = (in->flags & CU_TCP_FIN) != 0;
-	trace->flags |= in->flags;
-	trace->syn_end = syn ? trace->n + 1 : trace->syn_end;
+	note_flags(trace, in->flags, trace->n);
 	seg->end = seg->seq + in->len + syn + fin;
 	seg->elsewhere = is_elsewhere(trace, seg);
 	if (!seg->elsewhere) {
@@ -202,12 +220,10 @@ void cu_trace_drop(struct cu_trace *trace, size_t n)
 	memmove(trace->segment, trace->segment + n, trace->n * sizeof(trace->segment[0]));
 
 	uint32_t first_sack = trace->n > 0 ? trace->segment[0].sack : (uint32_t)trace->n_sack, first_hint = 0;
-	trace->flags = 0;
-	trace->syn_end = 0;
+	forget_flags(trace);
 	for (size_t i = 0; i < trace->n; i++) {
 		struct cu_trace_segment *seg = &trace->segment[i];
-		trace->flags |= seg->icmp ? 0 : seg->flags;
-		trace->syn_end = !seg->icmp && seg->flags & CU_TCP_SYN ? i + 1 : trace->syn_end;
+		note_flags(trace, seg->icmp ? 0 : seg->flags, i);
 		seg->sack -= first_sack;
 		if (seg->hint != 0) {
 			first_hint = first_hint != 0 ? first_hint : seg->hint;
