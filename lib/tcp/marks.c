@@ -609,6 +609,42 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 	pass_on(pass, seg, settle);
 }
 
+/*
+ * Most segments: data in its place, or an ACK without data that moves, of which
+ * nothing can be said but that the data fills the window. The same as
+ * pass_segment of these; false of others.
+ */
+static inline bool pass_plain(struct pass *pass, const struct cu_trace_segment *seg)
+{
+	struct sender *fwd = &pass->side[seg->dir];
+	const struct sender *rev = &pass->side[!seg->dir];
+	bool is_plain = fwd->seen && rev->seen && (pass->first_rtt_ns != 0 || pass->shaken) &&
+	                (seg->flags & (SPECIAL | CU_TCP_ACK)) == CU_TCP_ACK && !cu_is_elsewhere(seg);
+	bool in_place = seg->seq == fwd->next_seq && seg->seq == fwd->whole_to && seg->seq >= rev->last_ack;
+	bool moves = seg->ack != fwd->last_ack;
+	if (!is_plain || !in_place || seg->window == 0 || seg->ack > rev->whole_to ||
+	    (seg->len > 0 ? seg->len == 1 : !moves)) {
+		return false;
+	}
+	pass->marks = 0;
+	if (seg->len > 0) {
+		mark_full(pass, seg);
+		fwd->advanced_by_ack = false;
+		fwd->next_seq = fwd->whole_to = seg->end;
+		fwd->next_seq_time = seg->time_ns;
+	}
+	if (moves) {
+		fwd->dup_acks = 0;
+		fwd->ack_time = seg->time_ns;
+		fwd->last_ack = seg->ack;
+	}
+	fwd->window = seg->window;
+	fwd->window_of_syn = false;
+	fwd->last_time = seg->time_ns;
+	fwd->last_marks = pass->marks;
+	return true;
+}
+
 static void begin(struct pass *pass, struct cu_trace *trace, bool settle)
 {
 	*pass = (struct pass){.trace = trace, .first_rtt_ns = trace->dropped_handshake_ns};
@@ -651,6 +687,10 @@ void cu_trace_mark(struct cu_trace *trace)
 			trace->mss[seg->dir] = seg->len;
 		} else if (seg->len < mss && seg->len > mss / 2 && (seg->flags & CU_TCP_PSH) == 0) {
 			some_smaller[seg->dir] = true;
+		}
+		if (pass_plain(&pass, seg)) {
+			seg->marks = pass.marks;
+			continue;
 		}
 		pass_segment(&pass, i, true);
 		seg->marks |= pass.marks | (seg->flags & CU_TCP_RST ? UINT32_C(1) << CU_EVENT_RESET : 0);
