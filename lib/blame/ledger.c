@@ -470,7 +470,7 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	struct cu_transaction *transaction = account->transaction;
-	struct passage request, response;
+	struct passage request, response = {0};
 	int64_t start = request_start(account, exchange);
 
 	if (!find_passage(account, CU_C2S, start, exchange->request_end, &request, &transaction->request)) {
