@@ -69,10 +69,8 @@ static int write_connection(struct analyzer *analyzer, const uint8_t *record, si
 	if (connection->timeline.len == 0 || !analyzer->config.no_segments) {
 		return cu_docket_put(&analyzer->docket, CU_RECORD_CONNECTION, record, record_len);
 	}
-	struct cu_connection bare = *connection;
-	bare.timeline = (struct cu_text){0};
 	cu_buf_clear(&analyzer->buf);
-	cu_connection_encode(&bare, &analyzer->buf);
+	cu_connection_encode_bare(connection, record, record_len, &analyzer->buf);
 	return put(analyzer, CU_RECORD_CONNECTION);
 }
 
@@ -210,6 +208,9 @@ static int list_chunks(struct analyzer *analyzer, uint64_t place)
 	const uint8_t *data;
 	size_t len;
 	uint64_t n_segments = 0;
+	if (!cu_store_has(&analyzer->store, place)) {
+		return 1;
+	}
 	int err = cu_store_open(&analyzer->store, place, &chunks), got;
 	for (bool first = true; err == 0 && (got = cu_store_peek(&chunks, &data, &len)) != 0; cu_store_skip(&chunks)) {
 		struct cu_chunk chunk;

@@ -663,6 +663,28 @@ RECORD(verdict, VERDICT_FIELDS, from->rule.len + from->service.len + from->why.l
 RECORD(finding, FINDING_FIELDS, from->kind.len + from->rule.len + from->why.len + from->advice.len)
 RECORD(totals, TOTALS_FIELDS, 0)
 
+/* As cu_connection_encode writes records, the timeline is the last field of 18, and their mask is of three bytes. */
+void cu_connection_encode_bare(const struct cu_connection *from, const uint8_t *data, size_t len, struct cu_buf *buf)
+{
+	enum { TIMELINE = 18, N_FIELDS = CONNECTION_FIELDS(ONE), MASK_BYTES = 3 };
+	_Static_assert(TIMELINE == N_FIELDS && MASK_BYTES == (N_FIELDS + 6) / 7, "the timeline is the last field");
+	const uint8_t with_it = 1 << (TIMELINE - 1) % 7;
+	uint8_t text_len[CU_VARINT_CAP];
+	size_t text = cu_put_varint(text_len, from->timeline.len), at = len - from->timeline.len - text;
+	bool is_last = from->timeline.len > 0 && len > MASK_BYTES + from->timeline.len + text && data[0] >= 0x80 &&
+	               data[1] >= 0x80 && data[2] < with_it << 1 && memcmp(data + at, text_len, text) == 0;
+	if (is_last && cu_buf_reserve(buf, at)) {
+		uint8_t *to = buf->data + buf->len;
+		memcpy(to, data, at);
+		to[2] &= (uint8_t)~with_it;
+		buf->len += at;
+	} else if (!is_last) {
+		struct cu_connection bare = *from;
+		bare.timeline = (struct cu_text){0};
+		cu_connection_encode(&bare, buf);
+	}
+}
+
 int cu_analysis_glance(const uint8_t *data, size_t len, struct cu_analysis *to)
 {
 	enum { LAST = 13 };

@@ -485,6 +485,8 @@ static inline bool cu_totals_have_times(const struct cu_totals *totals)
  */
 void cu_connection_encode(const struct cu_connection *from, struct cu_buf *buf);
 int cu_connection_decode(const uint8_t *data, size_t len, struct cu_connection *to);
+/* The same without the timeline within; data: its record with that. */
+void cu_connection_encode_bare(const struct cu_connection *from, const uint8_t *data, size_t len, struct cu_buf *buf);
 void cu_analysis_encode(const struct cu_analysis *from, struct cu_buf *buf);
 int cu_analysis_decode(const uint8_t *data, size_t len, struct cu_analysis *to);
 void cu_gap_encode(const struct cu_gap *from, struct cu_buf *buf);

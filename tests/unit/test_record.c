@@ -103,6 +103,47 @@ static void fill_transaction(struct cu_transaction *t)
 	t->stretches = (struct cu_text){.data = "\1\2\0", .len = (uint32_t)(next_random() % 4)};
 }
 
+/* What is left of a record with a timeline within is the record without it, however its length was written. */
+static void test_connection_without_timeline(void **state)
+{
+	(void)state;
+	static const char timeline[300];
+	static const uint32_t lens[] = {1, 127, 128, 300};
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct cu_connection connection = {.stream = 7, .first_frame = 9, .client_port = 80};
+		struct cu_buf bare = {0}, whole = {0}, cut = {0};
+		cu_connection_encode(&connection, &bare);
+		connection.timeline = (struct cu_text){.data = timeline, .len = lens[i]};
+		cu_connection_encode(&connection, &whole);
+		cu_connection_encode_bare(&connection, whole.data, whole.len, &cut);
+		assert_int_equal(cut.len, bare.len);
+		assert_memory_equal(cut.data, bare.data, bare.len);
+
+		/* A zero byte more in front of the text: longer than it need be. */
+		struct cu_buf longer = {0};
+		cu_buf_add(&longer, whole.data, whole.len - lens[i]);
+		longer.data[longer.len - 1] |= 0x80;
+		cu_buf_add_u8(&longer, 0);
+		cu_buf_add(&longer, timeline, lens[i]);
+		struct cu_connection decoded;
+		assert_int_equal(cu_connection_decode(longer.data, longer.len, &decoded), 0);
+		assert_int_equal(decoded.timeline.len, lens[i]);
+		cu_buf_clear(&cut);
+		cu_connection_encode_bare(&decoded, longer.data, longer.len, &cut);
+		assert_int_equal(cut.len, bare.len);
+		assert_memory_equal(cut.data, bare.data, bare.len);
+
+		cu_buf_clear(&cut);
+		decoded.timeline.len = 0;
+		cu_connection_encode_bare(&decoded, bare.data, bare.len, &cut);
+		assert_int_equal(cut.len, bare.len);
+		cu_buf_release(&bare);
+		cu_buf_release(&whole);
+		cu_buf_release(&cut);
+		cu_buf_release(&longer);
+	}
+}
+
 static void test_stretches_round_trip(void **state)
 {
 	(void)state;
@@ -612,6 +653,7 @@ int main(void)
 		cmocka_unit_test(test_transaction_round_trip),
 		cmocka_unit_test(test_stretches_round_trip),
 		cmocka_unit_test(test_connection_round_trip),
+		cmocka_unit_test(test_connection_without_timeline),
 		cmocka_unit_test(test_analysis_round_trip),
 		cmocka_unit_test(test_gap_and_scan_round_trip),
 		cmocka_unit_test(test_decode_of_garbage_never_fails_but_by_saying_so),
