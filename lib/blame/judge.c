@@ -135,7 +135,9 @@ void cu_judge_analysis(const struct cu_judge *judge, const struct cu_hearing *he
 		struct cu_analysis_side *side = &analysis->side[dir];
 		put_rtt(&path->side[dir], side);
 		side->window = judge->window[dir];
-		side->loss = cu_loss_runs_count(trace, delivery, dir);
+		if (!cu_delivery_is_clean(delivery)) {
+			side->loss = cu_loss_runs_count(trace, delivery, dir);
+		}
 		for (size_t p = 0; p < delivery->n_pieces; p++) {
 			const struct cu_piece *piece = &delivery->piece[p];
 			uint64_t n =
