@@ -1,5 +1,7 @@
 #include "lib/base/hash.h"
 
+#include "lib/base/bytes.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
@@ -32,7 +34,13 @@ uint64_t cu_hash_bytes(struct cu_hash_seed seed, const void *data, size_t len)
 		len -= 8;
 	}
 	uint64_t word = 0;
-	memcpy(&word, p, len);
+	if (len >= 4) {
+		word = cu_get_le32(p) | (uint64_t)cu_get_le32(p + len - 4) << 8 * (len - 4);
+	} else {
+		for (size_t i = 0; i < len; i++) {
+			word |= (uint64_t)p[i] << 8 * i;
+		}
+	}
 	/* Twice, so that keys that differ in few bits differ in the low ones too. */
 	return cu_hash_mix(cu_hash_mix(h ^ word, seed.k[1]), UINT64_C(0x9E3779B97F4A7C15));
 }

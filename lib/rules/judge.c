@@ -332,14 +332,15 @@ static void apply(const struct cu_rule *rule, const struct cu_transaction *trans
 	}
 }
 
-static struct cu_verdict verdict_on(const struct cu_transaction *transaction, const struct cu_service_at *at)
+static void begin_verdict(struct cu_verdict *restrict verdict, const struct cu_transaction *restrict transaction,
+                          const struct cu_service_at *restrict at)
 {
 	int64_t slow_over_ns = slow_over(at, transaction);
-	return (struct cu_verdict){.stream = transaction->stream,
-	                           .number = transaction->number,
-	                           .slow = transaction->total_ns > slow_over_ns,
-	                           .slow_over_ns = slow_over_ns,
-	                           .service = at->name};
+	*verdict = (struct cu_verdict){.stream = transaction->stream,
+	                               .number = transaction->number,
+	                               .slow = transaction->total_ns > slow_over_ns,
+	                               .slow_over_ns = slow_over_ns,
+	                               .service = at->name};
 }
 
 bool cu_rules_pass_over(struct cu_rules *rules, const struct cu_facts *facts, struct cu_verdict *verdict)
@@ -348,7 +349,7 @@ bool cu_rules_pass_over(struct cu_rules *rules, const struct cu_facts *facts, st
 	if (cu_is_judged(facts->transaction, slow_over(at, facts->transaction))) {
 		return false;
 	}
-	*verdict = verdict_on(facts->transaction, at);
+	begin_verdict(verdict, facts->transaction, at);
 	return true;
 }
 
@@ -357,7 +358,7 @@ void cu_rules_judge(struct cu_rules *rules, const struct cu_facts *facts, struct
 	const struct cu_transaction *transaction = facts->transaction;
 	cu_derive(rules, facts);
 	cu_buf_clear(&rules->text);
-	*verdict = verdict_on(transaction, service_of(rules, facts->connection));
+	begin_verdict(verdict, transaction, service_of(rules, facts->connection));
 	if (!cu_is_judged(transaction, rules->derived.slow_over_ns)) {
 		return;
 	}
