@@ -133,15 +133,19 @@ struct hops {
 static struct hops count_hops(const struct cu_trace *trace, int dir)
 {
 	struct hops hops = {.least = CU_HOPS_UNKNOWN};
+	int last_ttl = -1; /* nearly always the next one's */
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (seg->dir != dir || seg->icmp || seg->flags & CU_TCP_RST) {
 			continue;
 		}
-		uint8_t n = cu_ending_hops(seg->ttl);
-		hops.least = n < hops.least ? n : hops.least;
-		hops.most = n > hops.most ? n : hops.most;
 		hops.n++;
+		if (seg->ttl != last_ttl) {
+			uint8_t n = cu_ending_hops(seg->ttl);
+			hops.least = n < hops.least ? n : hops.least;
+			hops.most = n > hops.most ? n : hops.most;
+			last_ttl = seg->ttl;
+		}
 	}
 	return hops;
 }

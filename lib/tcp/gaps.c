@@ -192,7 +192,9 @@ int cu_gaps_find(struct cu_gaps *gaps, const struct cu_trace *trace, const struc
 	}
 	for (const struct cu_piece *first = delivery->piece, *end; first < all && err == 0; first = end) {
 		end = first + 1;
-		err = add_earlier(gaps, trace, delivery, dir, &earlier, first->start);
+		if (delivery->n_earlier > 0) {
+			err = add_earlier(gaps, trace, delivery, dir, &earlier, first->start);
+		}
 		const struct cu_hole *hole = at < first->start ? hole_of(delivery, &h, at) : NULL;
 		if (hole != NULL && !hole->earlier && err == 0) {
 			err = add_unfilled(gaps, trace, delivery, dir, hole, at, first->start);
