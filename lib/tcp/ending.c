@@ -117,11 +117,12 @@ static size_t find_heeded(const struct cu_trace *trace, size_t from)
 
 static size_t find_any(const struct cu_trace *trace)
 {
-	size_t i = trace->close_begin;
-	while (i < trace->n && (trace->segment[i].icmp || !(trace->segment[i].flags & CU_TCP_RST))) {
-		i++;
+	for (size_t i = trace->close_begin; i < trace->n; i++) {
+		if (!trace->segment[i].icmp && trace->segment[i].flags & CU_TCP_RST) {
+			return i;
+		}
 	}
-	return i;
+	return trace->n;
 }
 
 /* Hops of a direction's segments other than RSTs. */

@@ -72,7 +72,7 @@ struct cu_trace {
 	struct cu_trace_segment *segment;
 	size_t n, cap;
 	size_t syn_end;     /* past the last SYN */
-	size_t close_begin; /* the first FIN or RST; SIZE_MAX: none */
+	size_t close_begin; /* the first FIN or RST; SIZE_MAX: none; beyond n where the trace was cut short */
 	uint16_t flags;     /* of any of the segments: CU_TCP_ */
 	struct cu_trace_sack *sack;
 	size_t n_sack, sack_cap;

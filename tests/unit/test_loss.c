@@ -624,6 +624,30 @@ static struct cu_analysis find_ending(struct talk *talk, unsigned completeness)
 
 enum { SHAKEN = CU_SEEN_SYN | CU_SEEN_SYN_ACK | CU_SEEN_ACK };
 
+/* A part of a connection has no end that comes behind it. */
+static void test_ending_behind_the_part(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 20000, CU_C2S, ACK, 1, 1, 100);
+	talk_add(&talk, 40000, CU_S2C, ACK, 1, 101, SEG);
+	talk_add(&talk, 60000, CU_S2C, ACK, at(1), 101, SEG);
+	talk_add(&talk, 80000, CU_C2S, CU_TCP_RST | ACK, 101, at(1), 0);
+	talk_analyse(&talk);
+	size_t n = talk.trace.n;
+	for (size_t less = 0; less < 3; less++) {
+		struct cu_analysis analysis = {.completeness = SHAKEN | CU_SEEN_DATA};
+		talk.trace.n = n - less;
+		cu_ending_find(&talk.trace, &talk.path, &analysis);
+		assert_int_equal(analysis.reset, less == 0 ? CU_RESET_ON_DATA : CU_RESET_NONE);
+		assert_int_equal(analysis.reset_frame != 0, less == 0);
+		assert_int_equal(analysis.close, less == 0 ? CU_CLOSE_ABORTIVE : CU_CLOSE_NONE);
+	}
+	talk.trace.n = n;
+	talk_release(&talk);
+}
+
 static void test_ending_closed_port(void **state)
 {
 	(void)state;
@@ -895,6 +919,7 @@ int main(void)
 		cmocka_unit_test(test_window_too_small_for_the_path),
 		cmocka_unit_test(test_window_in_flight_at_the_sender),
 		cmocka_unit_test(test_ending_closed_port),
+		cmocka_unit_test(test_ending_behind_the_part),
 		cmocka_unit_test(test_ending_half_open),
 		cmocka_unit_test(test_ending_counts_from_the_last_syn),
 		cmocka_unit_test(test_ending_tells_resets_apart),
