@@ -164,6 +164,9 @@ static void empty(struct cu_docket_batch *batch)
 	cu_records_clear(&batch->before, BYTES_KEPT);
 	cu_records_clear(&batch->said, BYTES_KEPT);
 	cu_buf_clear(&batch->timelines);
+	if (batch->timelines.cap > BYTES_KEPT) {
+		cu_buf_release(&batch->timelines);
+	}
 }
 
 static void put(void *arg, unsigned slot)
@@ -265,11 +268,23 @@ static void begin_batch(struct cu_docket *docket)
 	batch->err = 0;
 }
 
+/*
+ * How many segments a connection with its timeline within may have: as many as
+ * it says, unless that is fewer than its bytes are worth believing.
+ */
+static uint64_t likely_segments(const struct cu_chunk *within, uint64_t said)
+{
+	enum { USUAL_BYTES = 32 }; /* that one takes at most, taken all together */
+	bool is_likely = said >= cu_cursor_left(&within->segments) / USUAL_BYTES;
+	return is_likely && said < within->n_segments ? said : within->n_segments;
+}
+
 /* The batch goes on, and the next begins. */
 static int hand_over(struct cu_docket *docket, bool large)
 {
 	const struct cu_docket_batch *batch = docket->now;
-	docket->in_flight_bytes += cu_records_end(&batch->before) + cu_records_end(&batch->chunks);
+	docket->in_flight_bytes +=
+		cu_records_end(&batch->before) + cu_records_end(&batch->chunks) + batch->timelines.len;
 	cu_crew_fill(&docket->crew, large);
 	if (docket->in_flight_bytes > IN_FLIGHT_BYTES) {
 		cu_crew_drain(&docket->crew);
@@ -321,19 +336,21 @@ int cu_docket_open(struct cu_docket *docket, const struct cu_connection *connect
 	const struct cu_connection_side *side = connection->side;
 	uint64_t n_segments = side[CU_C2S].n_segments + side[CU_S2C].n_segments;
 	struct cu_docket_batch *batch = docket->now;
+	struct cu_chunk within;
+	if (cu_chunk_within(connection, &within)) {
+		n_segments = likely_segments(&within, n_segments);
+	}
 	if (n_segments > BATCH_SEGMENTS && batch->n_entries > 0) {
-		int err = hand_over(docket, true);
+		int err = hand_over(docket, false);
 		if (err != 0) {
 			return err;
 		}
 		batch = docket->now;
 	}
-	struct cu_chunk within;
-	cu_chunk_within(connection, &within);
 	struct entry *entry = &batch->entry[batch->n_entries];
 	*entry = (struct entry){
 		.connection = *connection,
-		.n_segments = n_segments < within.n_segments ? n_segments : within.n_segments,
+		.n_segments = connection->timeline.len > 0 ? n_segments : 0,
 		.timeline_at = batch->timelines.len,
 		.chunks_at = cu_records_end(&batch->chunks),
 		.chunks_end = cu_records_end(&batch->chunks),
@@ -360,20 +377,22 @@ int cu_docket_add_chunk(struct cu_docket *docket, const uint8_t *data, size_t le
 int cu_docket_close(struct cu_docket *docket)
 {
 	struct cu_docket_batch *batch = docket->now;
-	batch->entry[batch->n_entries++].before_end = cu_records_end(&batch->before);
+	struct entry *entry = &batch->entry[batch->n_entries++];
+	entry->before_end = cu_records_end(&batch->before);
 	docket->is_open = false;
 	if (batch->n_segments > share_of(docket)) {
 		return judge_alone(docket);
 	}
-	bool large = batch->n_segments > BATCH_SEGMENTS;
-	bool full = large || batch->n_entries == BATCH_CONNECTIONS || cu_records_end(&batch->before) >= BATCH_BYTES;
-	return full ? hand_over(docket, large) : 0;
+	bool full = batch->n_segments >= BATCH_SEGMENTS || batch->n_entries == BATCH_CONNECTIONS ||
+	            cu_records_end(&batch->before) >= BATCH_BYTES || batch->timelines.len >= BATCH_BYTES;
+	return full ? hand_over(docket, entry->n_segments > BATCH_SEGMENTS) : 0;
 }
 
 void cu_docket_drop(struct cu_docket *docket)
 {
 	struct cu_docket_batch *batch = docket->now;
 	const struct entry *entry = &batch->entry[batch->n_entries];
+	batch->n_segments -= entry->n_segments;
 	batch->chunks.bytes.len = entry->chunks_at;
 	batch->timelines.len = entry->timeline_at;
 	batch->before.bytes.len = docket->open_before;

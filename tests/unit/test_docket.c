@@ -1,6 +1,7 @@
 /* Connections judged by several threads: the same stream, whoever judged them, and none lost for another's damage. */
 #include "lib/base/error.h"
 #include "lib/blame/analyze.h"
+#include "lib/blame/docket.h"
 #include "lib/record/record.h"
 
 #include <setjmp.h>
@@ -195,11 +196,53 @@ static void test_damage_costs_one_connection(void **state)
 	}
 }
 
+/* What is on its way when a connection of so many segments is closed that says how many of them it has. */
+static size_t in_flight_after(unsigned n_segments, bool says_it)
+{
+	struct cu_connection connection = {.client = {.family = 4}, .server = {.family = 4}, .first_frame = 1};
+	const struct cu_record_place place = {0};
+	struct cu_writer_config output = {.no_compress = true};
+	struct cu_writer *writer;
+	struct cu_docket docket;
+	struct cu_chunk chunk;
+	struct cu_buf segments = {0};
+	int fd = memfd_create("out", 0);
+	assert_int_equal(cu_writer_open(&writer, fd, &output), 0);
+	const struct cu_docket_config config = {.writer = writer, .n_jobs = 1, .segments_cap = 1 << 20};
+	assert_int_equal(cu_docket_init(&docket, &config), 0);
+	add_segments(&connection, &chunk, &segments, n_segments);
+	connection.timeline = (struct cu_text){.data = (const char *)segments.data, .len = (uint32_t)segments.len};
+	if (!says_it) {
+		connection.side[CU_C2S].n_segments = connection.side[CU_S2C].n_segments = 0;
+	}
+	assert_int_equal(cu_docket_open(&docket, &connection, &place), 0);
+	assert_int_equal(cu_docket_close(&docket), 0);
+	size_t in_flight = docket.in_flight_bytes;
+	assert_true(in_flight == 0 || in_flight >= segments.len);
+	cu_docket_release(&docket);
+	cu_writer_close(writer);
+	close(fd);
+	cu_buf_release(&segments);
+	return in_flight;
+}
+
+/* A connection waits for others only if it is small, whatever it says. */
+static void test_large_ones_do_not_wait(void **state)
+{
+	(void)state;
+	assert_int_equal(in_flight_after(10, true), 0);
+	assert_int_equal(in_flight_after(10, false), 0);
+	assert_true(in_flight_after(20000, true) > 0);
+	assert_true(in_flight_after(20000, false) > 0);
+	assert_true(in_flight_after(3000, false) > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_jobs_do_not_show),
 		cmocka_unit_test(test_damage_costs_one_connection),
+		cmocka_unit_test(test_large_ones_do_not_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
