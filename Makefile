@@ -19,16 +19,18 @@ PACKAGES = libzstd libpcap yaml-0.1
 flags_release = -O2 -g $(tuning) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 # As far as the compiler has them. Fields that are stored one by one and loaded as a vector make the load wait; GCC's
 # tuning for all x86 processors clears a small struct by rep stos, which takes as long to begin as ten stores; and it
-# inlines less than pays for functions that are few and much used.
-tuning = $(eval tuning := $$(foreach flag,-fno-tree-slp-vectorize -finline-limit=800 \
-	$$(if $$(filter x86_64-%,$$(shell $$(CC) -dumpmachine)),-mtune=skylake),$$(call if_taken,$$(flag))))$(tuning)
+# inlines less than pays for functions that are few and much used. Who says the processor says how to tune.
+tuning = $(eval tuning := $$(foreach flag,-fno-tree-slp-vectorize -finline-limit=800 $$(processor),\
+	$$(call if_taken,$$(flag))))$(tuning)
+processor = $(if $(findstring -march=,$(CC) $(CFLAGS))$(findstring -mtune=,$(CC) $(CFLAGS)),,\
+	$(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),-mtune=skylake))
 if_taken = $(shell $(CC) -Werror $(1) -S -x c /dev/null -o /dev/null 2>/dev/null && echo '$(1)')
 flags_debug = -Og -g3
 flags_asan = -DCU_UNCONFINED -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 flags_tsan = -DCU_UNCONFINED -DCU_PORTABLE -O1 -g -fsanitize=thread
 flags_cov = -DCU_UNCONFINED -O0 -g --coverage
 flags_fuzz = -DCU_UNCONFINED -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
-ifeq ($(flags_$(BUILD)),)
+ifeq ($(origin flags_$(BUILD)),undefined)
 $(error BUILD=$(BUILD) is none of release debug asan tsan cov fuzz)
 endif
 ifeq ($(BUILD),fuzz)
