@@ -533,7 +533,7 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	}
 	/* The client's wait begins when its handshake is done: half its round trip before that passed here. */
 	int64_t done_ns = cu_min_ns(ack.sent_ns, greeting.first_ns);
-	int64_t heard_ns = cu_min_ns(ack.heard_ns, greeting.first_ns);
+	int64_t heard_ns = cu_max_ns(done_ns, cu_min_ns(ack.heard_ns, greeting.first_ns)); /* a clock may step back */
 	transaction->start_ns = done_ns - transaction->client_distance_ns;
 	transaction->total_ns = greeting.arrived_ns - done_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = greeting.first_ns - done_ns + 2 * transaction->client_distance_ns;

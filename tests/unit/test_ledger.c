@@ -1390,6 +1390,22 @@ static void test_ledger_greeting_waits_for_the_ack_of_a_handshake(void **state)
 	}
 }
 
+/* The capture's clock steps back behind the handshake: the ACK that the server heard passed before the one it did not. */
+static void test_ledger_greeting_after_a_clock_stepped_back(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 100);
+	talk_add(&talk, t + 1000000, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+	talk_add(&talk, t - 50, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, t + 80000, CU_S2C, PSH, 1, 1, 80);
+	talk_add(&talk, t + 80100, CU_C2S, ACK, 1, 81, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk_transaction(&talk, 1).kind, CU_TXN_GREETING); /* whose ledger sums */
+	talk_release(&talk);
+}
+
 /* Seen at the server: a request is sent again until it is acknowledged, though it came; the SYN-ACK is sent again meanwhile, or not. */
 static struct cu_transaction request_dropped_at_the_server(struct talk *talk, bool repeats_syn_ack)
 {
@@ -2304,6 +2320,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_first_keep_alive_is_no_request),
 		cmocka_unit_test(test_ledger_greeting),
 		cmocka_unit_test(test_ledger_greeting_waits_for_the_ack_of_a_handshake),
+		cmocka_unit_test(test_ledger_greeting_after_a_clock_stepped_back),
 		cmocka_unit_test(test_ledger_a_server_without_room_drops_the_request),
 		cmocka_unit_test(test_ledger_late_data_is_no_answer),
 		cmocka_unit_test(test_ledger_reordering_blames_nobody),
