@@ -583,11 +583,9 @@ static int merge_late(struct cu_delivery *delivery)
 		return 0;
 	}
 	qsort(delivery->late, n_late, sizeof(delivery->late[0]), compare_pieces);
-	while (delivery->pieces_cap - delivery->n_pieces < n_late) {
-		if (!cu_grow((void **)&delivery->piece, &delivery->pieces_cap, delivery->pieces_cap,
-		             sizeof(delivery->piece[0]))) {
-			return CU_ERR_NOMEM;
-		}
+	if (!cu_grow_by((void **)&delivery->piece, &delivery->pieces_cap, delivery->n_pieces, n_late,
+	                sizeof(delivery->piece[0]))) {
+		return CU_ERR_NOMEM;
 	}
 	/* From the end, until what is left is in its place. */
 	struct cu_piece *to = delivery->piece + delivery->n_pieces + n_late;

@@ -59,16 +59,8 @@ void cu_trace_begin(struct cu_trace *trace, const struct cu_connection *connecti
 
 int cu_trace_reserve(struct cu_trace *trace, size_t n)
 {
-	if (trace->cap - trace->n >= n) {
-		return 0;
-	}
-	struct cu_trace_segment *more = reallocarray(trace->segment, trace->n + n, sizeof(more[0]));
-	if (more == NULL) {
-		return CU_ERR_NOMEM;
-	}
-	trace->segment = more;
-	trace->cap = trace->n + n;
-	return 0;
+	bool grown = cu_grow_by((void **)&trace->segment, &trace->cap, trace->n, n, sizeof(trace->segment[0]));
+	return grown ? 0 : CU_ERR_NOMEM;
 }
 
 /* A relative number near the last one of its direction, whatever the wrap. */
