@@ -534,6 +534,15 @@ static void note_handshake(struct pass *pass, size_t i, bool settle)
 	}
 }
 
+/* A number that moves ends what was counted of the last one. */
+static inline void note_ack(struct sender *fwd, const struct cu_trace_segment *seg)
+{
+	if (acked(seg) != fwd->last_ack) {
+		fwd->dup_acks = 0;
+		fwd->ack_time = seg->time_ns;
+	}
+}
+
 /* What the next segments are held against. */
 static inline void pass_on(struct pass *pass, const struct cu_trace_segment *seg, bool settle)
 {
@@ -595,10 +604,7 @@ static inline __attribute__((always_inline)) void pass_segment(struct pass *pass
 	} else {
 		mark_window(pass, seg, settle);
 	}
-	if (acked(seg) != fwd->last_ack) {
-		fwd->dup_acks = 0;
-		fwd->ack_time = seg->time_ns;
-	}
+	note_ack(fwd, seg);
 	mark_unseen(pass, i);
 	if (cu_carries(seg) && (seg->seq < fwd->next_seq || seg->seq < pass->side[!seg->dir].last_ack)) {
 		mark_resent(pass, i, settle);
@@ -621,27 +627,16 @@ static inline bool pass_plain(struct pass *pass, const struct cu_trace_segment *
 	bool is_plain = fwd->seen && rev->seen && (pass->first_rtt_ns != 0 || pass->shaken) &&
 	                (seg->flags & (SPECIAL | CU_TCP_ACK)) == CU_TCP_ACK && !cu_is_elsewhere(seg);
 	bool in_place = seg->seq == fwd->next_seq && seg->seq == fwd->whole_to && seg->seq >= rev->last_ack;
-	bool moves = seg->ack != fwd->last_ack;
 	if (!is_plain || !in_place || seg->window == 0 || seg->ack > rev->whole_to ||
-	    (seg->len > 0 ? seg->len == 1 : !moves)) {
+	    (seg->len > 0 ? seg->len == 1 : seg->ack == fwd->last_ack)) {
 		return false;
 	}
 	pass->marks = 0;
 	if (seg->len > 0) {
 		mark_full(pass, seg);
-		fwd->advanced_by_ack = false;
-		fwd->next_seq = fwd->whole_to = seg->end;
-		fwd->next_seq_time = seg->time_ns;
 	}
-	if (moves) {
-		fwd->dup_acks = 0;
-		fwd->ack_time = seg->time_ns;
-		fwd->last_ack = seg->ack;
-	}
-	fwd->window = seg->window;
-	fwd->window_of_syn = false;
-	fwd->last_time = seg->time_ns;
-	fwd->last_marks = pass->marks;
+	note_ack(fwd, seg);
+	pass_on(pass, seg, true);
 	return true;
 }
 
