@@ -137,9 +137,14 @@ static inline enum cu_cause cu_delayed_ack_of_receiver(int dir)
 	return dir == CU_C2S ? CU_SERVER_DELAYED_ACK : CU_CLIENT_DELAYED_ACK;
 }
 
+static inline void cu_account_doubt_if(struct cu_account *account, enum cu_doubt doubt, bool is_so)
+{
+	account->transaction->doubts |= (uint16_t)((unsigned)is_so << doubt);
+}
+
 static inline void cu_account_doubt(struct cu_account *account, enum cu_doubt doubt)
 {
-	account->transaction->doubts |= (uint16_t)(1U << doubt);
+	cu_account_doubt_if(account, doubt, true);
 }
 
 /* Charges [from, to), in nanoseconds, to a cause; the frames are those of the segments that bound it. */

@@ -156,11 +156,6 @@ static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
 	return false;
 }
 
-static inline unsigned doubt_if(enum cu_doubt doubt, bool is_so)
-{
-	return (unsigned)is_so << doubt;
-}
-
 /*
  * What is left in doubt. TCP does not say where a message ends: a server that
  * speaks again unasked, after a few bytes that were acknowledged, may have
@@ -174,7 +169,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	const struct cu_connection *connection = &trace->connection;
-	struct cu_transaction *transaction = account->transaction;
+	const struct cu_transaction *transaction = account->transaction;
 	bool thought = transaction->ledger[CU_SERVER_THINK].ns > transaction->total_ns / 2;
 	bool own_message = account->whole_before_ns > transaction->total_ns / 2 && !is_one_answer(trace, exchange);
 	int64_t silence_ns = exchange->kind == CU_TXN_GREETING && account->last_pause_ns == 0
@@ -182,19 +177,18 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                             : account->last_pause_ns;
 	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
 	                     !is_one_answer(trace, exchange);
-	const unsigned doubts =
-		doubt_if(CU_DOUBT_NO_HANDSHAKE,
-	                 !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn) |
-		doubt_if(CU_DOUBT_NO_SERVER_RTT, !known->path->server_known) |
-		doubt_if(CU_DOUBT_NO_CLIENT_RTT, !known->path->client_known) |
-		doubt_if(CU_DOUBT_ROLES, connection->role == CU_ROLE_GUESSED) |
-		doubt_if(CU_DOUBT_CAPTURE_LACKS, known->capture_lacks) |
-		doubt_if(CU_DOUBT_LACKS_HERE, transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10) |
-		doubt_if(CU_DOUBT_UNSEEN_LOSS, account->lost_there_ns > transaction->total_ns / 2) |
-		doubt_if(CU_DOUBT_OWN_MESSAGE, own_message) |
-		doubt_if(CU_DOUBT_LATE_ACK, thought && acked_late(account)) |
-		doubt_if(CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));
-	transaction->doubts |= (uint16_t)doubts;
+	cu_account_doubt_if(account, CU_DOUBT_NO_HANDSHAKE,
+	                    !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn);
+	cu_account_doubt_if(account, CU_DOUBT_NO_SERVER_RTT, !known->path->server_known);
+	cu_account_doubt_if(account, CU_DOUBT_NO_CLIENT_RTT, !known->path->client_known);
+	cu_account_doubt_if(account, CU_DOUBT_ROLES, connection->role == CU_ROLE_GUESSED);
+	cu_account_doubt_if(account, CU_DOUBT_CAPTURE_LACKS, known->capture_lacks);
+	cu_account_doubt_if(account, CU_DOUBT_LACKS_HERE,
+	                    transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10);
+	cu_account_doubt_if(account, CU_DOUBT_UNSEEN_LOSS, account->lost_there_ns > transaction->total_ns / 2);
+	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, own_message);
+	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, thought && acked_late(account));
+	cu_account_doubt_if(account, CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));
 }
 
 /* How far the figures can be relied on, 0 to 100: the doubts' weights, by whether they may change the party. */

@@ -101,12 +101,18 @@ static bool is_unheeded(const struct cu_trace *trace, size_t rst)
 	return false;
 }
 
+/* Where a FIN or RST may be, from a segment on. */
+static size_t close_from(const struct cu_trace *trace, size_t from)
+{
+	return from > trace->close_begin ? from : trace->close_begin;
+}
+
 /* The first RST from a segment on that was not unheeded; trace->n without one. */
 static size_t find_heeded(const struct cu_trace *trace, size_t from)
 {
 	enum { TRIES = 8 };
 	unsigned n_tried = 0;
-	for (size_t i = from > trace->close_begin ? from : trace->close_begin; i < trace->n; i++) {
+	for (size_t i = close_from(trace, from); i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		if (!seg->icmp && seg->flags & CU_TCP_RST && (n_tried++ >= TRIES || !is_unheeded(trace, i))) {
 			return i;
@@ -117,7 +123,7 @@ static size_t find_heeded(const struct cu_trace *trace, size_t from)
 
 static size_t find_any(const struct cu_trace *trace)
 {
-	for (size_t i = trace->close_begin; i < trace->n; i++) {
+	for (size_t i = close_from(trace, 0); i < trace->n; i++) {
 		if (!trace->segment[i].icmp && trace->segment[i].flags & CU_TCP_RST) {
 			return i;
 		}
@@ -240,7 +246,7 @@ static void find_close(const struct cu_trace *trace, struct cu_analysis *analysi
 	bool answered = (analysis->completeness & CU_SEEN_SYN_ACK) != 0 || (analysis->completeness & CU_SEEN_DATA) != 0;
 	size_t n = trace->flags & (CU_TCP_FIN | CU_TCP_RST) ? trace->n : 0, first = n > 0 ? last_syn(trace) : 0;
 	size_t rst = trace->flags & CU_TCP_RST ? find_heeded(trace, first) : n;
-	for (size_t i = first > trace->close_begin ? first : trace->close_begin; i < n; i++) {
+	for (size_t i = close_from(trace, first); i < n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
 		bool reset = i == rst;
 		if (seg->icmp || (!reset && (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != CU_TCP_FIN)) {

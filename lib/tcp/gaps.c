@@ -301,9 +301,6 @@ struct cu_loss_runs cu_loss_runs_count(const struct cu_trace *trace, const struc
 	uint64_t run = 0;
 	int64_t at = -1, mss = trace->mss[dir];
 
-	if (cu_delivery_is_clean(delivery)) {
-		return runs;
-	}
 	for (size_t p = 0; p < delivery->n_pieces; p++) {
 		const struct cu_piece *piece = &delivery->piece[p];
 		if (piece->end <= 1) {
