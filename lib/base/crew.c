@@ -18,6 +18,11 @@ static uint64_t bit(unsigned number)
 	return UINT64_C(1) << number;
 }
 
+static uint64_t bits_below(unsigned number)
+{
+	return UINT64_MAX >> (CU_CREW_SLOTS_CAP - number);
+}
+
 static unsigned slot_of(const struct cu_crew *crew, uint64_t job)
 {
 	return (unsigned)(job % crew->size.n_slots);
@@ -26,7 +31,7 @@ static unsigned slot_of(const struct cu_crew *crew, uint64_t job)
 void cu_crew_init(struct cu_crew *crew, const struct cu_crew_duty *duty, const struct cu_crew_size *size)
 {
 	*crew = (struct cu_crew){.duty = *duty, .size = *size, .awaited = UINT64_MAX};
-	crew->free_desks = UINT64_MAX >> (CU_CREW_SLOTS_CAP - size->n_desks);
+	crew->free_desks = bits_below(size->n_desks);
 	pthread_mutex_init(&crew->lock, NULL);
 	pthread_cond_init(&crew->work, NULL);
 	pthread_cond_init(&crew->done, NULL);
@@ -79,7 +84,8 @@ static void put_completed(struct cu_crew *crew)
 		return;
 	}
 	crew->is_putting = true;
-	for (unsigned slot; slot = slot_of(crew, crew->n_put), (crew->completed & bit(slot)) != 0;) {
+	for (unsigned slot = slot_of(crew, crew->n_put); (crew->completed & bit(slot)) != 0;
+	     slot = slot_of(crew, crew->n_put)) {
 		pthread_mutex_unlock(&crew->lock);
 		put(crew, slot);
 		pthread_mutex_lock(&crew->lock);
@@ -128,8 +134,10 @@ static bool complete_next(struct cu_crew *crew, unsigned worker)
 static bool prepare_next(struct cu_crew *crew, unsigned worker)
 {
 	unsigned slot = slot_of(crew, crew->n_taken);
-	uint64_t own = UINT64_MAX >> (CU_CREW_SLOTS_CAP - crew->size.n_workers);
-	uint64_t desks = crew->large & bit(slot) ? crew->free_desks & own : crew->free_desks;
+	uint64_t desks = crew->free_desks;
+	if (crew->large & bit(slot)) {
+		desks &= bits_below(crew->size.n_workers);
+	}
 	if (crew->n_taken == crew->n_given || desks == 0) {
 		return false;
 	}

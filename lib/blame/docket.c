@@ -8,7 +8,7 @@ enum {
 	BATCH_SEGMENTS = 2048,
 	BATCH_BYTES = 64 << 10,
 	SLOTS_A_WORKER = 16,
-	DESKS_A_WORKER = 8,
+	DESKS_A_WORKER = 8,           /* which may be prepared while one worker's processor is taken from it */
 	SHARE_SEGMENTS = 48 << 10,    /* at most of one worker beside others: 10 to 20 MB */
 	ALL_SEGMENTS = 192 << 10,     /* of all workers */
 	TRACE_KEPT = 128,             /* segments for which a trace of several keeps its storage */

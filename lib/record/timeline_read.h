@@ -54,7 +54,7 @@ struct cu_timeline_bytes { /* taken and given by value where few segments go, so
 struct cu_timeline_bytes cu_timeline_get_more(struct cu_timeline_bytes from, unsigned more, struct cu_segment *segment);
 struct cu_timeline_bytes cu_timeline_get_icmp(struct cu_timeline_bytes from, struct cu_segment *segment);
 
-/* The bytes that are left, none of them the last of a longer read, are moved to where that can be read. */
+/* Moves the bytes that are left, fewer than one read may take, to where zeros can be read behind them. */
 void cu_timeline_enter_tail(struct cu_timeline_reader *reader);
 
 static inline uint64_t cu_timeline_get(struct cu_timeline_bytes *in)
