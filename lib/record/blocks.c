@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { WORTH_A_BLOCK = 512 }; /* bytes of a column, for zstd's statistics take some 100 */
+
 static int write_all(struct cu_blocks *blocks, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
@@ -27,34 +29,84 @@ static int write_all(struct cu_blocks *blocks, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* Header and payload with one write each. */
-static int write_framed(struct cu_blocks *blocks, enum cu_block_type type, uint32_t n_records, const uint8_t *raw,
-                        size_t len)
-{
-	const uint8_t *stored = raw;
-	size_t stored_len = len;
-	uint8_t flags = 0;
+struct block {
+	enum cu_block_type type;
+	uint8_t flags;
+	uint32_t n_records;
+	size_t raw_len, stored_len;
+	const uint8_t *stored;
+};
 
-	if (blocks->ctx != NULL && type == CU_BLOCK_RECORDS) {
-		size_t bound = ZSTD_compressBound(len);
-		cu_buf_clear(&blocks->stored);
-		if (!cu_buf_reserve(&blocks->stored, bound)) {
-			return cu_fault_set(&blocks->fault, CU_ERR_NOMEM, "%s", cu_error_text(CU_ERR_NOMEM));
-		}
-		size_t n = ZSTD_compress2(blocks->ctx, blocks->stored.data, bound, raw, len);
-		if (!ZSTD_isError(n) && n < len) {
-			stored = blocks->stored.data;
-			stored_len = n;
-			flags = CU_BLOCK_ZSTD;
-		}
-	}
-	uint8_t header[CU_BLOCK_HEADER_LEN] = {(uint8_t)type, flags};
-	cu_put_le32(header + 4, n_records);
-	cu_put_le32(header + 8, (uint32_t)len);
-	cu_put_le32(header + 12, (uint32_t)stored_len);
-	cu_put_le32(header + 16, cu_crc32c(stored, stored_len));
+/* Header and payload with one write each. */
+static int write_framed(struct cu_blocks *blocks, const struct block *block)
+{
+	uint8_t header[CU_BLOCK_HEADER_LEN] = {(uint8_t)block->type, block->flags};
+	cu_put_le32(header + 4, block->n_records);
+	cu_put_le32(header + 8, (uint32_t)block->raw_len);
+	cu_put_le32(header + 12, (uint32_t)block->stored_len);
+	cu_put_le32(header + 16, cu_crc32c(block->stored, block->stored_len));
 	int err = write_all(blocks, header, sizeof(header));
-	return err != 0 ? err : write_all(blocks, stored, stored_len);
+	return err != 0 ? err : write_all(blocks, block->stored, block->stored_len);
+}
+
+/* Adds to the frame begun, or ends it; false when there is no room. */
+static bool compress(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const void *data, size_t len, ZSTD_EndDirective then)
+{
+	ZSTD_inBuffer in = {.src = data, .size = len};
+	size_t left = ZSTD_compressStream2(ctx, out, &in, then);
+	return !ZSTD_isError(left) && in.pos == len && (left == 0 || then == ZSTD_e_continue);
+}
+
+/* What is flushed ends a block of zstd's, with the statistics of its own column. */
+static bool compress_columns(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const struct cu_columns *columns)
+{
+	uint8_t lengths[CU_COLUMNS_LENGTHS_CAP];
+	size_t n = 0, sum = 0;
+	for (unsigned i = 0; i < CU_COLUMNS; i++) {
+		n += cu_put_varint(lengths + n, columns->column[i].len);
+		sum += columns->column[i].len;
+	}
+	ZSTD_CCtx_setPledgedSrcSize(ctx, n + sum);
+	bool fits = compress(ctx, out, lengths, n, ZSTD_e_continue);
+	for (unsigned i = 0; i < CU_COLUMNS && fits; i++) {
+		size_t len = columns->column[i].len;
+		fits = compress(ctx, out, columns->column[i].data, len,
+		                len >= WORTH_A_BLOCK ? ZSTD_e_flush : ZSTD_e_continue);
+	}
+	return fits && compress(ctx, out, NULL, 0, ZSTD_e_end);
+}
+
+/* Compresses the records of a block, if they become smaller. 0 or CU_ERR_NOMEM. */
+static int pack(struct cu_blocks *blocks, struct cu_buf *raw, struct block *block)
+{
+	struct cu_buf *packed = &blocks->packed;
+	cu_buf_clear(packed);
+	int err = cu_columns_split(&blocks->columns, raw);
+	if (err == CU_ERR_NOMEM || !cu_buf_reserve(packed, raw->len)) {
+		return CU_ERR_NOMEM;
+	}
+	bool in_columns = err == 0;
+	ZSTD_outBuffer out = {.dst = packed->data, .size = raw->len};
+	ZSTD_CCtx_reset(blocks->ctx, ZSTD_reset_session_only);
+	if (in_columns ? compress_columns(blocks->ctx, &out, &blocks->columns)
+	               : compress(blocks->ctx, &out, raw->data, raw->len, ZSTD_e_end)) {
+		block->flags = CU_BLOCK_ZSTD | (in_columns ? CU_BLOCK_COLUMNS : 0);
+		block->stored = packed->data;
+		block->stored_len = out.pos;
+	}
+	return 0;
+}
+
+static int write_records(struct cu_blocks *blocks, struct cu_blocks_slot *slot)
+{
+	struct cu_buf *raw = &slot->raw;
+	struct block block = {
+		.type = CU_BLOCK_RECORDS, .n_records = slot->n_records, .raw_len = raw->len, .stored_len = raw->len};
+	if (blocks->ctx != NULL && pack(blocks, raw, &block) != 0) {
+		return cu_fault_set(&blocks->fault, CU_ERR_NOMEM, "%s", cu_error_text(CU_ERR_NOMEM));
+	}
+	block.stored = block.flags != 0 ? block.stored : raw->data; /* where packing may have moved it */
+	return write_framed(blocks, &block);
 }
 
 static void write_slot(void *arg, unsigned at)
@@ -62,7 +114,7 @@ static void write_slot(void *arg, unsigned at)
 	struct cu_blocks *blocks = arg;
 	struct cu_blocks_slot *slot = &blocks->slot[at];
 	if (blocks->fault.code == CU_OK) {
-		write_framed(blocks, CU_BLOCK_RECORDS, slot->n_records, slot->raw.data, slot->raw.len);
+		write_records(blocks, slot);
 		atomic_store_explicit(&blocks->err, blocks->fault.code, memory_order_relaxed);
 	}
 	cu_buf_clear(&slot->raw);
@@ -88,7 +140,8 @@ void cu_blocks_release(struct cu_blocks *blocks)
 {
 	cu_crew_release(&blocks->crew);
 	ZSTD_freeCCtx(blocks->ctx);
-	cu_buf_release(&blocks->stored);
+	cu_columns_release(&blocks->columns);
+	cu_buf_release(&blocks->packed);
 	for (unsigned i = 0; i < CU_BLOCKS_SLOTS; i++) {
 		cu_buf_release(&blocks->slot[i].raw);
 	}
@@ -121,6 +174,7 @@ int cu_blocks_write(struct cu_blocks *blocks, const uint8_t *data, size_t len)
 
 int cu_blocks_write_block(struct cu_blocks *blocks, enum cu_block_type type, const uint8_t *data, size_t len)
 {
+	const struct block block = {.type = type, .raw_len = len, .stored = data, .stored_len = len};
 	int err = cu_blocks_wait(blocks);
-	return err != 0 ? err : write_framed(blocks, type, 0, data, len);
+	return err != 0 ? err : write_framed(blocks, &block);
 }

@@ -8,6 +8,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/crew.h"
 #include "lib/base/error.h"
+#include "lib/record/columns.h"
 #include "lib/record/format.h"
 
 #include <stdatomic.h>
@@ -29,7 +30,8 @@ struct cu_blocks {
 	atomic_int err; /* that of fault, for who does not wait */
 	/* The crew's while it is at work. */
 	int fd; /* not owned */
-	struct cu_buf stored;
+	struct cu_columns columns;
+	struct cu_buf packed;
 	struct cu_fault fault;
 	uint64_t n_bytes; /* written */
 };

@@ -26,7 +26,11 @@ enum cu_block_type {
 	CU_BLOCK_TRAILER = 2, /* payload: blocks 8, records 8 */
 };
 
-enum { CU_BLOCK_ZSTD = 1 }; /* flag: what is stored is one zstd frame */
+/* Flags. */
+enum {
+	CU_BLOCK_ZSTD = 1,    /* what is stored is one zstd frame */
+	CU_BLOCK_COLUMNS = 2, /* and what is in that the records in columns */
+};
 enum { CU_TRAILER_LEN = 16 };
 
 /* Tags of the header's metadata: varint tag, varint length, bytes. */

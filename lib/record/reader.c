@@ -2,6 +2,7 @@
 
 #include "lib/base/grow.h"
 #include "lib/base/hash.h"
+#include "lib/record/columns.h"
 #include "lib/record/format.h"
 #include "lib/record/record.h"
 
@@ -44,6 +45,7 @@ struct cu_reader {
 	bool eof;
 	uint64_t n_bytes; /* used so far */
 	/* The block being handed out. */
+	struct cu_buf columns;    /* decompressed */
 	struct cu_buf raw;        /* unpacked */
 	struct cu_cursor records; /* there, or in the input */
 	uint32_t n_left;
@@ -96,6 +98,7 @@ void cu_reader_close(struct cu_reader *reader)
 	}
 	ZSTD_freeDCtx(reader->zstd);
 	cu_buf_release(&reader->input);
+	cu_buf_release(&reader->columns);
 	cu_buf_release(&reader->raw);
 	forget_texts(reader);
 	free(reader->files);
@@ -300,24 +303,43 @@ static int damaged_block(struct cu_reader *reader, const char *what)
 	                    (unsigned long long)reader->n_blocks + 1, (unsigned long long)reader->block_at, what);
 }
 
+/* What is in a block's zstd frame, at most cap bytes of it. 0 or the fault. */
+static int decompress(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, struct cu_buf *to,
+                      size_t cap)
+{
+	cu_buf_clear(to);
+	if (!cu_buf_reserve(to, cap)) {
+		return out_of_memory(reader);
+	}
+	to->len = ZSTD_decompressDCtx(reader->zstd, to->data, cap, stored, stored_len);
+	if (ZSTD_isError(to->len)) {
+		to->len = 0;
+		return damaged_block(reader, "does not decompress to its length");
+	}
+	return 0;
+}
+
 /* Points the records at what a block stores, unpacked if need be. Nothing is read before the last of them was used. */
 static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, uint32_t raw_len,
-                        bool zstd)
+                        unsigned flags)
 {
-	if (!zstd) {
+	if (flags == 0) {
 		reader->records = cu_cursor_make(stored, raw_len);
 		return stored_len == raw_len ? 0 : damaged_block(reader, "stored and raw length differ");
 	}
-	cu_buf_clear(&reader->raw);
-	if (!cu_buf_reserve(&reader->raw, raw_len)) {
-		return out_of_memory(reader);
-	}
-	size_t n = ZSTD_decompressDCtx(reader->zstd, reader->raw.data, raw_len, stored, stored_len);
-	if (ZSTD_isError(n) || n != raw_len) {
-		return damaged_block(reader, "does not decompress to its length");
+	bool in_columns = (flags & CU_BLOCK_COLUMNS) != 0;
+	int err = in_columns ? decompress(reader, stored, stored_len, &reader->columns, cu_columns_cap(raw_len))
+	                     : decompress(reader, stored, stored_len, &reader->raw, raw_len);
+	if (err == 0 && in_columns) {
+		err = cu_columns_join(&reader->columns, &reader->raw, raw_len);
+		err = err == CU_ERR_NOMEM ? out_of_memory(reader)
+		      : err != 0          ? damaged_block(reader, "its columns are not those of records")
+		                          : 0;
+	} else if (err == 0 && reader->raw.len != raw_len) {
+		err = damaged_block(reader, "does not decompress to its length");
 	}
 	reader->records = cu_cursor_make(reader->raw.data, raw_len);
-	return 0;
+	return err;
 }
 
 static int read_trailer(struct cu_reader *reader, const uint8_t *stored, uint32_t len)
@@ -346,7 +368,8 @@ static int read_block(struct cu_reader *reader)
 	uint32_t n_records = cu_get_le32(p + 4), raw_len = cu_get_le32(p + 8), stored_len = cu_get_le32(p + 12),
 		 checksum = cu_get_le32(p + 16);
 	reader->block_at = reader->n_bytes;
-	if ((type != CU_BLOCK_RECORDS && type != CU_BLOCK_TRAILER) || (flags & ~CU_BLOCK_ZSTD) != 0 || reserved != 0) {
+	bool knows_flags = flags == 0 || flags == CU_BLOCK_ZSTD || flags == (CU_BLOCK_ZSTD | CU_BLOCK_COLUMNS);
+	if ((type != CU_BLOCK_RECORDS && type != CU_BLOCK_TRAILER) || !knows_flags || reserved != 0) {
 		return damaged_block(reader, "its header is none of this version");
 	}
 	if (raw_len > CU_BLOCK_CAP || stored_len > CU_BLOCK_CAP) {
@@ -363,7 +386,7 @@ static int read_block(struct cu_reader *reader)
 	if (type == CU_BLOCK_TRAILER) {
 		return read_trailer(reader, p, stored_len);
 	}
-	int err = open_records(reader, p, stored_len, raw_len, flags & CU_BLOCK_ZSTD);
+	int err = open_records(reader, p, stored_len, raw_len, flags);
 	if (err != 0) {
 		return err;
 	}

@@ -20,7 +20,7 @@ enum {
 	CU_BLOCK_CAP = 1 << 20, /* bytes of a block's records, before compression */
 	CU_FILE_CAP = 4096,     /* input files a header may name */
 	CU_VERSION_MAJOR = 1,
-	CU_VERSION_MINOR = 0,
+	CU_VERSION_MINOR = 1,
 };
 
 /* One input of flowify, in the header. */

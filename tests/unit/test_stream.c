@@ -84,6 +84,11 @@ static unsigned read_stream(const uint8_t *data, size_t len, int *end, struct cu
 	return n;
 }
 
+static unsigned flags_of_first_block(const struct bytes *bytes)
+{
+	return bytes->data[CU_HEADER_LEN + cu_get_le32(bytes->data + 12) + 1];
+}
+
 static void test_stream_round_trip(void **state)
 {
 	(void)state;
@@ -91,9 +96,44 @@ static void test_stream_round_trip(void **state)
 		struct bytes bytes;
 		int end;
 		write_stream(&bytes, no_compress, CU_RECORD_CHUNK);
+		assert_int_equal(flags_of_first_block(&bytes), no_compress ? 0 : CU_BLOCK_ZSTD | CU_BLOCK_COLUMNS);
 		assert_int_equal(read_stream(bytes.data, bytes.len, &end, NULL), N_RECORDS);
 		assert_int_equal(end, CU_STREAM_END);
 	}
+}
+
+/* A chunk whose segments are none goes through as it is. */
+static void test_stream_of_what_columns_cannot_hold(void **state)
+{
+	(void)state;
+	struct cu_buf chunk = {0};
+	cu_chunk_encode(&(struct cu_chunk){.n_segments = 1}, &chunk);
+	for (int i = 0; i < 1000; i++) {
+		cu_buf_add_u8(&chunk, 0xff);
+	}
+	const struct cu_stream_header header = {.tool = "test"};
+	const struct cu_writer_config config = {.no_compress = false};
+	struct cu_writer *writer;
+	struct cu_reader *reader;
+	struct cu_record record;
+	struct bytes bytes;
+	int fd = memfd_create("stream", 0);
+	assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
+	assert_int_equal(cu_writer_header(writer, &header), 0);
+	assert_int_equal(cu_writer_add(writer, CU_RECORD_CHUNK, chunk.data, chunk.len), 0);
+	assert_int_equal(cu_writer_finish(writer), 0);
+	cu_writer_close(writer);
+	assert_true(pread(fd, bytes.data, sizeof(bytes.data), 0) > CU_HEADER_LEN);
+	assert_int_equal(flags_of_first_block(&bytes), CU_BLOCK_ZSTD);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(cu_reader_open(&reader, fd, "in"), 0);
+	assert_int_equal(cu_reader_next(reader, &record), CU_STREAM_HEADER);
+	assert_int_equal(cu_reader_next(reader, &record), CU_STREAM_RECORD);
+	assert_int_equal(record.len, chunk.len);
+	assert_memory_equal(record.data, chunk.data, chunk.len);
+	cu_reader_close(reader);
+	cu_buf_release(&chunk);
+	close(fd);
 }
 
 /* Writes records that fill some 16 blocks, or until an error, and finishes. */
@@ -383,7 +423,7 @@ static void test_stream_refuses_a_newer_major_version(void **state)
 	bytes.data[8] = 2;
 	read_stream(bytes.data, bytes.len, &end, &fault);
 	assert_int_equal(end, CU_ERR_UNSUPPORTED);
-	assert_string_equal(fault.text, "in: format version 2.0: this program reads 1.x");
+	assert_string_equal(fault.text, "in: format version 2.1: this program reads 1.x");
 }
 
 static void test_stream_record_too_large_is_refused(void **state)
@@ -421,6 +461,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stream_round_trip),
+		cmocka_unit_test(test_stream_of_what_columns_cannot_hold),
 		cmocka_unit_test(test_stream_of_many_blocks),
 		cmocka_unit_test(test_stream_full_disk_is_told),
 		cmocka_unit_test(test_stream_header_says_files),
