@@ -14,6 +14,7 @@ CORPUS = TOP / "tests" / "corpus"
 SMALL = ("request-lost", "server-thinks", "reference", "syn-lost")
 RULES_CAP = 4096  # bytes of a rules file that is a seed
 HEADER, BLOCK = 20, 20  # bytes of a stream's header and of a block's, flowrec(5)
+ZSTD, COLUMNS = 1, 2  # flags of a block
 
 
 def put(target, name, data):
@@ -32,13 +33,19 @@ def varint(data, at):
             return value, at
 
 
+def blocks(stream):
+    """(flags, raw length, stored bytes) of each block of records."""
+    at = HEADER + struct.unpack_from("<I", stream, 12)[0]
+    while at < len(stream) and stream[at] == 1:
+        raw, stored = struct.unpack_from("<II", stream, at + 8)
+        yield stream[at + 1], raw, stream[at + BLOCK:at + BLOCK + stored]
+        at += BLOCK + stored
+
+
 def records(stream):
     """The records of a stream without compression, as fuzz_records takes them."""
-    at = HEADER + struct.unpack_from("<I", stream, 12)[0]
     found = b""
-    while at < len(stream) and stream[at] == 1:
-        stored = struct.unpack_from("<I", stream, at + 12)[0]
-        block, at = stream[at + BLOCK:at + BLOCK + stored], at + BLOCK + stored
+    for _, _, block in blocks(stream):
         place = 0
         while place < len(block):
             kind, place = varint(block, place)
@@ -100,8 +107,8 @@ def dictionary(build):
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
 
-    def stage(name, data):
-        command = [build / "libexec" / "culprit" / name, "--no-compress"]
+    def stage(name, data, *options):
+        command = [build / "libexec" / "culprit" / name, *(options or ["--no-compress"])]
         return subprocess.run(command, input=data, capture_output=True, check=True).stdout
 
     for name in SMALL:
@@ -118,6 +125,13 @@ def main():
         for suffix, stream in ((".flows", flows), (".judged", judged)):
             put("flowrec", name + suffix, stream)
             put("records", name + suffix, records(stream))
+            put("columns", name + suffix, b"\0" + next(blocks(stream))[2])
+        packed = stage("analyze", flows, "-q")
+        put("flowrec", name + ".packed", packed)
+        for flags, raw, stored in blocks(packed):
+            if flags == ZSTD | COLUMNS:
+                columns = subprocess.run(["zstd", "-dcq"], input=stored, capture_output=True, check=True).stdout
+                put("columns", f"{name}.columns", b"\1" + struct.pack("<I", raw) + columns)
     for name, link, data in encapsulated():
         put("packet", name, struct.pack("<HH", link, 0) + data)
     # Two streams of one connection, as of rotated captures; and a client that is refused by silence, again and again.
