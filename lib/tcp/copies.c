@@ -190,6 +190,61 @@ static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_t
 	return had;
 }
 
+/* The first ACK that tells nothing new behind one that does; NULL when none comes soon. */
+static const struct cu_trace_segment *second_ack(const struct cu_trace *trace, const struct cu_trace_segment *ack)
+{
+	enum { LOOK = 64 };
+	const struct cu_trace_segment *end = trace->segment + trace->n;
+	end = end - ack > LOOK ? ack + LOOK : end;
+	for (const struct cu_trace_segment *seg = ack + 1; seg < end; seg++) {
+		if (!seg->icmp && seg->dir == ack->dir && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
+			bool again = cu_is(seg, CU_EVENT_DUPLICATE_ACK) && seg->ack == ack->ack && seg->n_sack == 0;
+			return again ? seg : NULL;
+		}
+	}
+	return NULL;
+}
+
+/* Whether a sender's only segment that passed between two moments is this one. */
+static bool is_only_one(const struct cu_trace *trace, uint32_t only, int64_t from_ns, int64_t until_ns)
+{
+	enum { LOOK = 64 };
+	const struct cu_trace_segment *seg = &trace->segment[only];
+	if (seg->time_ns < from_ns || seg->time_ns > until_ns) {
+		return false;
+	}
+	for (int step = -1; step <= 1; step += 2) {
+		size_t n = 1;
+		for (size_t i = only + (size_t)step; n < LOOK && i < trace->n; n++, i += (size_t)step) {
+			const struct cu_trace_segment *other = &trace->segment[i];
+			if (other->time_ns < from_ns || other->time_ns > until_ns) {
+				break;
+			}
+			if (!other->icmp && other->dir == seg->dir && cu_carries(other)) {
+				return false;
+			}
+		}
+		if (n == LOOK) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Whether the receiver acknowledged the same once more, a round trip after the
+ * copy and after nothing else: the copy told it nothing new.
+ */
+static bool acknowledged_twice(const struct cu_trace *trace, const struct cu_delivery_copy *copy,
+                               const struct cu_trace_segment *ack, int64_t receiver_rtt_ns)
+{
+	const struct cu_trace_segment *second = second_ack(trace, ack);
+	const int64_t about_ns = receiver_rtt_ns / 4;
+	return receiver_rtt_ns >= RTT_TELLS_NS && second != NULL && second > &trace->segment[copy->seg] &&
+	       is_only_one(trace, copy->seg, second->time_ns - receiver_rtt_ns - about_ns,
+	                   second->time_ns - receiver_rtt_ns + about_ns);
+}
+
 /* What can be said of a copy whatever the piece. */
 struct copy_facts {
 	size_t sent_step; /* ACKs that came before it */
@@ -232,11 +287,16 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3); some echo nothing: 0. */
 		return (int32_t)(ack->tsecr - sent->tsval) >= 0;
 	}
-	if (had_first_copy(delivery, trace, piece, copy, acks, receiver_rtt_ns)) {
+	if (acknowledged_twice(trace, copy, ack, receiver_rtt_ns) ||
+	    had_first_copy(delivery, trace, piece, copy, acks, receiver_rtt_ns)) {
 		return false;
 	}
-	int64_t waited = step->time_ns - copy->time_ns;
-	return receiver_rtt_ns < RTT_TELLS_NS || waited >= receiver_rtt_ns - receiver_rtt_ns / 4;
+	if (receiver_rtt_ns < RTT_TELLS_NS) {
+		return true;
+	}
+	/* Either may have been acknowledged where they came together; then the later was for no loss of the first. */
+	int64_t about_ns = receiver_rtt_ns / 4;
+	return step->time_ns - copy->time_ns >= receiver_rtt_ns - about_ns && copy->time_ns - first->time_ns > about_ns;
 }
 
 /*

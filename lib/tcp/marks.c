@@ -360,7 +360,7 @@ static void mark_resent(struct pass *pass, size_t i, bool settle)
 /*
  * Whether a sender fills segments of this length, its largest: one ends where
  * the next goes on at once, not when the first is acknowledged, and without the
- * PSH of the end of what there was to send.
+ * PSH of the end of what there was to send. What was sent again says nothing.
  */
 static bool fills(const struct cu_trace *trace, int dir, int64_t len, int64_t rtt_ns)
 {
@@ -380,7 +380,8 @@ static bool fills(const struct cu_trace *trace, int dir, int64_t len, int64_t rt
 		    (after_ns < rtt_ns / 2 || (!acknowledged && (after_ns < rtt_ns || rtt_ns == 0)))) {
 			return true;
 		}
-		full = seg->len == len && !(seg->flags & CU_TCP_PSH) ? seg : NULL;
+		bool fills_it = seg->len == len && !(seg->flags & CU_TCP_PSH) && !cu_is(seg, CU_EVENT_RETRANSMISSION);
+		full = fills_it ? seg : NULL;
 		acknowledged = false;
 	}
 	return false;

@@ -52,6 +52,58 @@ static void test_delivery_ack_too_soon_means_the_first_copy_came(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * An ACK kept back until the sender's timer had ended, and then one of the copy:
+ * who has both copies acknowledges twice. One who had the second alone does not,
+ * and what else passed may have asked for an ACK, too.
+ */
+static void test_delivery_a_second_ack_means_the_first_copy_came(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t second_us; /* after the copy; 0: none */
+		bool with_another;
+		enum cu_loss_side loss;
+	} cases[] = {
+		{30100, false, CU_LOSS_NONE},
+		{0, false, CU_LOSS_AFTER},
+		{90000, false, CU_LOSS_AFTER},
+		{30100, true, CU_LOSS_AFTER},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 200000, CU_C2S, PSH, 1, 1, 100);
+		if (cases[i].with_another) {
+			talk_add(&talk, t + 200010, CU_C2S, PSH, 1, 1, 100);
+		}
+		talk_add(&talk, t + 230000, CU_S2C, ACK, 1, 101, 0);
+		if (cases[i].second_us != 0) {
+			talk_add(&talk, t + 200000 + cases[i].second_us, CU_S2C, ACK, 1, 101, 0);
+		}
+		talk_analyse(&talk);
+		assert_int_equal(piece_at(&talk, CU_C2S, 1)->loss, cases[i].loss);
+		talk_release(&talk);
+	}
+}
+
+/* Copies that come closer together than a round trip tells apart: nobody had missed the first when the second was sent. */
+static void test_delivery_a_copy_right_behind_is_for_no_loss(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 20, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30010, CU_S2C, ACK, 1, 101, 0);
+	talk_analyse(&talk);
+	assert_int_equal(piece_at(&talk, CU_C2S, 1)->loss, CU_LOSS_NONE);
+	talk_release(&talk);
+}
+
 /* A coarse clock has the ACK at the copy's time: it came after it, and does not say that the first had come. */
 static void test_delivery_ack_at_the_same_time_came_after(void **state)
 {
@@ -463,6 +515,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delivery_seen_twice_was_lost_after),
 		cmocka_unit_test(test_delivery_ack_too_soon_means_the_first_copy_came),
+		cmocka_unit_test(test_delivery_a_second_ack_means_the_first_copy_came),
+		cmocka_unit_test(test_delivery_a_copy_right_behind_is_for_no_loss),
 		cmocka_unit_test(test_delivery_ack_at_the_same_time_came_after),
 		cmocka_unit_test(test_delivery_d_sack_means_the_first_copy_came),
 		cmocka_unit_test(test_delivery_a_refused_probe_is_no_loss),

@@ -1646,6 +1646,29 @@ static void test_ledger_equal_pieces_without_an_mss_are_no_full_segments(void **
 	}
 }
 
+/* The same with ACKs kept back for longer than the server's timer: a piece goes on from the copy of the one before it. */
+static void test_ledger_what_is_sent_again_does_not_fill_segments(void **state)
+{
+	enum { LEN = 662 };
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk.connection.side[CU_C2S].syn.mss = talk.connection.side[CU_S2C].syn.mss = 0;
+	int64_t t = talk_handshake(&talk, 35000, 100);
+	talk_add(&talk, t, CU_C2S, ACK, 1, 1, 100);
+	t += 35000;
+	for (uint32_t i = 0; i < 6; i++, t += 224000) {
+		talk_add(&talk, t, CU_S2C, ACK, 1 + i * LEN, 101, LEN);
+		talk_add(&talk, t + 200000, CU_C2S, ACK, 101, 1 + (i + 1) * LEN, 0);
+		talk_add(&talk, t + 211000, CU_S2C, ACK, 1 + i * LEN, 101, LEN);
+		talk_add(&talk, t + 211001, CU_C2S, ACK, 101, 1 + (i + 1) * LEN, 0);
+	}
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, INT64_C(5) * 224000);
+	talk_release(&talk);
+}
+
 /* Seen at the client: full segments, 300 ms apart but for once, each acknowledged at once: a sender spaces out what it has. */
 static struct cu_transaction spaced_out(struct talk *talk, uint32_t last_len, int64_t once_us)
 {
@@ -2332,6 +2355,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_queue_behind_the_vantage_point_is_not_the_servers),
 		cmocka_unit_test(test_ledger_pacing_is_no_pause),
 		cmocka_unit_test(test_ledger_equal_pieces_without_an_mss_are_no_full_segments),
+		cmocka_unit_test(test_ledger_what_is_sent_again_does_not_fill_segments),
 		cmocka_unit_test(test_ledger_spaced_out_full_segments_are_no_pauses),
 		cmocka_unit_test(test_ledger_full_segments_alone_and_acks_kept_back),
 		cmocka_unit_test(test_ledger_an_answer_at_once_tells_that_the_first_copy_was_lost),
