@@ -166,6 +166,7 @@ static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
 static void doubt(struct cu_account *account, const struct cu_exchange *exchange)
 {
 	const int64_t idle_timeout_ns = 5 * CU_NS_PER_S; /* that a server closes after: none in use is shorter */
+	const int64_t on_host_ns = 400 * CU_NS_PER_US;   /* a host answers a SYN sooner that is captured on it */
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	const struct cu_connection *connection = &trace->connection;
@@ -177,6 +178,9 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                             : account->last_pause_ns;
 	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
 	                     !is_one_answer(trace, exchange);
+	/* Next to the server, but not on it: what did not come to it looks the same as what it dropped. */
+	bool may_be_lost = known->path->vantage == CU_VANTAGE_SERVER && known->path->server_rtt_ns > on_host_ns &&
+	                   transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
 	cu_account_doubt_if(account, CU_DOUBT_NO_HANDSHAKE,
 	                    !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn);
 	cu_account_doubt_if(account, CU_DOUBT_NO_SERVER_RTT, !known->path->server_known);
@@ -185,7 +189,8 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	cu_account_doubt_if(account, CU_DOUBT_CAPTURE_LACKS, known->capture_lacks);
 	cu_account_doubt_if(account, CU_DOUBT_LACKS_HERE,
 	                    transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10);
-	cu_account_doubt_if(account, CU_DOUBT_UNSEEN_LOSS, account->lost_there_ns > transaction->total_ns / 2);
+	cu_account_doubt_if(account, CU_DOUBT_UNSEEN_LOSS,
+	                    may_be_lost || account->lost_there_ns > transaction->total_ns / 2);
 	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, own_message);
 	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, thought && acked_late(account));
 	cu_account_doubt_if(account, CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));

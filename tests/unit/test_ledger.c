@@ -117,6 +117,31 @@ static void test_ledger_syn_ack_that_was_not_captured(void **state)
 	talk_release(&talk);
 }
 
+/* Captured next to the server a SYN that came twice was dropped there, which is not certain unless it was on the server. */
+static void test_ledger_a_syn_may_be_lost_next_to_its_server(void **state)
+{
+	static const struct {
+		int64_t server_us;
+		unsigned doubt;
+	} cases[] = {{100, 0}, {900, 1U << CU_DOUBT_UNSEEN_LOSS}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+		talk_add(&talk, 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+		talk_add(&talk, 1000000 + cases[i].server_us, CU_S2C, CU_TCP_SYN | CU_TCP_ACK, 0, 1, 0);
+		talk_add(&talk, 1030000, CU_C2S, ACK, 1, 1, 0);
+		talk_add(&talk, 1030010, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, 1030010 + cases[i].server_us, CU_S2C, ACK, 1, 101, 0);
+		talk_analyse(&talk);
+		struct cu_transaction connect = talk_transaction(&talk, 0);
+		assert_us(connect, CU_SERVER_CONNECT, 1000000);
+		assert_int_equal(connect.doubts, cases[i].doubt);
+		talk_release(&talk);
+	}
+}
+
 /* The server still has a connection of before with these ports: its ACK makes the client reset that, and try again. */
 static void test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before(void **state)
 {
@@ -2299,6 +2324,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_handshake_costs_the_path),
 		cmocka_unit_test(test_ledger_lost_syn),
 		cmocka_unit_test(test_ledger_syn_ack_that_was_not_captured),
+		cmocka_unit_test(test_ledger_a_syn_may_be_lost_next_to_its_server),
 		cmocka_unit_test(test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before),
 		cmocka_unit_test(test_ledger_request_lost_before_the_capture),
 		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
