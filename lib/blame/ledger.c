@@ -166,7 +166,7 @@ static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
 static void doubt(struct cu_account *account, const struct cu_exchange *exchange)
 {
 	const int64_t idle_timeout_ns = 5 * CU_NS_PER_S; /* that a server closes after: none in use is shorter */
-	const int64_t on_host_ns = 400 * CU_NS_PER_US;   /* a host answers a SYN sooner that is captured on it */
+	const int64_t on_host_ns = 150 * CU_NS_PER_US;   /* a host answers a SYN sooner that is captured on it */
 	const struct cu_case *known = account->known;
 	const struct cu_trace *trace = known->trace;
 	const struct cu_connection *connection = &trace->connection;
