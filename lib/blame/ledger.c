@@ -178,9 +178,11 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                             : account->last_pause_ns;
 	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
 	                     !is_one_answer(trace, exchange);
-	/* Next to the server, but not on it: what did not come to it looks the same as what it dropped. */
+	/* Next to the server, but not on it: what came twice was dropped there, or did not come to it. */
+	bool came_twice =
+		exchange->kind != CU_TXN_CONNECT || transaction->request.first_frame != transaction->request.last_frame;
 	bool may_be_lost = known->path->vantage == CU_VANTAGE_SERVER && known->path->server_rtt_ns > on_host_ns &&
-	                   transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
+	                   came_twice && transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
 	cu_account_doubt_if(account, CU_DOUBT_NO_HANDSHAKE,
 	                    !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn);
 	cu_account_doubt_if(account, CU_DOUBT_NO_SERVER_RTT, !known->path->server_known);

@@ -49,7 +49,7 @@ struct cu_reader {
 	struct cu_buf raw;        /* unpacked */
 	struct cu_cursor records; /* there, or in the input */
 	uint32_t n_left;
-	uint64_t n_blocks, n_records; /* of this stream */
+	uint64_t n_blocks, n_records; /* of this stream, that were handed out */
 	uint64_t block_at;            /* where the block begins */
 	ZSTD_DCtx *zstd;
 	/* The header. */
@@ -392,7 +392,6 @@ static int read_block(struct cu_reader *reader)
 	}
 	use(reader, stored_len);
 	reader->n_left = n_records;
-	reader->n_blocks++;
 	reader->state = AT_RECORD;
 	return CU_STREAM_RECORD;
 }
@@ -423,6 +422,7 @@ static int next_record(struct cu_reader *reader, struct cu_record *record)
 		if (cu_cursor_left(&reader->records) > 0) {
 			return damaged_block(reader, "has bytes behind its last record");
 		}
+		reader->n_blocks++;
 		reader->state = AT_BLOCK;
 		return 0;
 	}

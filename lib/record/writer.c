@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 
 enum {
-	BLOCK_AIM = 256 << 10, /* a block is written when it holds this much, so that pipelines start early */
-	RECORD_OVERHEAD = 2 * CU_VARINT_CAP,
+	BLOCK_AIM = 256 << 10,        /* a block is written when it holds this much, so that pipelines start early */
+	HEAD_CAP = 2 * CU_VARINT_CAP, /* of a record's kind and length */
 	PIPE_BYTES = 1 << 20,
 };
 
@@ -158,25 +158,27 @@ int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, siz
 	if (writer->fault.code != CU_OK) {
 		return writer->fault.code;
 	}
-	if (len > CU_BLOCK_CAP - RECORD_OVERHEAD) {
+	uint8_t head[HEAD_CAP];
+	size_t head_len = cu_put_varint(head, kind);
+	head_len += cu_put_varint(head + head_len, len);
+	if (len > CU_BLOCK_CAP - head_len) {
 		return cu_fault_set(&writer->fault, CU_ERR_RANGE, "a record of %zu bytes does not fit a block", len);
 	}
-	if (writer->n_block_records > 0 && writer->block.len + len + RECORD_OVERHEAD > BLOCK_AIM) {
+	if (writer->n_block_records > 0 && writer->block.len + head_len + len > BLOCK_AIM) {
 		int err = send_block(writer);
 		if (err != 0) {
 			return err;
 		}
 	}
-	if (!cu_buf_reserve(&writer->block, len + RECORD_OVERHEAD)) {
+	if (!cu_buf_reserve(&writer->block, head_len + len)) {
 		return out_of_memory(writer);
 	}
 	uint8_t *p = writer->block.data + writer->block.len;
-	p += cu_put_varint(p, kind);
-	p += cu_put_varint(p, len);
+	memcpy(p, head, head_len);
 	if (len > 0) {
-		memcpy(p, data, len);
+		memcpy(p + head_len, data, len);
 	}
-	writer->block.len = (size_t)(p + len - writer->block.data);
+	writer->block.len += head_len + len;
 	writer->n_block_records++;
 	writer->n_records++;
 	return 0;

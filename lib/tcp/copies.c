@@ -190,7 +190,10 @@ static bool had_first_copy(const struct cu_delivery *delivery, const struct cu_t
 	return had;
 }
 
-/* The first ACK that tells nothing new behind one that does; NULL when none comes soon. */
+/*
+ * The ACK that says the same as one once more; NULL when none comes soon, or
+ * when it may be that very packet again, as without identification it may.
+ */
 static const struct cu_trace_segment *second_ack(const struct cu_trace *trace, const struct cu_trace_segment *ack)
 {
 	enum { LOOK = 64 };
@@ -199,7 +202,7 @@ static const struct cu_trace_segment *second_ack(const struct cu_trace *trace, c
 	for (const struct cu_trace_segment *seg = ack + 1; seg < end; seg++) {
 		if (!seg->icmp && seg->dir == ack->dir && !cu_is(seg, CU_EVENT_DUPLICATE_FRAME)) {
 			bool again = cu_is(seg, CU_EVENT_DUPLICATE_ACK) && seg->ack == ack->ack && seg->n_sack == 0;
-			return again ? seg : NULL;
+			return again && seg->ip_id != 0 && seg->ip_id != ack->ip_id ? seg : NULL;
 		}
 	}
 	return NULL;
@@ -238,18 +241,20 @@ static bool is_only_one(const struct cu_trace *trace, uint32_t only, int64_t fro
 static bool acknowledged_twice(const struct cu_trace *trace, const struct cu_delivery_copy *copy,
                                const struct cu_trace_segment *ack, int64_t receiver_rtt_ns)
 {
-	const struct cu_trace_segment *second = second_ack(trace, ack);
+	const struct cu_trace_segment *second = receiver_rtt_ns >= RTT_TELLS_NS ? second_ack(trace, ack) : NULL;
 	const int64_t about_ns = receiver_rtt_ns / 4;
-	return receiver_rtt_ns >= RTT_TELLS_NS && second != NULL && second > &trace->segment[copy->seg] &&
+	return second != NULL && second > &trace->segment[copy->seg] &&
 	       is_only_one(trace, copy->seg, second->time_ns - receiver_rtt_ns - about_ns,
 	                   second->time_ns - receiver_rtt_ns + about_ns);
 }
 
 /* What can be said of a copy whatever the piece. */
 struct copy_facts {
-	size_t sent_step; /* ACKs that came before it */
-	bool known;       /* the receiver said: it had this before (SACK), or has it twice (D-SACK) */
-	bool asked;       /* whether known was looked for */
+	size_t sent_step;  /* ACKs that came before it */
+	bool known;        /* the receiver said: it had this before (SACK), or has it twice (D-SACK) */
+	bool asked;        /* whether known was looked for */
+	size_t twice_step; /* the ACK step, plus 1, of which twice is known; 0 none */
+	bool twice;        /* the receiver acknowledged twice */
 };
 
 /* Whether a SYN had arrived, and was answered for a connection of before. */
@@ -287,16 +292,20 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 		/* The echo is that of the segment that moved the left edge (RFC 7323 section 4.3); some echo nothing: 0. */
 		return (int32_t)(ack->tsecr - sent->tsval) >= 0;
 	}
-	if (acknowledged_twice(trace, copy, ack, receiver_rtt_ns) ||
-	    had_first_copy(delivery, trace, piece, copy, acks, receiver_rtt_ns)) {
+	if (facts->twice_step != acks->end + 1) {
+		facts->twice_step = acks->end + 1;
+		facts->twice = acknowledged_twice(trace, copy, ack, receiver_rtt_ns);
+	}
+	if (facts->twice || had_first_copy(delivery, trace, piece, copy, acks, receiver_rtt_ns)) {
 		return false;
 	}
 	if (receiver_rtt_ns < RTT_TELLS_NS) {
 		return true;
 	}
 	/* Either may have been acknowledged where they came together; then the later was for no loss of the first. */
-	int64_t about_ns = receiver_rtt_ns / 4;
-	return step->time_ns - copy->time_ns >= receiver_rtt_ns - about_ns && copy->time_ns - first->time_ns > about_ns;
+	int64_t about_ns = receiver_rtt_ns / 4, apart_ns = copy->time_ns - first->time_ns;
+	bool together = apart_ns >= 0 && apart_ns <= about_ns;
+	return !together && step->time_ns - copy->time_ns >= receiver_rtt_ns - about_ns;
 }
 
 /*

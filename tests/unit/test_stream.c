@@ -426,16 +426,19 @@ static void test_stream_refuses_a_newer_major_version(void **state)
 	assert_string_equal(fault.text, "in: format version 2.1: this program reads 1.x");
 }
 
+/* A block holds a record that fills it behind its kind and its length, of one byte and three. */
 static void test_stream_record_too_large_is_refused(void **state)
 {
 	(void)state;
+	enum { LARGEST = CU_BLOCK_CAP - 1 - 3 };
 	struct cu_writer_config config = {0};
 	struct cu_writer *writer;
 	int fd = memfd_create("stream", 0);
 	uint8_t *payload = calloc(1, CU_BLOCK_CAP);
 	assert_non_null(payload);
 	assert_int_equal(cu_writer_open(&writer, fd, &config), 0);
-	assert_int_equal(cu_writer_add(writer, CU_RECORD_CHUNK, payload, CU_BLOCK_CAP), CU_ERR_RANGE);
+	assert_int_equal(cu_writer_add(writer, CU_RECORD_TRANSACTION, payload, LARGEST), 0);
+	assert_int_equal(cu_writer_add(writer, CU_RECORD_TRANSACTION, payload, LARGEST + 1), CU_ERR_RANGE);
 	assert_int_equal(cu_writer_finish(writer), CU_ERR_RANGE);
 	cu_writer_close(writer);
 	free(payload);
