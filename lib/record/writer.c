@@ -153,32 +153,38 @@ int cu_writer_flush(struct cu_writer *writer)
 	return err != 0 ? err : note(writer, cu_blocks_wait(&writer->blocks));
 }
 
+/* Whether a block holds a record, alone if need be. */
+static bool fits(unsigned kind, size_t len)
+{
+	uint8_t head[HEAD_CAP];
+	size_t head_len = cu_put_varint(head, kind);
+	return len <= CU_BLOCK_CAP && len <= CU_BLOCK_CAP - head_len - cu_put_varint(head, len);
+}
+
 int cu_writer_add(struct cu_writer *writer, unsigned kind, const void *data, size_t len)
 {
 	if (writer->fault.code != CU_OK) {
 		return writer->fault.code;
 	}
-	uint8_t head[HEAD_CAP];
-	size_t head_len = cu_put_varint(head, kind);
-	head_len += cu_put_varint(head + head_len, len);
-	if (len > CU_BLOCK_CAP - head_len) {
+	if (len > CU_BLOCK_CAP - HEAD_CAP && !fits(kind, len)) {
 		return cu_fault_set(&writer->fault, CU_ERR_RANGE, "a record of %zu bytes does not fit a block", len);
 	}
-	if (writer->n_block_records > 0 && writer->block.len + head_len + len > BLOCK_AIM) {
+	if (writer->n_block_records > 0 && writer->block.len + HEAD_CAP + len > BLOCK_AIM) {
 		int err = send_block(writer);
 		if (err != 0) {
 			return err;
 		}
 	}
-	if (!cu_buf_reserve(&writer->block, head_len + len)) {
+	if (!cu_buf_reserve(&writer->block, HEAD_CAP + len)) {
 		return out_of_memory(writer);
 	}
 	uint8_t *p = writer->block.data + writer->block.len;
-	memcpy(p, head, head_len);
+	p += cu_put_varint(p, kind);
+	p += cu_put_varint(p, len);
 	if (len > 0) {
-		memcpy(p + head_len, data, len);
+		memcpy(p, data, len);
 	}
-	writer->block.len += head_len + len;
+	writer->block.len = (size_t)(p + len - writer->block.data);
 	writer->n_block_records++;
 	writer->n_records++;
 	return 0;
