@@ -61,12 +61,11 @@ static bool compress(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const void *data, size
 static bool compress_columns(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const struct cu_columns *columns)
 {
 	uint8_t lengths[CU_COLUMNS_LENGTHS_CAP];
-	size_t n = 0, sum = 0;
+	size_t n = cu_columns_put_lengths(columns, lengths), sum = n;
 	for (unsigned i = 0; i < CU_COLUMNS; i++) {
-		n += cu_put_varint(lengths + n, columns->column[i].len);
 		sum += columns->column[i].len;
 	}
-	ZSTD_CCtx_setPledgedSrcSize(ctx, n + sum);
+	ZSTD_CCtx_setPledgedSrcSize(ctx, sum);
 	bool fits = compress(ctx, out, lengths, n, ZSTD_e_continue);
 	for (unsigned i = 0; i < CU_COLUMNS && fits; i++) {
 		size_t len = columns->column[i].len;
@@ -76,8 +75,8 @@ static bool compress_columns(ZSTD_CCtx *ctx, ZSTD_outBuffer *out, const struct c
 	return fits && compress(ctx, out, NULL, 0, ZSTD_e_end);
 }
 
-/* Compresses the records of a block, if they become smaller. 0 or CU_ERR_NOMEM. */
-static int pack(struct cu_blocks *blocks, struct cu_buf *raw, struct block *block)
+/* Compresses the records of a block: the flags of what is packed then, 0 when it is not smaller, or CU_ERR_NOMEM. */
+static int pack(struct cu_blocks *blocks, struct cu_buf *raw)
 {
 	struct cu_buf *packed = &blocks->packed;
 	cu_buf_clear(packed);
@@ -85,27 +84,27 @@ static int pack(struct cu_blocks *blocks, struct cu_buf *raw, struct block *bloc
 	if (err == CU_ERR_NOMEM || !cu_buf_reserve(packed, raw->len)) {
 		return CU_ERR_NOMEM;
 	}
-	bool in_columns = err == 0;
 	ZSTD_outBuffer out = {.dst = packed->data, .size = raw->len};
 	ZSTD_CCtx_reset(blocks->ctx, ZSTD_reset_session_only);
-	if (in_columns ? compress_columns(blocks->ctx, &out, &blocks->columns)
-	               : compress(blocks->ctx, &out, raw->data, raw->len, ZSTD_e_end)) {
-		block->flags = CU_BLOCK_ZSTD | (in_columns ? CU_BLOCK_COLUMNS : 0);
-		block->stored = packed->data;
-		block->stored_len = out.pos;
-	}
-	return 0;
+	bool is_smaller = err == 0 ? compress_columns(blocks->ctx, &out, &blocks->columns)
+	                           : compress(blocks->ctx, &out, raw->data, raw->len, ZSTD_e_end);
+	packed->len = out.pos;
+	return !is_smaller ? 0 : err == 0 ? CU_BLOCK_ZSTD | CU_BLOCK_COLUMNS : CU_BLOCK_ZSTD;
 }
 
 static int write_records(struct cu_blocks *blocks, struct cu_blocks_slot *slot)
 {
-	struct cu_buf *raw = &slot->raw;
-	struct block block = {
-		.type = CU_BLOCK_RECORDS, .n_records = slot->n_records, .raw_len = raw->len, .stored_len = raw->len};
-	if (blocks->ctx != NULL && pack(blocks, raw, &block) != 0) {
+	int flags = blocks->ctx != NULL ? pack(blocks, &slot->raw) : 0;
+	if (flags < 0) {
 		return cu_fault_set(&blocks->fault, CU_ERR_NOMEM, "%s", cu_error_text(CU_ERR_NOMEM));
 	}
-	block.stored = block.flags != 0 ? block.stored : raw->data; /* where packing may have moved it */
+	const struct cu_buf *stored = flags != 0 ? &blocks->packed : &slot->raw;
+	const struct block block = {.type = CU_BLOCK_RECORDS,
+	                            .flags = (uint8_t)flags,
+	                            .n_records = slot->n_records,
+	                            .raw_len = slot->raw.len,
+	                            .stored = stored->data,
+	                            .stored_len = stored->len};
 	return write_framed(blocks, &block);
 }
 

@@ -263,6 +263,15 @@ int cu_columns_split(struct cu_columns *columns, struct cu_buf *raw)
 	return walk.failed ? CU_ERR_FORMAT : 0;
 }
 
+size_t cu_columns_put_lengths(const struct cu_columns *columns, uint8_t p[static CU_COLUMNS_LENGTHS_CAP])
+{
+	size_t n = 0;
+	for (unsigned i = 0; i < CU_COLUMNS; i++) {
+		n += cu_put_varint(p + n, columns->column[i].len);
+	}
+	return n;
+}
+
 size_t cu_columns_cap(size_t raw_len)
 {
 	/* A record has two bytes or more, and one of a length of its own for every 127 more. */

@@ -36,6 +36,9 @@ void cu_columns_release(struct cu_columns *columns);
  */
 int cu_columns_split(struct cu_columns *columns, struct cu_buf *raw);
 
+/* What stands before the columns; how many bytes that takes. */
+size_t cu_columns_put_lengths(const struct cu_columns *columns, uint8_t p[static CU_COLUMNS_LENGTHS_CAP]);
+
 /* How many bytes lengths and columns take at most, of records that have raw_len. */
 size_t cu_columns_cap(size_t raw_len);
 

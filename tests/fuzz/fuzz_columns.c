@@ -20,9 +20,8 @@ static void split_and_join(const uint8_t *data, size_t len)
 	struct cu_buf raw = {0}, stored = {0}, joined = {0};
 	cu_buf_add(&raw, data, len);
 	if (cu_columns_split(&columns, &raw) == 0) {
-		for (unsigned i = 0; i < CU_COLUMNS; i++) {
-			cu_buf_add_varint(&stored, columns.column[i].len);
-		}
+		uint8_t lengths[CU_COLUMNS_LENGTHS_CAP];
+		cu_buf_add(&stored, lengths, cu_columns_put_lengths(&columns, lengths));
 		for (unsigned i = 0; i < CU_COLUMNS; i++) {
 			cu_buf_add(&stored, columns.column[i].data, columns.column[i].len);
 		}

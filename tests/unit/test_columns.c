@@ -77,10 +77,9 @@ static void add_chunk(struct cu_buf *raw, uint64_t stream, unsigned n)
 /* As they are stored: lengths and columns, one after another. */
 static void store(const struct cu_columns *columns, struct cu_buf *stored)
 {
+	uint8_t lengths[CU_COLUMNS_LENGTHS_CAP];
 	cu_buf_clear(stored);
-	for (unsigned i = 0; i < CU_COLUMNS; i++) {
-		cu_buf_add_varint(stored, columns->column[i].len);
-	}
+	cu_buf_add(stored, lengths, cu_columns_put_lengths(columns, lengths));
 	for (unsigned i = 0; i < CU_COLUMNS; i++) {
 		cu_buf_add(stored, columns->column[i].data, columns->column[i].len);
 	}
