@@ -179,8 +179,9 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
 	                     !is_one_answer(trace, exchange);
 	/* Next to the server, but not on it: what came twice was dropped there, or did not come to it. */
-	bool came_twice =
-		exchange->kind != CU_TXN_CONNECT || transaction->request.first_frame != transaction->request.last_frame;
+	const struct cu_message *syn = &transaction->request;
+	bool came_twice = exchange->kind != CU_TXN_CONNECT || syn->first_frame != syn->last_frame ||
+	                  syn->first_file != syn->last_file;
 	bool may_be_lost = known->path->vantage == CU_VANTAGE_SERVER && known->path->server_rtt_ns > on_host_ns &&
 	                   came_twice && transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
 	cu_account_doubt_if(account, CU_DOUBT_NO_HANDSHAKE,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order in which a segment's fields come. */
+/* Those of records, and then in the order in which a segment's fields come. */
 enum column {
 	RECORD,   /* kind and length of each record */
 	LEAD_LEN, /* of each chunk and connection: its bytes before its segments, all if it has none */
@@ -52,7 +52,6 @@ struct walk {
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* After n bytes, no more than SLACK. */
 INLINE void go_on(struct walk *walk, enum column column, size_t n, enum way way)
 {
 	walk->raw += n;
@@ -62,7 +61,7 @@ INLINE void go_on(struct walk *walk, enum column column, size_t n, enum way way)
 	}
 }
 
-/* Moves so many bytes, no more than SLACK; where they were. */
+/* Moves so many bytes, no more than SLACK unless they are known to be there; where they were. */
 INLINE const uint8_t *move(struct walk *walk, enum column column, size_t n, enum way way)
 {
 	const uint8_t *from = way == SPLIT ? walk->raw : walk->at[column];
@@ -120,7 +119,7 @@ INLINE void move_more(struct walk *walk, unsigned more, enum way way)
 		move(walk, IP_ID, 2, way);
 	}
 	if (more & CU_MORE_TTL) {
-		move(walk, TTL, 1, way);
+		move_byte(walk, TTL, way);
 	}
 	if (more & CU_MORE_SACK) {
 		unsigned n = move_byte(walk, SACK, way);

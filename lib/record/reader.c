@@ -319,6 +319,15 @@ static int decompress(struct cu_reader *reader, const uint8_t *stored, uint32_t 
 	return 0;
 }
 
+static int join_columns(struct cu_reader *reader, uint32_t raw_len)
+{
+	int err = cu_columns_join(&reader->columns, &reader->raw, raw_len);
+	if (err == CU_ERR_NOMEM) {
+		return out_of_memory(reader);
+	}
+	return err == 0 ? 0 : damaged_block(reader, "its columns are not those of records");
+}
+
 /* Points the records at what a block stores, unpacked if need be. Nothing is read before the last of them was used. */
 static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_t stored_len, uint32_t raw_len,
                         unsigned flags)
@@ -327,16 +336,15 @@ static int open_records(struct cu_reader *reader, const uint8_t *stored, uint32_
 		reader->records = cu_cursor_make(stored, raw_len);
 		return stored_len == raw_len ? 0 : damaged_block(reader, "stored and raw length differ");
 	}
-	bool in_columns = (flags & CU_BLOCK_COLUMNS) != 0;
-	int err = in_columns ? decompress(reader, stored, stored_len, &reader->columns, cu_columns_cap(raw_len))
-	                     : decompress(reader, stored, stored_len, &reader->raw, raw_len);
-	if (err == 0 && in_columns) {
-		err = cu_columns_join(&reader->columns, &reader->raw, raw_len);
-		err = err == CU_ERR_NOMEM ? out_of_memory(reader)
-		      : err != 0          ? damaged_block(reader, "its columns are not those of records")
-		                          : 0;
-	} else if (err == 0 && reader->raw.len != raw_len) {
-		err = damaged_block(reader, "does not decompress to its length");
+	int err;
+	if (flags & CU_BLOCK_COLUMNS) {
+		err = decompress(reader, stored, stored_len, &reader->columns, cu_columns_cap(raw_len));
+		err = err != 0 ? err : join_columns(reader, raw_len);
+	} else {
+		err = decompress(reader, stored, stored_len, &reader->raw, raw_len);
+		if (err == 0 && reader->raw.len != raw_len) {
+			err = damaged_block(reader, "does not decompress to its length");
+		}
 	}
 	reader->records = cu_cursor_make(reader->raw.data, raw_len);
 	return err;

@@ -208,30 +208,32 @@ static const struct cu_trace_segment *second_ack(const struct cu_trace *trace, c
 	return NULL;
 }
 
-/* Whether a sender's only segment that passed between two moments is this one. */
-static bool is_only_one(const struct cu_trace *trace, uint32_t only, int64_t from_ns, int64_t until_ns)
+/* A stretch of time, both ends in it. */
+struct period {
+	int64_t from_ns, until_ns;
+};
+
+static bool is_within(const struct period *period, const struct cu_trace_segment *seg)
+{
+	return seg->time_ns >= period->from_ns && seg->time_ns <= period->until_ns;
+}
+
+/* Whether none of a segment's sender passed beside it, in steps of one or minus one, within a period. */
+static bool none_beside(const struct cu_trace *trace, uint32_t seg_index, int step, const struct period *period)
 {
 	enum { LOOK = 64 };
-	const struct cu_trace_segment *seg = &trace->segment[only];
-	if (seg->time_ns < from_ns || seg->time_ns > until_ns) {
-		return false;
-	}
-	for (int step = -1; step <= 1; step += 2) {
-		size_t n = 1;
-		for (size_t i = only + (size_t)step; n < LOOK && i < trace->n; n++, i += (size_t)step) {
-			const struct cu_trace_segment *other = &trace->segment[i];
-			if (other->time_ns < from_ns || other->time_ns > until_ns) {
-				break;
-			}
-			if (!other->icmp && other->dir == seg->dir && cu_carries(other)) {
-				return false;
-			}
+	uint8_t dir = trace->segment[seg_index].dir;
+	size_t i = seg_index + (size_t)step;
+	for (size_t n = 1; n < LOOK; n++, i += (size_t)step) {
+		const struct cu_trace_segment *other = i < trace->n ? &trace->segment[i] : NULL;
+		if (other == NULL || !is_within(period, other)) {
+			return true;
 		}
-		if (n == LOOK) {
+		if (!other->icmp && other->dir == dir && cu_carries(other)) {
 			return false;
 		}
 	}
-	return true;
+	return false; /* as far as was looked */
 }
 
 /*
@@ -242,10 +244,13 @@ static bool acknowledged_twice(const struct cu_trace *trace, const struct cu_del
                                const struct cu_trace_segment *ack, int64_t receiver_rtt_ns)
 {
 	const struct cu_trace_segment *second = receiver_rtt_ns >= RTT_TELLS_NS ? second_ack(trace, ack) : NULL;
-	const int64_t about_ns = receiver_rtt_ns / 4;
-	return second != NULL && second > &trace->segment[copy->seg] &&
-	       is_only_one(trace, copy->seg, second->time_ns - receiver_rtt_ns - about_ns,
-	                   second->time_ns - receiver_rtt_ns + about_ns);
+	if (second == NULL || second < &trace->segment[copy->seg]) {
+		return false;
+	}
+	int64_t asked_ns = second->time_ns - receiver_rtt_ns, about_ns = receiver_rtt_ns / 4;
+	const struct period period = {asked_ns - about_ns, asked_ns + about_ns};
+	return is_within(&period, &trace->segment[copy->seg]) && none_beside(trace, copy->seg, -1, &period) &&
+	       none_beside(trace, copy->seg, 1, &period);
 }
 
 /* What can be said of a copy whatever the piece. */

@@ -1654,18 +1654,24 @@ static void test_ledger_pacing_is_no_pause(void **state)
 	talk_release(&talk);
 }
 
-/* Seen at the client, from a server whose SYN-ACK has no MSS and that sets no PSH: equal pieces with pauses between. */
+/* Seen at the client: a request to a server whose SYN-ACK has no MSS; when the answer begins. */
+static int64_t ask_without_an_mss(struct talk *talk, int64_t server_us)
+{
+	talk_init(talk);
+	talk->connection.side[CU_C2S].syn.mss = talk->connection.side[CU_S2C].syn.mss = 0;
+	int64_t t = talk_handshake(talk, server_us, 100);
+	talk_add(talk, t, CU_C2S, ACK, 1, 1, 100);
+	return t + server_us;
+}
+
+/* From a server that sets no PSH: equal pieces with pauses between. */
 static void test_ledger_equal_pieces_without_an_mss_are_no_full_segments(void **state)
 {
 	enum { LEN = 662 };
 	(void)state;
 	for (int acks_each = 0; acks_each < 2; acks_each++) {
 		struct talk talk;
-		talk_init(&talk);
-		talk.connection.side[CU_C2S].syn.mss = talk.connection.side[CU_S2C].syn.mss = 0;
-		int64_t t = talk_handshake(&talk, 40000, 100);
-		talk_add(&talk, t, CU_C2S, ACK, 1, 1, 100);
-		t += 40000;
+		int64_t t = ask_without_an_mss(&talk, 40000);
 		for (uint32_t i = 0; i < 6; i++, t += 150000) {
 			talk_add(&talk, t, CU_S2C, ACK, 1 + i * LEN, 101, LEN);
 			if (acks_each || i % 2 == 1) {
@@ -1685,11 +1691,7 @@ static void test_ledger_what_is_sent_again_does_not_fill_segments(void **state)
 	enum { LEN = 662 };
 	(void)state;
 	struct talk talk;
-	talk_init(&talk);
-	talk.connection.side[CU_C2S].syn.mss = talk.connection.side[CU_S2C].syn.mss = 0;
-	int64_t t = talk_handshake(&talk, 35000, 100);
-	talk_add(&talk, t, CU_C2S, ACK, 1, 1, 100);
-	t += 35000;
+	int64_t t = ask_without_an_mss(&talk, 35000);
 	for (uint32_t i = 0; i < 6; i++, t += 224000) {
 		talk_add(&talk, t, CU_S2C, ACK, 1 + i * LEN, 101, LEN);
 		talk_add(&talk, t + 200000, CU_C2S, ACK, 101, 1 + (i + 1) * LEN, 0);
