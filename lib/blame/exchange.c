@@ -51,7 +51,8 @@ struct aside {
 struct finder {
 	struct cu_exchanges *out;
 	const struct cu_trace *trace;
-	int64_t highest[2];    /* end of what was seen of each direction */
+	int64_t highest[2];    /* end of what was seen of each direction, or is known to have been sent */
+	int64_t client_ack;    /* the client's highest ACK number */
 	int64_t server_end_ns; /* when the server last sent new data */
 	struct aside aside;
 	int64_t beside_end;   /* of what came beside a request that waits for its answer; 0: nothing */
@@ -228,22 +229,58 @@ static void settle_beside(struct finder *finder, struct cu_exchange *now, const 
 	finder->beside_end = 0;
 }
 
+/* Whether what the server sends next goes on at an ACK number or behind it: what was before that never comes. */
+static bool goes_on_behind(const struct finder *finder, uint32_t i, int64_t ack)
+{
+	enum { LOOK_AHEAD = 64 };
+	const struct cu_trace *trace = finder->trace;
+	for (uint32_t s = i + 1; s < trace->n && s - i <= LOOK_AHEAD; s++) {
+		const struct cu_trace_segment *seg = &trace->segment[s];
+		if (seg->dir == CU_S2C && cu_carries(seg)) {
+			return seg->seq >= ack;
+		}
+	}
+	return true;
+}
+
+/*
+ * The client goes on, and acknowledges what the capture lacks of the server's.
+ * That is the answer, if there was none; else its end, so far as an ACK before
+ * tells when it came. Where the capture lacks the client's data too, an
+ * exchange was between, of which nothing is known: it is left out.
+ */
+static void take_unseen_answer(struct finder *finder, struct cu_exchange *now, const struct cu_trace_segment *seg)
+{
+	int64_t seen_end = finder->highest[CU_S2C];
+	bool was_between = seg->seq > finder->highest[CU_C2S];
+	finder->highest[CU_S2C] = seg->ack;
+	if (now == NULL) {
+		return;
+	}
+	if (!answered(now)) {
+		now->response_start = seen_end;
+		now->response_end = seg->ack;
+		now->outcome = CU_OUTCOME_ANSWERED;
+		finder->short_end = true;
+	} else if (was_between) {
+		finder->highest[CU_C2S] = seg->seq;
+	} else if (finder->client_ack > seen_end) {
+		now->response_end = finder->client_ack;
+	}
+}
+
 static int client_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	struct cu_exchange *now = current(finder);
-	int64_t start = finder->highest[CU_C2S];
 	bool asks_nothing = finder->is_tls && word_of(finder, seg) == WORD_CONTROL;
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
 	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
 	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
-	if (now != NULL && !answered(now) && now->kind != CU_TXN_GREETING && acks_unseen(finder, seg)) {
-		/* It acknowledges an answer that the capture missed. */
-		now->response_start = finder->highest[CU_S2C];
-		now->response_end = finder->highest[CU_S2C] = seg->ack;
-		now->outcome = CU_OUTCOME_ANSWERED;
-		finder->short_end = true;
+	if (acks_unseen(finder, seg) && goes_on_behind(finder, i, seg->ack)) {
+		take_unseen_answer(finder, now, seg);
 	}
+	int64_t start = finder->highest[CU_C2S];
 	bool is_over = now != NULL && !answered(now) && now->outcome != CU_OUTCOME_NONE; /* the server had closed */
 	bool begins = now == NULL || now->kind == CU_TXN_GREETING || is_over ||
 	              (answered(now) && (handshaken || is_new_request(finder, seg)));
@@ -635,6 +672,9 @@ static int take(struct finder *finder, uint32_t i)
 			finder->server_end_ns = seg->time_ns;
 			finder->short_end = seg->len < finder->trace->mss[CU_S2C];
 		}
+	}
+	if (seg->dir == CU_C2S && seg->ack > finder->client_ack) {
+		finder->client_ack = seg->ack;
 	}
 	return (seg->flags & CU_TCP_FIN) != 0 ? take_fin(finder, i) : 0;
 }

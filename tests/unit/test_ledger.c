@@ -2210,6 +2210,79 @@ static void test_ledger_an_answer_whose_end_the_capture_lacks(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the client: an exchange, another that the capture lacks whole, and one
+ * whose answer comes 118 ms after its request, 10 ms of them the path's.
+ */
+static void test_ledger_an_exchange_that_the_capture_lacks(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 20000, CU_S2C, PSH, 1, 101, 300);
+	talk_add(&talk, t + 60000, CU_C2S, ACK, 101, 301, 0);
+	t += 35000000;
+	talk_add(&talk, t, CU_C2S, PSH, 401, 901, 100);
+	talk_add(&talk, t + 118000, CU_S2C, PSH, 901, 501, 300);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 3);
+	struct cu_transaction before = talk_transaction(&talk, 1);
+	assert_int_equal(before.total_ns, 20000 * US);
+	struct cu_transaction behind = talk_transaction(&talk, 2);
+	assert_int_equal(behind.request.n_bytes, 100);
+	assert_int_equal(behind.response.n_bytes, 300);
+	assert_us(behind, CU_NETWORK_RTT, 10000);
+	assert_us(behind, CU_SERVER_THINK, 108000);
+	talk_release(&talk);
+}
+
+/* The capture lacks the end of an answer, which the client acknowledges before it goes on, or only by going on. */
+static void test_ledger_an_end_that_belongs_to_no_later_answer(void **state)
+{
+	(void)state;
+	for (int told = 0; told < 2; told++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 0);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 20000, CU_S2C, ACK, 1, 101, TALK_MSS);
+		if (told) {
+			talk_add(&talk, t + 50000, CU_C2S, ACK, 101, 1501, 0);
+		}
+		t += 35000000;
+		talk_add(&talk, t, CU_C2S, PSH, 101, 1501, 100);
+		talk_add(&talk, t + 118000, CU_S2C, PSH, 1501, 201, 300);
+		talk_analyse(&talk);
+		struct cu_transaction before = talk_transaction(&talk, 1);
+		assert_int_equal(before.total_ns, told ? 50000 * US : 20000 * US);
+		assert_int_equal(before.response.n_bytes, told ? 1500 : TALK_MSS);
+		struct cu_transaction behind = talk_transaction(&talk, 2);
+		assert_int_equal(behind.response.n_bytes, 300);
+		assert_us(behind, CU_SERVER_THINK, 108000);
+		talk_release(&talk);
+	}
+}
+
+/* An ACK of what was never sent, by an attacker, say, is no end of an answer: what the server sends is its own. */
+static void test_ledger_an_ack_of_what_never_came(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10000, 0);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 20000, CU_S2C, PSH, 1, 101, 300);
+	talk_add(&talk, t + 60000, CU_C2S, PSH, 101, 1000000, 100);
+	talk_add(&talk, t + 190000, CU_S2C, PSH, 301, 201, 300);
+	talk_analyse(&talk);
+	struct cu_transaction behind = talk_transaction(&talk, 2);
+	assert_int_equal(behind.response.n_bytes, 300);
+	assert_us(behind, CU_SERVER_THINK, 120000);
+	talk_release(&talk);
+}
+
 /* Seen at the server by two interfaces: what the client sends stands behind its ACK, at the right time. */
 static void test_ledger_frames_that_stand_out_of_order(void **state)
 {
@@ -2411,6 +2484,9 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_window_of_one_segment_tells_of_a_timeout),
 		cmocka_unit_test(test_ledger_frames_that_stand_out_of_order),
 		cmocka_unit_test(test_ledger_an_answer_whose_end_the_capture_lacks),
+		cmocka_unit_test(test_ledger_an_exchange_that_the_capture_lacks),
+		cmocka_unit_test(test_ledger_an_end_that_belongs_to_no_later_answer),
+		cmocka_unit_test(test_ledger_an_ack_of_what_never_came),
 		cmocka_unit_test(test_ledger_a_half_close_may_end_a_request),
 		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
 		cmocka_unit_test(test_ledger_words_before_a_close_may_be_a_farewell),
