@@ -80,6 +80,20 @@ static bool is_queued(const struct cu_account *account, const struct wait *wait,
 }
 
 /*
+ * The ACK, from one on, that says during a wait that all sent until then has
+ * filled the window: zero is zero at any scale. n_steps when there is none.
+ */
+static size_t find_filled(const struct cu_delivery *delivery, size_t s, const struct wait *wait)
+{
+	for (; s < delivery->n_steps && delivery->step[s].time_ns < wait->until; s++) {
+		if (delivery->step[s].window == 0 && delivery->step[s].edge == wait->next->start) {
+			return s;
+		}
+	}
+	return delivery->n_steps;
+}
+
+/*
  * How long the receiver's window held the sender, as seen at the vantage
  * point: until the ACK that made room had reached the sender and what it set
  * free had come back. Returns the end of that, wait->from when it did not.
@@ -107,16 +121,26 @@ static int64_t window_until(struct cu_account *account, const struct wait *wait,
 	if (cut_to_window(delivery, s - 1, wait->next, trace->mss[wait->dir])) {
 		edge = wait->next->start + trace->mss[wait->dir];
 	}
-	bool blocked = step->edge < edge && (!delivery->scale_unknown || step->window == 0);
-	if (!blocked) {
+	if (step->edge >= edge) {
 		return wait->from;
+	}
+	if (delivery->scale_unknown && step->window != 0) {
+		s = find_filled(delivery, s, wait);
+		if (s == delivery->n_steps) {
+			return wait->from;
+		}
 	}
 	size_t last = delivery->n_steps - s > LOOK ? s + LOOK : delivery->n_steps;
 	while (s < last && delivery->step[s].edge < edge && delivery->step[s].time_ns <= wait->until) {
 		s++;
 	}
 	if (s == last || delivery->step[s].time_ns > wait->until) {
-		return wait->until; /* never opened as far as was seen: a probe, or shrinking needs */
+		/* Never opened as far as was seen. What came beyond the edge, but for a probe, was let through by an unseen ACK. */
+		bool let_through =
+			wait->next->end > delivery->step[s - 1].edge + 1 &&
+			(s == delivery->n_steps || delivery->step[s].time_ns > wait->until + rtt + tolerance);
+		cu_account_doubt_if(account, CU_DOUBT_CAPTURE_LACKS, let_through);
+		return let_through ? wait->from : wait->until;
 	}
 	int64_t opened_ns = cu_min_ns(wait->until, cu_max_ns(wait->from, delivery->step[s].time_ns + rtt));
 	int64_t held_ns = opened_ns - wait->from;

@@ -454,6 +454,57 @@ static void test_ledger_window_of_a_scale_that_was_not_captured(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen from the middle of a connection on: what the windows are worth is not
+ * known, until one is closed 100 ms behind the last segment. It opens 2 s later.
+ */
+static void test_ledger_a_closed_window_of_any_scale(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = 0;
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->window = 50;
+	t += 10000;
+	for (uint32_t i = 0; i < 4; i++) {
+		talk_add(&talk, t + 100 * i, CU_S2C, ACK, 1 + i * TALK_MSS, 101, TALK_MSS);
+		talk_add(&talk, t + 100 * i + 50, CU_C2S, ACK, 101, 1 + (i + 1) * TALK_MSS, 0)->window = 50;
+	}
+	talk_add(&talk, t + 500, CU_S2C, ACK, 4001, 101, 700);
+	talk_add(&talk, t + 100000, CU_C2S, ACK, 101, 4701, 0)->window = 0;
+	talk_add(&talk, t + 2100000, CU_C2S, ACK, 101, 4701, 0)->window = 50;
+	talk_add(&talk, t + 2100100, CU_S2C, PSH, 4701, 101, TALK_MSS);
+	talk_add(&talk, t + 2100200, CU_C2S, ACK, 101, 5701, 0)->window = 50;
+	talk.connection.side[CU_C2S].syn = (struct cu_syn_options){.mss = TALK_MSS, .cut = true};
+	talk_analyse(&talk);
+	assert_true(talk.delivery[CU_S2C].scale_unknown);
+	struct cu_transaction transaction = talk_transaction(&talk, 0);
+	assert_int_equal(transaction.ledger[CU_SERVER_PAUSE].ns, 0);
+	assert_true(transaction.ledger[CU_CLIENT_WINDOW].ns > 2000000 * US);
+	talk_release(&talk);
+}
+
+/* Seen at the server: two windows come at a pace, under ACKs of which the capture has none. */
+static void test_ledger_a_window_that_unseen_acks_open(void **state)
+{
+	(void)state;
+	enum { N = 2 * TALK_WINDOW / TALK_MSS };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 0, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	for (uint32_t i = 0; i < N; i++) {
+		t += 10000;
+		talk_add(&talk, t, CU_S2C, ACK, 1 + i * TALK_MSS, 101, TALK_MSS);
+	}
+	talk_add(&talk, t + 10000, CU_C2S, ACK, 101, 1 + N * TALK_MSS, 0);
+	talk_analyse(&talk);
+	struct cu_transaction transaction = talk_transaction(&talk, 1);
+	assert_us(transaction, CU_CLIENT_WINDOW, 0);
+	assert_true(transaction.doubts >> CU_DOUBT_CAPTURE_LACKS & 1);
+	talk_release(&talk);
+}
+
 /* A window with less room than a segment: what fits is sent only when the persist timer says so. */
 static void test_ledger_window_with_less_room_than_a_segment(void **state)
 {
@@ -2420,6 +2471,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_window_that_is_filled_at_a_pace),
 		cmocka_unit_test(test_ledger_window_that_a_queue_fills),
 		cmocka_unit_test(test_ledger_window_of_a_scale_that_was_not_captured),
+		cmocka_unit_test(test_ledger_a_closed_window_of_any_scale),
+		cmocka_unit_test(test_ledger_a_window_that_unseen_acks_open),
 		cmocka_unit_test(test_ledger_window_with_less_room_than_a_segment),
 		cmocka_unit_test(test_ledger_lost_tail_after_a_coarse_timer),
 		cmocka_unit_test(test_ledger_lost_tail_behind_many_acks),
