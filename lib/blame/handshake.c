@@ -50,6 +50,24 @@ static struct syn_copies find_syn(const struct cu_account *account, int dir, con
 	return copies;
 }
 
+/*
+ * When the client had the SYN-ACK that it acknowledged, as its time passes at
+ * the vantage point: at once, unless it sent its SYN again after it should have
+ * had it. Then that one was late behind the vantage point, or another came that
+ * the capture lacks.
+ */
+static int64_t find_heard(const struct cu_account *account, const struct syn_copies *answer, int64_t done_ns)
+{
+	const struct cu_trace *trace = account->known->trace;
+	int64_t rtt_ns = account->known->path->client_rtt_ns;
+	int64_t due_ns = answer->used_ns + rtt_ns + cu_max_ns(CU_HOST_NS, rtt_ns / 4);
+	bool again = false;
+	for (uint32_t i = answer->used_seg; i < trace->syn_end && trace->segment[i].time_ns < done_ns; i++) {
+		again = again || (is_syn_of(&trace->segment[i], CU_C2S) && trace->segment[i].time_ns > due_ns);
+	}
+	return again && done_ns != INT64_MAX ? cu_max_ns(answer->used_ns, done_ns - rtt_ns) : answer->used_ns;
+}
+
 /* Whether a SYN was answered for a connection of before: it arrived, and nothing of it was lost. */
 static bool was_refused(const struct cu_trace *trace, uint32_t first, uint32_t end)
 {
@@ -145,7 +163,8 @@ static bool is_syn_timeout(int64_t late_ns, int64_t rtt_ns)
 	for (size_t i = 0; i < sizeof(after_s) / sizeof(after_s[0]); i++) {
 		int64_t expected = after_s[i] * CU_NS_PER_S;
 		int64_t short_tick_ns = after_s[i] % 3 == 0 ? tick_ns : 0;
-		if (late_ns >= expected - rtt_ns - expected / 50 - short_tick_ns &&
+		int64_t early_ns = cu_min_ns(rtt_ns, expected / 8) + expected / 50;
+		if (late_ns >= expected - early_ns - short_tick_ns &&
 		    late_ns <= expected + 2 * rtt_ns + expected / 12) {
 			return true;
 		}
@@ -222,7 +241,8 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	}
 	cu_account_cite(account, &transaction->response, answer.first_seg, answer.used_seg);
 	cu_account_cite_ack(account, answer.first_seg);
-	transaction->total_ns = answer.used_ns - syn.first_ns + 2 * transaction->client_distance_ns;
+	int64_t heard_ns = find_heard(account, &answer, done_ns);
+	transaction->total_ns = heard_ns - syn.first_ns + 2 * transaction->client_distance_ns;
 	transaction->first_byte_ns = transaction->total_ns;
 	transaction->ack_delay_ns = cu_max_ns(0, answer.first_ns - syn.used_ns);
 	int64_t used_ns = cu_max_ns(syn.first_ns, cu_min_ns(syn.used_ns, answer.first_ns));
@@ -234,7 +254,8 @@ bool cu_account_connect(struct cu_account *account, const struct cu_exchange *ex
 	bool lost = is_second_answer(account, &syn, answer.first_ns);
 	cu_charge_turnaround(account, lost ? CU_NETWORK_CONNECT : CU_SERVER_CONNECT, used_ns, answer.first_ns,
 	                     2 * transaction->server_distance_ns, syn.used_seg, answer.first_seg);
-	cu_charge(account, CU_NETWORK_CONNECT, answer.first_ns, answer.used_ns, answer.first_seg, answer.used_seg);
+	cu_charge(account, CU_NETWORK_CONNECT, answer.first_ns, heard_ns, answer.first_seg,
+	          heard_ns > answer.used_ns ? done_seg : answer.used_seg);
 	if (done == NULL && answer.used_seg != answer.first_seg) {
 		cu_account_doubt(account, CU_DOUBT_UNSEEN_LOSS); /* a scanner does not answer either */
 	}

@@ -117,15 +117,25 @@ static void add_events(struct cu_account *account, uint32_t first_seg, uint32_t 
 }
 
 /*
- * Whether the server's TCP acknowledged the request later than it may keep an
- * ACK back, seen from afar: then more than its application was slow.
+ * Whether the server's TCP answered later than a TCP does, as seen from afar:
+ * a SYN at once, a request no later than it may keep an ACK back. Then more
+ * than the server was slow.
  */
 static bool acked_late(const struct cu_account *account)
 {
 	const struct cu_path *path = account->known->path;
-	return path->vantage != CU_VANTAGE_SERVER && path->has_bare_acks && path->server_known &&
-	       !account->known->capture_lacks && account->transaction->acked_frame != 0 &&
-	       account->transaction->ack_delay_ns > path->server_rtt_ns + CU_ACK_DELAY_NS;
+	const struct cu_transaction *transaction = account->transaction;
+	const struct cu_message *request = &transaction->request;
+	int64_t half_ns = transaction->total_ns / 2;
+	if (path->vantage == CU_VANTAGE_SERVER) {
+		return false;
+	}
+	if (transaction->ledger[CU_SERVER_CONNECT].ns > half_ns) {
+		return request->first_frame == request->last_frame; /* else it did answer one, if not as it should */
+	}
+	return transaction->ledger[CU_SERVER_THINK].ns > half_ns && path->has_bare_acks && path->server_known &&
+	       !account->known->capture_lacks && transaction->acked_frame != 0 &&
+	       transaction->ack_delay_ns > path->server_rtt_ns + CU_ACK_DELAY_NS;
 }
 
 /* Whether an exchange is HTTP's one answer to one request: no tunnel, nor another protocol since. */
@@ -171,7 +181,6 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	const struct cu_trace *trace = known->trace;
 	const struct cu_connection *connection = &trace->connection;
 	const struct cu_transaction *transaction = account->transaction;
-	bool thought = transaction->ledger[CU_SERVER_THINK].ns > transaction->total_ns / 2;
 	bool own_message = account->whole_before_ns > transaction->total_ns / 2 && !is_one_answer(trace, exchange);
 	int64_t silence_ns = exchange->kind == CU_TXN_GREETING && account->last_pause_ns == 0
 	                             ? transaction->ledger[CU_SERVER_THINK].ns
@@ -195,7 +204,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	cu_account_doubt_if(account, CU_DOUBT_UNSEEN_LOSS,
 	                    may_be_lost || account->lost_there_ns > transaction->total_ns / 2);
 	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, own_message);
-	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, thought && acked_late(account));
+	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, acked_late(account));
 	cu_account_doubt_if(account, CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));
 }
 

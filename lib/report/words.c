@@ -113,8 +113,7 @@ const char *cu_doubt_words(unsigned doubt)
 		[CU_DOUBT_LACKS_HERE] = "much of the time falls where it misses them",
 		[CU_DOUBT_OWN_MESSAGE] = "what came after the pause may be a message of its own",
 		[CU_DOUBT_KEPT_ACK] = "an ACK kept back for longer than the sender's timer would look the same",
-		[CU_DOUBT_LATE_ACK] =
-			"no ACK is kept back for so long: a path that held the request up would look the same",
+		[CU_DOUBT_LATE_ACK] = "no TCP waits so long with an ACK: a path that held it up would look the same",
 		[CU_DOUBT_LAST_WORDS] = "the server closed right behind it: it may have said that it waits no longer",
 	};
 	return doubt < CU_N_DOUBTS ? words[doubt] : "";

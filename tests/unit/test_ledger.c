@@ -150,6 +150,54 @@ static void test_ledger_a_syn_may_be_lost_next_to_its_server(void **state)
 	}
 }
 
+/*
+ * The SYN-ACK passes at once, but the client sends its SYN again after 1 s, and
+ * acknowledges after 3: only then it had one.
+ */
+static void test_ledger_a_connect_ends_when_the_client_knows(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 10000, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0);
+	talk_add(&talk, 1000000, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+	talk_add(&talk, 3000000, CU_C2S, ACK, 1, 1, 0);
+	talk_add(&talk, 3000100, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, 3010100, CU_S2C, PSH, 1, 101, 300);
+	talk_add(&talk, 3030100, CU_C2S, ACK, 101, 301, 0);
+	talk_analyse(&talk);
+	struct cu_transaction connect = talk_transaction(&talk, 0);
+	assert_int_equal(connect.total_ns, 3000000 * US);
+	assert_true(connect.ledger[CU_NETWORK_CONNECT].ns > 2900000 * US);
+	talk_release(&talk);
+}
+
+/* Seen at the client: the only SYN is answered so late. A timer of 1 s is not that early, however long the path is. */
+static void test_ledger_a_syn_that_is_answered_late(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t late_us;
+		enum cu_cause cause;
+	} cases[] = {{700000, CU_SERVER_CONNECT}, {980000, CU_NETWORK_CONNECT}, {1100000, CU_NETWORK_CONNECT}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum { RTT = 680000 };
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, RTT + cases[i].late_us, 100);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + RTT, CU_S2C, ACK, 1, 101, 0);
+		talk_add(&talk, t + RTT + 100, CU_S2C, PSH, 1, 101, 300);
+		talk_analyse(&talk);
+		struct cu_transaction connect = talk_transaction(&talk, 0);
+		assert_us(connect, cases[i].cause, cases[i].late_us);
+		bool doubted = connect.doubts >> CU_DOUBT_LATE_ACK & 1;
+		assert_int_equal(doubted, cases[i].cause == CU_SERVER_CONNECT);
+		talk_release(&talk);
+	}
+}
+
 /* The server still has a connection of before with these ports: its ACK makes the client reset that, and try again. */
 static void test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before(void **state)
 {
@@ -2459,6 +2507,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_lost_syn),
 		cmocka_unit_test(test_ledger_syn_ack_that_was_not_captured),
 		cmocka_unit_test(test_ledger_a_syn_may_be_lost_next_to_its_server),
+		cmocka_unit_test(test_ledger_a_connect_ends_when_the_client_knows),
+		cmocka_unit_test(test_ledger_a_syn_that_is_answered_late),
 		cmocka_unit_test(test_ledger_of_a_syn_that_was_answered_for_a_connection_of_before),
 		cmocka_unit_test(test_ledger_request_lost_before_the_capture),
 		cmocka_unit_test(test_ledger_request_lost_after_the_vantage_point),
