@@ -450,6 +450,16 @@ static void extend_interim(struct cu_exchange *now, const struct cu_trace_segmen
 	now->last_seg = i;
 }
 
+/* The server goes on, long after it had come to an end of which the client knew. */
+static void note_unasked(struct finder *finder, const struct cu_trace_segment *seg)
+{
+	int64_t silence_ns = seg->time_ns - finder->server_end_ns;
+	if (finder->short_end && finder->client_ack >= finder->highest[CU_S2C] && silence_ns >= CU_NS_PER_S &&
+	    silence_ns < finder->out->unasked_ns) {
+		finder->out->unasked_ns = silence_ns;
+	}
+}
+
 static int server_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
@@ -465,6 +475,9 @@ static int server_data(struct finder *finder, uint32_t i)
 	settle_beside(finder, now, seg);
 	if (now == NULL) {
 		return greet(finder, i);
+	}
+	if (answered(now)) {
+		note_unasked(finder, seg);
 	}
 	if (answered(now) || now->kind == CU_TXN_GREETING || seg->ack >= now->request_end) {
 		extend_response(now, seg, i, start);
@@ -738,6 +751,7 @@ int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *tra
 		finder.highest[dir] = trace->dropped_end[dir] > 1 ? trace->dropped_end[dir] : 1;
 	}
 	exchanges->n = exchanges->n_client_ends = 0;
+	exchanges->unasked_ns = INT64_MAX;
 	for (uint32_t i = 0; i < trace->n; i++) {
 		int err = take(&finder, i);
 		if (err != 0) {

@@ -32,6 +32,7 @@ struct cu_exchanges {
 	size_t n, cap;
 	uint32_t *client_end; /* segments: each FIN and RST of the client */
 	size_t n_client_ends, client_ends_cap;
+	int64_t unasked_ns; /* the shortest silence, of a second or more, after which the server spoke unasked; INT64_MAX none */
 };
 
 void cu_exchanges_release(struct cu_exchanges *exchanges);

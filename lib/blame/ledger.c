@@ -167,6 +167,20 @@ static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
 }
 
 /*
+ * Whether the server spoke unasked elsewhere on the connection, after a silence
+ * not much longer than it thought here: a heartbeat, news.
+ */
+static bool may_be_unasked(const struct cu_account *account, const struct cu_exchange *exchange)
+{
+	enum { COINCIDENCE = 4 };
+	const struct cu_transaction *transaction = account->transaction;
+	int64_t think_ns = transaction->ledger[CU_SERVER_THINK].ns;
+	return exchange->kind == CU_TXN_REQUEST && think_ns > transaction->total_ns / 2 &&
+	       think_ns > account->known->exchanges->unasked_ns / COINCIDENCE &&
+	       !is_one_answer(account->known->trace, exchange);
+}
+
+/*
  * What is left in doubt. TCP does not say where a message ends: a server that
  * speaks again unasked, after a few bytes that were acknowledged, may have
  * paused, or have news (a chat, a notification), or say that it waits no longer.
@@ -205,6 +219,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                    may_be_lost || account->lost_there_ns > transaction->total_ns / 2);
 	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, own_message);
 	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, acked_late(account));
+	cu_account_doubt_if(account, CU_DOUBT_UNASKED, may_be_unasked(account, exchange));
 	cu_account_doubt_if(account, CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));
 }
 
@@ -214,8 +229,9 @@ static uint8_t certainty_of(unsigned doubts)
 	static const int8_t weight[CU_N_DOUBTS] = {
 		[CU_DOUBT_NO_HANDSHAKE] = 15,  [CU_DOUBT_NO_SERVER_RTT] = 30, [CU_DOUBT_NO_CLIENT_RTT] = 15,
 		[CU_DOUBT_ROLES] = 10,         [CU_DOUBT_UNSEEN_LOSS] = 25,   [CU_DOUBT_LIKE_A_TIMER] = 60,
-		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,    [CU_DOUBT_OWN_MESSAGE] = 25,
+		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,    [CU_DOUBT_OWN_MESSAGE] = 60,
 		[CU_DOUBT_KEPT_ACK] = 60,      [CU_DOUBT_LATE_ACK] = 60,      [CU_DOUBT_LAST_WORDS] = 60,
+		[CU_DOUBT_UNASKED] = 25,
 	};
 	int certainty = 100;
 	for (; doubts != 0; doubts &= doubts - 1) {

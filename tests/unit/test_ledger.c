@@ -1101,7 +1101,7 @@ static void test_ledger_news_and_a_paused_answer_look_alike(void **state)
 	struct cu_transaction request = answer_in_two_parts(&talk, 80, true);
 	assert_us(request, CU_SERVER_PAUSE, 5000000);
 	assert_int_equal(request.doubts, 1u << CU_DOUBT_OWN_MESSAGE);
-	assert_int_equal(request.certainty, 75);
+	assert_int_equal(request.certainty, 40);
 	talk_release(&talk);
 	request = answer_in_two_parts(&talk, 80, false);
 	assert_us(request, CU_SERVER_PAUSE, 5000000);
@@ -2382,6 +2382,40 @@ static void test_ledger_an_ack_of_what_never_came(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the client: the server thinks for 10 s; elsewhere on the connection it spoke unasked after so long, or a minute. */
+static void test_ledger_a_server_that_speaks_unasked(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t silence_s;
+		bool was_asked, doubted;
+	} cases[] = {{9, false, true}, {60, false, false}, {9, true, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 0);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 20000, CU_S2C, PSH, 1, 101, 55);
+		talk_add(&talk, t + 60000, CU_C2S, ACK, 101, 56, 0);
+		t += cases[i].silence_s * 1000000;
+		uint32_t asked = cases[i].was_asked ? 201 : 101;
+		if (cases[i].was_asked) {
+			talk_add(&talk, t, CU_C2S, PSH, 101, 56, 100);
+		}
+		talk_add(&talk, t + 20000, CU_S2C, PSH, 56, asked, 55);
+		talk_add(&talk, t + 60000, CU_C2S, ACK, asked, 111, 0);
+		t += 20000000;
+		talk_add(&talk, t, CU_C2S, PSH, asked, 111, 100);
+		talk_add(&talk, t + 10000, CU_S2C, ACK, 111, asked + 100, 0);
+		talk_add(&talk, t + 10000000, CU_S2C, PSH, 111, asked + 100, 55);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, talk.exchanges.n - 1);
+		assert_us(request, CU_SERVER_THINK, 9990000);
+		assert_int_equal(request.doubts, cases[i].doubted ? 1u << CU_DOUBT_UNASKED : 0);
+		talk_release(&talk);
+	}
+}
+
 /* Seen at the server by two interfaces: what the client sends stands behind its ACK, at the right time. */
 static void test_ledger_frames_that_stand_out_of_order(void **state)
 {
@@ -2587,6 +2621,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_window_of_one_segment_tells_of_a_timeout),
 		cmocka_unit_test(test_ledger_frames_that_stand_out_of_order),
 		cmocka_unit_test(test_ledger_an_answer_whose_end_the_capture_lacks),
+		cmocka_unit_test(test_ledger_a_server_that_speaks_unasked),
 		cmocka_unit_test(test_ledger_an_exchange_that_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_end_that_belongs_to_no_later_answer),
 		cmocka_unit_test(test_ledger_an_ack_of_what_never_came),
