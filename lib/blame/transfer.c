@@ -667,9 +667,11 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	}
 	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == mss;
 	bool large = len > 536;
-	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->n_steps > 0 &&
+	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->largest_passed > 0 &&
 	              delivery->largest_passed < len;
-	bool reported = cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
+	/* What a device said was too large was put together there, of several that are not, if it passed as it was. */
+	bool passed = came->len == sent->len || (came->len >= mss && came->len % mss == 0);
+	bool reported = !passed && cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
 	if (dir == CU_C2S && piece->start <= 1 && cu_handshake_has_no_room(account, piece->first_ns)) {
 		return CU_SERVER_CONNECT;
 	}

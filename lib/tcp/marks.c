@@ -387,30 +387,35 @@ static bool fills(const struct cu_trace *trace, int dir, int64_t len, int64_t rt
 	return false;
 }
 
+/* A segment that may have been filled: of less than half of the largest nobody thinks so. */
+static bool is_large(const struct cu_trace *trace, int dir, const struct cu_trace_segment *seg)
+{
+	return !seg->icmp && seg->dir == dir && seg->len > trace->mss[dir] / 2;
+}
+
 /*
- * The length that more than half of a direction's segments with data have; 0
- * when none has. Boyer, Moore: MJRTY, a fast majority vote algorithm.
+ * The length that more than half of a direction's large segments have; 0 when
+ * none has. Boyer, Moore: MJRTY, a fast majority vote algorithm.
  */
 static uint32_t usual_len(const struct cu_trace *trace, int dir)
 {
 	uint32_t len = 0;
-	size_t votes = 0, n = 0, n_data = 0;
+	size_t votes = 0, n = 0, n_large = 0;
 	for (size_t i = 0; i < trace->n; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (seg->icmp || seg->dir != dir || seg->len == 0) {
+		if (!is_large(trace, dir, seg)) {
 			continue;
 		}
 		len = votes == 0 ? seg->len : len;
 		votes = len == seg->len ? votes + 1 : votes - 1;
 	}
 	for (size_t i = 0; i < trace->n; i++) {
-		const struct cu_trace_segment *seg = &trace->segment[i];
-		if (!seg->icmp && seg->dir == dir && seg->len > 0) {
-			n_data++;
-			n += seg->len == len;
+		if (is_large(trace, dir, &trace->segment[i])) {
+			n_large++;
+			n += trace->segment[i].len == len;
 		}
 	}
-	return 2 * n > n_data ? len : 0;
+	return 2 * n > n_large ? len : 0;
 }
 
 /*
@@ -421,8 +426,7 @@ static uint32_t usual_len(const struct cu_trace *trace, int dir)
 static void settle_full(struct cu_trace *trace, int dir, bool some_smaller, int64_t rtt_ns)
 {
 	uint32_t len = some_smaller ? usual_len(trace, dir) : 0;
-	bool smaller = len < trace->mss[dir] && len > trace->mss[dir] / 2;
-	trace->full[dir] = smaller && fills(trace, dir, len, rtt_ns) ? len : trace->mss[dir];
+	trace->full[dir] = len != 0 && len < trace->mss[dir] && fills(trace, dir, len, rtt_ns) ? len : trace->mss[dir];
 }
 
 /* Whether every segment carries timestamps: both SYNs say so, or, where they were cut, the first segment behind them. */

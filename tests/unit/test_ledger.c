@@ -2017,6 +2017,23 @@ static void test_ledger_what_a_card_cuts_ends_with_less_than_a_segment(void **st
 	talk_release(&talk);
 }
 
+/* Nothing smaller passed either: that a large segment was sent in vain tells nothing of the path's MTU. */
+static void test_ledger_what_is_small_must_have_passed(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 100, 40000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	for (unsigned i = 0; i < 4; i++) {
+		talk_add(&talk, t + 100 + 300000 * i * i, CU_S2C, PSH, 1, 101, 600);
+	}
+	talk_add(&talk, t + 2740100, CU_C2S, CU_TCP_RST, 101, 0, 0);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_NETWORK_MTU, 0);
+	talk_release(&talk);
+}
+
 /* A sender writes four segments and a half each 20 ms, on a path of 20 ms: ACKs come, but nothing waits for them. */
 static struct cu_transaction writes_at_a_pace(struct talk *talk, uint32_t last_len)
 {
@@ -2144,28 +2161,34 @@ static void test_ledger_bursts_into_a_full_link_are_no_pauses(void **state)
 	talk_release(&talk);
 }
 
-/* A path that takes less was found in mid-answer: what is filled since then is full, and waits for ACKs. */
+/* A path that takes less was found in mid-answer: what is filled since then is full, and waits for ACKs, whatever small talk was before. */
 static void test_ledger_full_segments_may_become_smaller(void **state)
 {
-	enum { FULL = 700, N = 20 };
+	enum { FULL = 700, N = 20, N_SMALL = 60 };
 	(void)state;
 	struct talk talk;
 	talk_init(&talk);
 	int64_t t = talk_handshake(&talk, 40000, 100);
-	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
-	uint32_t seq = 1;
+	uint32_t seq = 1, asked = 1;
+	for (unsigned i = 0; i < N_SMALL; i++, seq += 20, t += 40100) {
+		talk_add(&talk, t, CU_C2S, PSH, asked, seq, 10);
+		asked += 10;
+		talk_add(&talk, t + 40000, CU_S2C, PSH, seq, asked, 20);
+	}
+	talk_add(&talk, t, CU_C2S, PSH, asked, seq, 100);
+	asked += 100;
 	t += 40000;
 	for (unsigned i = 0; i < N; i++, t += 40100) {
 		uint32_t len = i == 0 ? TALK_MSS : FULL;
 		for (unsigned k = 0; k < 2; k++, seq += len) {
-			talk_add(&talk, t + k, CU_S2C, ACK, seq, 101, len);
+			talk_add(&talk, t + k, CU_S2C, ACK, seq, asked, len);
 		}
-		talk_add(&talk, t + 100, CU_C2S, ACK, 101, seq, 0);
+		talk_add(&talk, t + 100, CU_C2S, ACK, asked, seq, 0);
 	}
 	talk_analyse(&talk);
 	assert_int_equal(talk.trace.mss[CU_S2C], TALK_MSS);
 	assert_int_equal(talk.trace.full[CU_S2C], FULL);
-	struct cu_transaction request = talk_transaction(&talk, 1);
+	struct cu_transaction request = talk_transaction(&talk, talk.exchanges.n - 1);
 	assert_us(request, CU_SERVER_PAUSE, 0);
 	talk_release(&talk);
 }
@@ -2610,6 +2633,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_large_segments_have_several_identifications),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
+		cmocka_unit_test(test_ledger_what_is_small_must_have_passed),
 		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
 		cmocka_unit_test(test_ledger_a_sender_that_had_room_writes_at_its_own_pace),
 		cmocka_unit_test(test_ledger_a_clock_tells_bursts_of_the_sender_from_those_of_the_path),
