@@ -264,8 +264,8 @@ static int64_t queued_behind(const struct cu_account *account, int dir, int64_t 
 
 /*
  * When the client gave up on an answer that had not reached it: it closed long
- * after the last copy of it passed, and had not acknowledged it. 0 when it
- * did, or never closed; or when the server's timer would have sent the answer
+ * after the last copy of it passed, or reset before, and had not acknowledged
+ * it. 0 when it did, or never closed; or when the server's timer would have sent the answer
  * again by then, and did not: the capture lacks the ACK.
  */
 static int64_t given_up_ns(const struct cu_account *account, const struct cu_exchange *exchange,
@@ -278,6 +278,13 @@ static int64_t given_up_ns(const struct cu_account *account, const struct cu_exc
 	if (closing >= trace->n || trace->segment[closing].ack >= exchange->response_end ||
 	    cu_delivery_acked(delivery, exchange->response_end) < delivery->n_steps) {
 		return 0;
+	}
+	/* With a FIN it may have closed its half alone; with a RST it is gone, whatever copies came later. */
+	for (uint32_t end = closing; end < trace->n && trace->segment[end].time_ns < response->arrived_ns;
+	     end = cu_exchanges_client_end(known->exchanges, end + 1)) {
+		if (trace->segment[end].flags & CU_TCP_RST) {
+			return trace->segment[end].time_ns;
+		}
 	}
 	int64_t waited_ns = trace->segment[closing].time_ns - response->arrived_ns;
 	bool repeated = delivery->piece[cu_delivery_find(delivery, exchange->response_end - 1)].retransmitted;
@@ -575,6 +582,23 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 	return true;
 }
 
+/*
+ * Whether the ACK of a FIN that was sent again echoes the timestamp of the first
+ * (RFC 7323 section 4.3): that had arrived, and one of both was late.
+ */
+static bool answers_first(const struct cu_trace *trace, uint32_t fin_seg, uint32_t ack_seg)
+{
+	const struct cu_trace_segment *first = &trace->segment[fin_seg], *ack = &trace->segment[ack_seg];
+	bool echoed = first->has_timestamps && ack->has_timestamps && ack->tsecr == first->tsval;
+	bool has_other = false;
+	for (uint32_t i = fin_seg + 1; echoed && !has_other && i < ack_seg; i++) {
+		const struct cu_trace_segment *seg = &trace->segment[i];
+		has_other = !seg->icmp && seg->dir == first->dir && (seg->flags & CU_TCP_FIN) != 0 &&
+		            seg->tsval != first->tsval;
+	}
+	return has_other;
+}
+
 /* The first FIN until its ACK: the stacks' own exchange. */
 static bool fill_close(struct cu_account *account, const struct cu_exchange *exchange)
 {
@@ -595,7 +619,8 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	const struct cu_ack_step *step = &delivery->step[s];
 	int64_t near_ns = dir == CU_C2S ? transaction->client_distance_ns : transaction->server_distance_ns;
 	int64_t far_rtt_ns = cu_receiver_rtt(account, dir);
-	int64_t arrived_ns = cu_min_ns(fin.arrived_ns, step->time_ns);
+	bool late = answers_first(trace, fin.first_seg, step->seg);
+	int64_t arrived_ns = late ? fin.first_ns : cu_min_ns(fin.arrived_ns, step->time_ns);
 	transaction->start_ns = fin.first_ns - near_ns;
 	transaction->total_ns = cu_max_ns(0, step->time_ns - fin.first_ns) + 2 * near_ns;
 	cu_account_cite_ack(account, step->seg);
@@ -606,10 +631,12 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	/* An ACK that comes later than it may be kept back is another: the first was lost, or not captured. */
 	int64_t waited_ns = step->time_ns - arrived_ns - far_rtt_ns;
 	bool resent = fin.arrived_ns > step->time_ns || transaction->request.n_retransmitted > 0;
-	enum cu_cause cause = !resent && waited_ns > CU_TIMER_FIRST_NS ? CU_UNKNOWN_CAPTURE
-	                      : resent || waited_ns > CU_ACK_DELAY_NS  ? CU_NETWORK_LOSS
-	                                                               : cu_delayed_ack_of_receiver(dir);
+	enum cu_cause cause = late                                       ? CU_NETWORK_TRANSFER
+	                      : !resent && waited_ns > CU_TIMER_FIRST_NS ? CU_UNKNOWN_CAPTURE
+	                      : resent || waited_ns > CU_ACK_DELAY_NS    ? CU_NETWORK_LOSS
+	                                                                 : cu_delayed_ack_of_receiver(dir);
 	cu_charge_turnaround(account, cause, arrived_ns, step->time_ns, far_rtt_ns, fin.last_seg, step->seg);
+	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, late); /* by the path, or by a host that slept */
 	return true;
 }
 

@@ -2017,6 +2017,56 @@ static void test_ledger_what_a_card_cuts_ends_with_less_than_a_segment(void **st
 	talk_release(&talk);
 }
 
+/* A FIN is sent again after 350 ms; its ACK, 30 ms behind the copy, echoes the first, on a path of 100 ms. */
+static void test_ledger_a_fin_that_had_arrived(void **state)
+{
+	(void)state;
+	for (uint32_t echoed = 1000; echoed <= 1350; echoed += 350) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 100, 100000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 10000, CU_S2C, PSH, 1, 101, 300);
+		talk_add(&talk, t + 110000, CU_C2S, ACK, 101, 301, 0);
+		t += 1000000;
+		for (uint32_t i = 0; i < 2; i++) {
+			struct cu_segment *fin = talk_add(&talk, t + 350000 * i, CU_S2C, ACK | CU_TCP_FIN, 301, 101, 0);
+			fin->has_timestamps = true;
+			fin->tsval = 1000 + 350 * i;
+		}
+		struct cu_segment *ack = talk_add(&talk, t + 380000, CU_C2S, ACK, 101, 302, 0);
+		ack->has_timestamps = true;
+		ack->tsecr = echoed;
+		talk_analyse(&talk);
+		struct cu_transaction close = talk_transaction(&talk, talk.exchanges.n - 1);
+		assert_int_equal(close.kind, CU_TXN_CLOSE);
+		bool first = echoed == 1000;
+		assert_us(close, CU_NETWORK_TRANSFER, first ? 280000 : 0);
+		assert_int_equal(close.ledger[CU_NETWORK_LOSS].ns == 0, first);
+		assert_int_equal(close.doubts >> CU_DOUBT_LATE_ACK & 1, first);
+		talk_release(&talk);
+	}
+}
+
+/* The client resets 10 ms into the answer: what is sent of that a second later nobody waits for. */
+static void test_ledger_nobody_waits_behind_a_reset(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 0, 5000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 1000, CU_S2C, PSH, 1, 101, 300);
+	talk_add(&talk, t + 2000, CU_C2S, ACK | CU_TCP_FIN, 101, 1, 0);
+	talk_add(&talk, t + 2100, CU_S2C, ACK, 301, 102, 0);
+	talk_add(&talk, t + 10000, CU_C2S, CU_TCP_RST, 102, 0, 0);
+	talk_add(&talk, t + 1270000, CU_S2C, PSH, 1, 102, 300);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_int_equal(request.total_ns, 10000 * US);
+	talk_release(&talk);
+}
+
 /* Nothing smaller passed either: that a large segment was sent in vain tells nothing of the path's MTU. */
 static void test_ledger_what_is_small_must_have_passed(void **state)
 {
@@ -2633,6 +2683,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_large_segments_have_several_identifications),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
+		cmocka_unit_test(test_ledger_a_fin_that_had_arrived),
+		cmocka_unit_test(test_ledger_nobody_waits_behind_a_reset),
 		cmocka_unit_test(test_ledger_what_is_small_must_have_passed),
 		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
 		cmocka_unit_test(test_ledger_a_sender_that_had_room_writes_at_its_own_pace),
