@@ -514,8 +514,9 @@ static bool is_clocked(const struct cu_account *account, const struct wait *wait
 }
 
 /*
- * A wait for an ACK. The receiver may have sat on that: only for less than two
- * full segments (RFC 9293 3.8.6.3).
+ * A wait for an ACK. The receiver may have sat on that: as a rule only for less
+ * than two full segments (RFC 9293 3.8.6.3), but what is late next to it is its
+ * own.
  */
 static void charge_clocked(struct cu_account *account, struct wait *wait, const struct cu_ack_step *trigger)
 {
@@ -524,7 +525,8 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	const struct cu_ack_step *earlier = step_before(delivery, trigger);
 	int64_t mss = trace->full[wait->dir], sent_before = wait->before->end;
 	int64_t sent_ns = trigger->time_ns - cu_receiver_rtt(account, wait->dir);
-	bool delayed = sent_before - earlier->ack < 2 * mss && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
+	bool may_delay = delivery->at_receiver || sent_before - earlier->ack < 2 * mss;
+	bool delayed = may_delay && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
 	int64_t held_ns = delayed ? cu_min_ns(cu_max_ns(sent_ns, wait->from), wait->until) - wait->from : 0;
 	int64_t clocked_ns = wait->until - wait->from - held_ns;
 	bool next_full = trace->segment[wait->last].len >= mss;
@@ -667,10 +669,11 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	}
 	bool shrunk = piece->loss != CU_LOSS_BEFORE && came->len < len && piece->n_copies > 2 && len == mss;
 	bool large = len > 536;
-	bool vanish = piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->largest_passed > 0 &&
-	              delivery->largest_passed < len;
+	bool tells = delivery->n_steps > 0 && (delivery->largest_passed > 0 || len == mss); /* or a handshake passed */
+	bool vanish = tells && piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->largest_passed < len;
 	/* What a device said was too large was put together there, of several that are not, if it passed as it was. */
-	bool passed = came->len == sent->len || (came->len >= mss && came->len % mss == 0);
+	bool passed = (came->len == sent->len || (came->len >= mss && came->len % mss == 0)) &&
+	              cu_delivery_acked(delivery, piece->end) < delivery->n_steps;
 	bool reported = !passed && cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
 	if (dir == CU_C2S && piece->start <= 1 && cu_handshake_has_no_room(account, piece->first_ns)) {
 		return CU_SERVER_CONNECT;

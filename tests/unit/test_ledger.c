@@ -2067,6 +2067,34 @@ static void test_ledger_nobody_waits_behind_a_reset(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the client: flights of three segments and a half, each acknowledged
+ * 130 ms later, and followed by the next a round trip behind that.
+ */
+static void test_ledger_an_ack_that_is_late_next_to_its_sender(void **state)
+{
+	(void)state;
+	enum { N = 6 };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 40000, 20);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += 40000;
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < N; i++, t += 170000) {
+		for (unsigned k = 0; k < 3; k++, seq += TALK_MSS) {
+			talk_add(&talk, t + 10 * k, CU_S2C, ACK, seq, 101, TALK_MSS);
+		}
+		talk_add(&talk, t + 30, CU_S2C, PSH, seq, 101, TALK_MSS / 2);
+		seq += TALK_MSS / 2;
+		talk_add(&talk, t + 130030, CU_C2S, ACK, 101, seq, 0);
+	}
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_CLIENT_DELAYED_ACK, (N - 1) * 130000 - (N - 1) * 20);
+	talk_release(&talk);
+}
+
 /* Nothing smaller passed either: that a large segment was sent in vain tells nothing of the path's MTU. */
 static void test_ledger_what_is_small_must_have_passed(void **state)
 {
@@ -2683,6 +2711,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_large_segments_have_several_identifications),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
+		cmocka_unit_test(test_ledger_an_ack_that_is_late_next_to_its_sender),
 		cmocka_unit_test(test_ledger_a_fin_that_had_arrived),
 		cmocka_unit_test(test_ledger_nobody_waits_behind_a_reset),
 		cmocka_unit_test(test_ledger_what_is_small_must_have_passed),
