@@ -115,6 +115,13 @@ static inline int64_t cu_receiver_rtt(const struct cu_account *account, int dir)
 	return cu_sender_rtt(account, !dir);
 }
 
+/* The usual round trip to a direction's receiver, if it varies by more than ACKs are kept back for; else 0. */
+static inline int64_t cu_wavering_rtt(const struct cu_account *account, int dir)
+{
+	const struct cu_path_side *side = &account->known->path->side[dir];
+	return side->n_samples > 0 && side->median_ns - side->min_ns > CU_ACK_DELAY_NS ? side->median_ns : 0;
+}
+
 /* Whether the capture was taken at a direction's sender: what left it then is all there. */
 static inline bool cu_at_sender(const struct cu_account *account, int dir)
 {

@@ -631,7 +631,8 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	/* An ACK that comes later than it may be kept back is another: the first was lost, or not captured. */
 	int64_t waited_ns = step->time_ns - arrived_ns - far_rtt_ns;
 	bool resent = fin.arrived_ns > step->time_ns || transaction->request.n_retransmitted > 0;
-	enum cu_cause cause = late                                       ? CU_NETWORK_TRANSFER
+	bool wavers = !resent && waited_ns + far_rtt_ns < 2 * cu_wavering_rtt(account, dir);
+	enum cu_cause cause = late || wavers                             ? CU_NETWORK_TRANSFER
 	                      : !resent && waited_ns > CU_TIMER_FIRST_NS ? CU_UNKNOWN_CAPTURE
 	                      : resent || waited_ns > CU_ACK_DELAY_NS    ? CU_NETWORK_LOSS
 	                                                                 : cu_delayed_ack_of_receiver(dir);

@@ -578,6 +578,8 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	if (full && cu_hidden_maybe(account, wait->dir, wait->last, wait_ns)) {
 		cu_account_doubt(account, CU_DOUBT_LIKE_A_TIMER); /* its sender had more, and may have sent it */
 	}
+	/* An ACK, or what it set free, may have been that long on its way. */
+	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, wait_ns < cu_wavering_rtt(account, !wait->dir));
 	if (had_arrived && sent_before - account->burst_start < mss) {
 		account->whole_before_ns += wait_ns;
 	}

@@ -2095,6 +2095,40 @@ static void test_ledger_an_ack_that_is_late_next_to_its_sender(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the server: the way to the client and back takes 1 s, or 3 and more. A
+ * wait of its request for 2.5 s may be one for ACKs; so may that for the FIN's.
+ */
+static void test_ledger_a_path_that_wavers(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10, 1000000);
+	uint32_t asked = 1, seq = 1;
+	for (unsigned i = 0; i < 6; i++, t += 3500000) {
+		talk_add(&talk, t, CU_C2S, PSH, asked, seq, 10);
+		asked += 10;
+		talk_add(&talk, t + 100, CU_S2C, PSH, seq, asked, 20);
+		seq += 20;
+		talk_add(&talk, t + 3400100, CU_C2S, ACK, asked, seq, 0);
+	}
+	talk_add(&talk, t, CU_C2S, PSH, asked, seq, TALK_MSS + 10);
+	asked += TALK_MSS + 10;
+	talk_add(&talk, t + 10, CU_S2C, ACK, seq, asked, 0);
+	talk_add(&talk, t + 2500000, CU_C2S, PSH, asked, seq, 10);
+	asked += 10;
+	talk_add(&talk, t + 2500010, CU_S2C, PSH, seq, asked, 20);
+	talk_add(&talk, t + 2500020, CU_S2C, ACK | CU_TCP_FIN, seq + 20, asked, 0);
+	talk_add(&talk, t + 6300000, CU_C2S, ACK, asked, seq + 21, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, talk.exchanges.n - 2);
+	assert_us(request, CU_CLIENT_PAUSE, 2500000);
+	assert_true(request.doubts >> CU_DOUBT_LATE_ACK & 1);
+	assert_us(talk_transaction(&talk, talk.exchanges.n - 1), CU_NETWORK_LOSS, 0);
+	talk_release(&talk);
+}
+
 /* Nothing smaller passed either: that a large segment was sent in vain tells nothing of the path's MTU. */
 static void test_ledger_what_is_small_must_have_passed(void **state)
 {
@@ -2712,6 +2746,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_what_a_card_cuts_tells_no_path_mtu),
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
 		cmocka_unit_test(test_ledger_an_ack_that_is_late_next_to_its_sender),
+		cmocka_unit_test(test_ledger_a_path_that_wavers),
 		cmocka_unit_test(test_ledger_a_fin_that_had_arrived),
 		cmocka_unit_test(test_ledger_nobody_waits_behind_a_reset),
 		cmocka_unit_test(test_ledger_what_is_small_must_have_passed),
