@@ -561,15 +561,13 @@ static void note_full_wait(struct cu_full_waits *full, int64_t ns)
 
 /*
  * The application had nothing to say, as far as can be told before the whole
- * message is known. What is not sent again for so long was acknowledged, even
- * where the capture lacks that.
+ * message is known. What came of it before, if less than a segment, may be one.
  */
-static void charge_pause(struct cu_account *account, const struct wait *wait, bool full, int64_t acked)
+static void charge_pause(struct cu_account *account, const struct wait *wait, bool full)
 {
 	bool spaced = full && !is_between_bursts(account->known->trace, wait);
 	int64_t mss = account->known->trace->full[wait->dir], sent_before = wait->before->end;
 	int64_t wait_ns = wait->until - wait->from;
-	bool had_arrived = acked >= sent_before || wait_ns > CU_NS_PER_S;
 	if (spaced) {
 		note_full_wait(&account->full, wait_ns);
 	} else {
@@ -580,7 +578,7 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	}
 	/* An ACK, or what it set free, may have been that long on its way. */
 	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, wait_ns < cu_wavering_rtt(account, !wait->dir));
-	if (had_arrived && sent_before - account->burst_start < mss) {
+	if (sent_before - account->burst_start < mss) {
 		account->whole_before_ns += wait_ns;
 	}
 	account->last_pause_ns = wait_ns;
@@ -620,7 +618,7 @@ static void charge_unheld(struct cu_account *account, struct wait *wait, bool fu
 	} else if (wait_ns <= CU_HOST_NS || (full && within_flight)) {
 		charge_rest(account, wait, CU_NETWORK_TRANSFER);
 	} else {
-		charge_pause(account, wait, full, acked);
+		charge_pause(account, wait, full);
 	}
 }
 
