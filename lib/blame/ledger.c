@@ -195,12 +195,13 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	const struct cu_trace *trace = known->trace;
 	const struct cu_connection *connection = &trace->connection;
 	const struct cu_transaction *transaction = account->transaction;
-	bool own_message = account->whole_before_ns > transaction->total_ns / 2 && !is_one_answer(trace, exchange);
+	bool many_messages = !is_one_answer(trace, exchange);
+	bool own_message = many_messages && account->whole_before_ns > transaction->total_ns / 2;
+	bool had_ended = many_messages && !own_message && account->ended_before_ns > transaction->total_ns / 2;
 	int64_t silence_ns = exchange->kind == CU_TXN_GREETING && account->last_pause_ns == 0
 	                             ? transaction->ledger[CU_SERVER_THINK].ns
 	                             : account->last_pause_ns;
-	bool after_silence = silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2 &&
-	                     !is_one_answer(trace, exchange);
+	bool after_silence = many_messages && silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2;
 	/* Next to the server, but not on it: what came twice was dropped there, or did not come to it. */
 	const struct cu_message *syn = &transaction->request;
 	bool came_twice = exchange->kind != CU_TXN_CONNECT || syn->first_frame != syn->last_frame ||
@@ -218,6 +219,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	cu_account_doubt_if(account, CU_DOUBT_UNSEEN_LOSS,
 	                    may_be_lost || account->lost_there_ns > transaction->total_ns / 2);
 	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, own_message);
+	cu_account_doubt_if(account, CU_DOUBT_ENDED, had_ended);
 	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, acked_late(account));
 	cu_account_doubt_if(account, CU_DOUBT_UNASKED, may_be_unasked(account, exchange));
 	cu_account_doubt_if(account, CU_DOUBT_LAST_WORDS, after_silence && closed_behind(trace, exchange->last_seg));
@@ -231,7 +233,7 @@ static uint8_t certainty_of(unsigned doubts)
 		[CU_DOUBT_ROLES] = 10,         [CU_DOUBT_UNSEEN_LOSS] = 25,   [CU_DOUBT_LIKE_A_TIMER] = 60,
 		[CU_DOUBT_CAPTURE_LACKS] = 25, [CU_DOUBT_LACKS_HERE] = 30,    [CU_DOUBT_OWN_MESSAGE] = 60,
 		[CU_DOUBT_KEPT_ACK] = 60,      [CU_DOUBT_LATE_ACK] = 60,      [CU_DOUBT_LAST_WORDS] = 60,
-		[CU_DOUBT_UNASKED] = 25,
+		[CU_DOUBT_ENDED] = 25,         [CU_DOUBT_UNASKED] = 25,
 	};
 	int certainty = 100;
 	for (; doubts != 0; doubts &= doubts - 1) {

@@ -561,7 +561,8 @@ static void note_full_wait(struct cu_full_waits *full, int64_t ns)
 
 /*
  * The application had nothing to say, as far as can be told before the whole
- * message is known. What came of it before, if less than a segment, may be one.
+ * message is known. What came of it before may be one, if it was less than a
+ * segment, or ended with one that was not full.
  */
 static void charge_pause(struct cu_account *account, const struct wait *wait, bool full)
 {
@@ -578,9 +579,9 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	}
 	/* An ACK, or what it set free, may have been that long on its way. */
 	cu_account_doubt_if(account, CU_DOUBT_LATE_ACK, wait_ns < cu_wavering_rtt(account, !wait->dir));
-	if (sent_before - account->burst_start < mss) {
-		account->whole_before_ns += wait_ns;
-	}
+	bool short_before = sent_before - account->burst_start < mss;
+	account->whole_before_ns += short_before ? wait_ns : 0;
+	account->ended_before_ns += short_before || !full ? wait_ns : 0;
 	account->last_pause_ns = wait_ns;
 	account->burst_start = wait->next->start;
 	account->charging = spaced ? CU_WAIT_FULL : CU_WAIT_SETTLED;

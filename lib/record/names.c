@@ -74,9 +74,9 @@ const char *cu_loss_side_name(unsigned side)
 const char *cu_doubt_name(unsigned doubt)
 {
 	static const char *const names[CU_N_DOUBTS] = {
-		"no_handshake",  "no_server_rtt",      "no_client_rtt", "guessed_roles", "unseen_loss", "like_a_timer",
-		"capture_lacks", "capture_lacks_here", "own_message",   "kept_ack",      "late_ack",    "last_words",
-		"unasked"};
+		"no_handshake", "no_server_rtt", "no_client_rtt",      "guessed_roles", "unseen_loss",
+		"like_a_timer", "capture_lacks", "capture_lacks_here", "own_message",   "kept_ack",
+		"late_ack",     "last_words",    "ended_before",       "unasked"};
 	return NAME_IN(names, doubt);
 }
 

@@ -380,6 +380,7 @@ enum cu_doubt {
 	CU_DOUBT_KEPT_ACK,   /* a segment sent again: lost, or its ACK kept back for longer than its sender's timer */
 	CU_DOUBT_LATE_ACK,   /* thinking, and the request was acknowledged later than an ACK may be kept back */
 	CU_DOUBT_LAST_WORDS, /* the server closed right behind what came after a silence: perhaps its farewell */
+	CU_DOUBT_ENDED,      /* what came before a pause ended with a segment that was not full, as a message does */
 	CU_DOUBT_UNASKED,    /* thinking, and the server speaks unasked on this connection: perhaps no answer */
 	CU_N_DOUBTS
 };

@@ -115,6 +115,7 @@ const char *cu_doubt_words(unsigned doubt)
 		[CU_DOUBT_KEPT_ACK] = "an ACK kept back for longer than the sender's timer would look the same",
 		[CU_DOUBT_LATE_ACK] = "no TCP waits so long with an ACK: a path that held it up would look the same",
 		[CU_DOUBT_LAST_WORDS] = "the server closed right behind it: it may have said that it waits no longer",
+		[CU_DOUBT_ENDED] = "what came before the pause may have been a whole message",
 		[CU_DOUBT_UNASKED] = "the server also speaks unasked on this connection: what came may be no answer",
 	};
 	return doubt < CU_N_DOUBTS ? words[doubt] : "";

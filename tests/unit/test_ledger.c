@@ -1107,8 +1107,12 @@ static void test_ledger_news_and_a_paused_answer_look_alike(void **state)
 	assert_us(request, CU_SERVER_PAUSE, 5000000);
 	assert_int_equal(request.doubts, 1u << CU_DOUBT_OWN_MESSAGE);
 	talk_release(&talk);
-	/* Nobody says so much only to go on with something else. */
+	/* Few say so much only to go on with something else; who stops behind a full segment has more. */
 	request = answer_in_two_parts(&talk, 3 * TALK_MSS + 80, true);
+	assert_us(request, CU_SERVER_PAUSE, 5000000);
+	assert_int_equal(request.doubts, 1u << CU_DOUBT_ENDED);
+	talk_release(&talk);
+	request = answer_in_two_parts(&talk, 3 * TALK_MSS, true);
 	assert_us(request, CU_SERVER_PAUSE, 5000000);
 	assert_int_equal(request.doubts, 0);
 	talk_release(&talk);
