@@ -384,7 +384,9 @@ bool cu_hidden_maybe(const struct cu_account *account, int dir, uint32_t seg_ind
 	for (unsigned n = 1; n <= COPIES; n++) {
 		like_a_timer |= is_timeout(silence_ns, n, path->client_rtt_ns + path->server_rtt_ns);
 	}
-	return like_a_timer && !cu_at_sender(account, dir) && account->known->trace->segment[seg_index].ip_id == 0;
+	/* More than were lost in that time are another connection's: the host counts for all. */
+	int n_missing = skipped_before(account, seg_index);
+	return like_a_timer && !cu_at_sender(account, dir) && (n_missing == UNTOLD || n_missing > FEW);
 }
 
 /*
