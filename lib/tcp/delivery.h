@@ -20,7 +20,7 @@ struct cu_piece {
 	int64_t start, end;
 	int64_t first_ns;  /* first copy seen */
 	int64_t arrive_ns; /* the copy that was delivered */
-	int64_t due_ns;    /* when they would have come but for a loss; arrive_ns without one */
+	int64_t due_ns;    /* when they would have come but for a loss, or for being overtaken; else arrive_ns */
 	uint32_t first_seg, arrive_seg;
 	uint32_t n_copies;
 	uint8_t loss;       /* enum cu_loss_side */

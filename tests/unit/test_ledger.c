@@ -2133,6 +2133,30 @@ static void test_ledger_a_path_that_wavers(void **state)
 	talk_release(&talk);
 }
 
+/* By their identifications two segments were sent before one that passed 1 and 2 s earlier: the network held them up. */
+static void test_ledger_what_was_overtaken_is_no_pause(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 130000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 30000, CU_S2C, ACK, 1, 101, 0);
+	uint16_t id = talk.next_id[CU_S2C];
+	talk_add(&talk, t + 100000, CU_S2C, PSH, 1 + 2 * TALK_MSS, 101, 300)->ip_id = (uint16_t)(id + 2);
+	talk_add(&talk, t + 300000, CU_C2S, ACK, 101, 1, 0);
+	talk_add(&talk, t + 1100000, CU_S2C, ACK, 1, 101, TALK_MSS)->ip_id = id;
+	talk_add(&talk, t + 2000000, CU_C2S, ACK, 101, 1 + TALK_MSS, 0);
+	talk_add(&talk, t + 2100000, CU_S2C, ACK, 1 + TALK_MSS, 101, TALK_MSS)->ip_id = (uint16_t)(id + 1);
+	talk_add(&talk, t + 2230000, CU_C2S, ACK, 101, 301 + 2 * TALK_MSS, 0);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	assert_us(request, CU_NETWORK_LOSS, 0);
+	assert_us(request, CU_NETWORK_TRANSFER, 2000000);
+	talk_release(&talk);
+}
+
 /* Nothing smaller passed either: that a large segment was sent in vain tells nothing of the path's MTU. */
 static void test_ledger_what_is_small_must_have_passed(void **state)
 {
@@ -2754,6 +2778,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_what_a_card_cuts_ends_with_less_than_a_segment),
 		cmocka_unit_test(test_ledger_an_ack_that_is_late_next_to_its_sender),
 		cmocka_unit_test(test_ledger_a_path_that_wavers),
+		cmocka_unit_test(test_ledger_what_was_overtaken_is_no_pause),
 		cmocka_unit_test(test_ledger_a_fin_that_had_arrived),
 		cmocka_unit_test(test_ledger_nobody_waits_behind_a_reset),
 		cmocka_unit_test(test_ledger_what_is_small_must_have_passed),
