@@ -58,7 +58,7 @@ static bool cut_to_window(const struct cu_delivery *delivery, size_t step_idx, c
 
 /*
  * Whether the ACK that made room for more came late from a queue: the window
- * never changed, and what it acknowledges took half a round trip longer than
+ * hardly changed, and what it acknowledges took half a round trip longer than
  * the path does. A larger window would only make a longer queue. A receiver that
  * reads slowly sends ACKs late, too, but then its window shrinks.
  */
@@ -70,7 +70,7 @@ static bool is_queued(const struct cu_account *account, const struct wait *wait,
 	const struct cu_ack_step *step = &delivery->step[step_idx];
 	int64_t receiver_rtt = cu_receiver_rtt(account, wait->dir);
 	size_t p = cu_delivery_find(delivery, step->ack - 1);
-	if (delivery->at_receiver || window->min_bytes < window->max_bytes - window->max_bytes / 8 ||
+	if (delivery->at_receiver || window->min_bytes < window->max_bytes - window->max_bytes / 4 ||
 	    (int64_t)window->max_bytes < FEW_SEGMENTS * account->known->trace->mss[wait->dir] || step_idx == 0 ||
 	    step->ack <= step[-1].ack || p == delivery->n_pieces) {
 		return false;

@@ -475,7 +475,9 @@ static void test_ledger_window_that_a_queue_fills(void **state)
 	}
 	for (uint32_t acked = 2; acked <= N; acked += 2) {
 		int64_t now = t + 20100 + 10000 * acked;
-		talk_add(&talk, now, CU_C2S, ACK, 101, 1 + acked * TALK_MSS, 0)->window = IN_FLIGHT * TALK_MSS;
+		talk_add(&talk, now, CU_C2S, ACK, 101, 1 + acked * TALK_MSS, 0)->window =
+			acked == 10 ? IN_FLIGHT * TALK_MSS * 5 / 6
+				    : IN_FLIGHT * TALK_MSS; /* one is read a little later */
 		for (unsigned i = 0; i < 2 && seq < N * TALK_MSS; i++, seq += TALK_MSS) {
 			talk_add(&talk, now + 50 + i, CU_S2C, ACK, seq, 101, TALK_MSS);
 		}
