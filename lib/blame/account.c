@@ -1,16 +1,34 @@
 #include "lib/blame/account.h"
 
-static void enter(struct cu_account *account, enum cu_cause cause, int64_t ns, uint32_t first_seg, uint32_t last_seg)
+/* Enters waits into the ledger, which cites the longest. */
+static void enter(struct cu_account *account, enum cu_cause cause, const struct cu_waits *waits)
 {
 	struct cu_ledger_entry *entry = &account->transaction->ledger[cause];
-	entry->ns += ns;
-	if (ns > account->longest[cause]) {
-		account->longest[cause] = ns;
-		entry->first_frame = cu_account_frame(account, first_seg);
-		entry->last_frame = cu_account_frame(account, last_seg);
-		entry->first_file = cu_account_file(account, first_seg);
-		entry->last_file = cu_account_file(account, last_seg);
+	entry->ns += waits->ns;
+	if (waits->longest_ns > account->longest[cause]) {
+		account->longest[cause] = waits->longest_ns;
+		entry->first_frame = cu_account_frame(account, waits->first_seg);
+		entry->last_frame = cu_account_frame(account, waits->last_seg);
+		entry->first_file = cu_account_file(account, waits->first_seg);
+		entry->last_file = cu_account_file(account, waits->last_seg);
 	}
+}
+
+static void add_wait(struct cu_waits *waits, int64_t ns, uint32_t first_seg, uint32_t last_seg)
+{
+	waits->n++;
+	waits->ns += ns;
+	if (ns > waits->longest_ns) {
+		waits->longest_ns = ns;
+		waits->first_seg = first_seg;
+		waits->last_seg = last_seg;
+	}
+}
+
+/* Of one side alone what was waited for may have come at any time. */
+static enum cu_cause known_cause(const struct cu_account *account, enum cu_cause cause)
+{
+	return account->known->one_sided ? CU_UNKNOWN_CAPTURE : cause;
 }
 
 void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, int64_t to, uint32_t first_seg,
@@ -19,11 +37,24 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 	if (to <= from) {
 		return;
 	}
-	if (account->known->one_sided) {
-		cause = CU_UNKNOWN_CAPTURE; /* what was waited for may have come at any time */
+	cause = known_cause(account, cause);
+	struct cu_waits *waits = &account->waits[account->charging];
+	add_wait(waits, to - from, first_seg, last_seg);
+	if (account->charging == CU_WAIT_SETTLED) {
+		enter(account, cause, waits);
+		*waits = (struct cu_waits){0};
 	}
-	enter(account, cause, to - from, first_seg, last_seg);
 	cu_stretches_note(account->known->stretches, cause, account->charging, from, to);
+}
+
+void cu_charge_settled(struct cu_account *account, enum cu_wait kind, enum cu_cause cause)
+{
+	struct cu_waits *waits = &account->waits[kind];
+	if (waits->n > 0) {
+		enter(account, known_cause(account, cause), waits);
+		cu_stretches_settle(account->known->stretches, kind, known_cause(account, cause));
+		*waits = (struct cu_waits){0};
+	}
 }
 
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt,
@@ -37,7 +68,9 @@ void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64
 void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg)
 {
 	if (distance_ns > 0) {
-		enter(account, CU_NETWORK_RTT, 2 * distance_ns, first_seg, last_seg);
+		struct cu_waits both = {0};
+		add_wait(&both, 2 * distance_ns, first_seg, last_seg);
+		enter(account, CU_NETWORK_RTT, &both);
 		account->known->stretches->distance_ns = distance_ns;
 	}
 }

@@ -12,31 +12,11 @@
 /* The shortest delayed ACK in use is Linux's 40 ms; quicker ones are a host's own time. */
 #define CU_DELAYED_ACK_NS (15 * CU_NS_PER_MS)
 
-/* Waits for ACKs between segments that were not full, of the message at hand. */
-struct cu_small_waits {
+/* Waits of a kind, of the message at hand or of a part of it, whose cause its other waits will tell. */
+struct cu_waits {
 	unsigned n;
-	int64_t transfer_ns, delayed_ns;
-};
-
-/*
- * Waits that ACKs may have ended, of a part of the message at hand: before full segments,
- * after one that was not, when the sender had run out of bytes; and all others in between.
- */
-struct cu_ran_out_waits {
-	unsigned n;
-	int64_t ns, others_ns;
-};
-
-/* Waits in which the sender had room and sent nothing, between bursts of the message at hand. */
-struct cu_idle_waits {
-	unsigned n;
-	int64_t ns;
-};
-
-/* Waits that nothing held, after full segments and after others, of the message at hand. */
-struct cu_full_waits {
-	unsigned n, n_others;
-	int64_t ns, shortest_ns, longest_ns; /* of those after full ones */
+	int64_t ns, longest_ns;
+	uint32_t first_seg, last_seg; /* of the longest */
 };
 
 /* What a direction's identifications tell of flights that were lost before the vantage point; hidden.c. */
@@ -51,15 +31,16 @@ struct cu_hidden_flights {
 struct cu_account {
 	const struct cu_case *known;
 	struct cu_transaction *transaction;
-	int64_t longest[CU_N_CAUSES]; /* the stretch whose frames an entry cites */
-	struct cu_small_waits small;
-	struct cu_full_waits full;
-	struct cu_ran_out_waits ran_out;
-	struct cu_idle_waits idle;
-	enum cu_wait charging;            /* what is charged now is one of these */
-	struct cu_hidden_flights flights; /* of the message at hand */
-	size_t near_step;                 /* of the ACKs of the message at hand, where one was looked for last */
-	int64_t burst_start;              /* where the message at hand went on after its last pause */
+	int64_t longest[CU_N_CAUSES];      /* the stretch whose frames an entry cites */
+	struct cu_waits waits[CU_N_WAITS]; /* of the kinds that are not settled */
+	enum cu_wait charging;             /* what is charged now is one of these */
+	unsigned n_small;                  /* waits, of either kind */
+	int64_t since_ran_out_ns;          /* of waits for ACKs, since the sender ran out first */
+	unsigned n_other_pauses;           /* but those of the kind CU_WAIT_FULL */
+	int64_t shortest_full_ns;          /* of those */
+	struct cu_hidden_flights flights;  /* of the message at hand */
+	size_t near_step;                  /* of the ACKs of the message at hand, where one was looked for last */
+	int64_t burst_start;               /* where the message at hand went on after its last pause */
 	int64_t lost_there_ns;  /* of waits for what was lost behind a vantage point at its receiver: perhaps by that */
 	int64_t largest_flight; /* bytes, of the message at hand since its sender was idle for long */
 	int64_t whole_before_ns; /* pauses behind less than a full segment since the last */
@@ -166,6 +147,9 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt_ns,
                           uint32_t first_seg, uint32_t last_seg);
 
+/* Charges the waits of a kind to their cause. */
+void cu_charge_settled(struct cu_account *account, enum cu_wait kind, enum cu_cause cause);
+
 /* The distance between the vantage point and the one who waits, on the way there and back. */
 void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg);
 
@@ -194,7 +178,7 @@ static inline void cu_stretches_note(struct cu_stretches *list, enum cu_cause ca
 		(struct cu_charged){.from_ns = from_ns, .to_ns = to_ns, .cause = (uint8_t)cause, .wait = (uint8_t)wait};
 }
 
-/* stretches.c: the waits of a kind noted so far are settled: with a cause they all had, or with CU_CAUSE_NONE their own. */
+/* stretches.c: the waits of a kind noted so far had this cause. */
 void cu_stretches_settle(struct cu_stretches *list, enum cu_wait wait, enum cu_cause cause);
 
 /* stretches.c: what was noted as the transaction's stretches, the distance before and after it. The list keeps them. */

@@ -12,7 +12,15 @@
 #include "lib/tcp/delivery.h"
 
 /* A wait whose cause may yet be found to be another, when the whole message is known. */
-enum cu_wait { CU_WAIT_SETTLED = 0, CU_WAIT_SMALL, CU_WAIT_FULL, CU_WAIT_RAN_OUT, CU_WAIT_IDLE };
+enum cu_wait {
+	CU_WAIT_SETTLED = 0,
+	CU_WAIT_SMALL,
+	CU_WAIT_SMALL_DELAYED,
+	CU_WAIT_FULL,
+	CU_WAIT_RAN_OUT,
+	CU_WAIT_IDLE,
+	CU_N_WAITS
+};
 
 /* A stretch of time as it was charged, at the vantage point. */
 struct cu_charged {

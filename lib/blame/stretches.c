@@ -74,8 +74,10 @@ void cu_stretches_settle(struct cu_stretches *list, enum cu_wait wait, enum cu_c
 {
 	for (size_t i = 0; i < list->n; i++) {
 		struct cu_charged *one = &list->item[i];
-		one->cause = one->wait == wait && cause != CU_CAUSE_NONE ? (uint8_t)cause : one->cause;
-		one->wait = one->wait == wait ? (uint8_t)CU_WAIT_SETTLED : one->wait;
+		if (one->wait == wait) {
+			one->cause = (uint8_t)cause;
+			one->wait = CU_WAIT_SETTLED;
+		}
 	}
 }
 

@@ -174,32 +174,8 @@ static bool kept_back(const struct cu_account *account, const struct wait *wait,
 	       cu_delivery_acks_late(delivery, trace, out, cu_receiver_rtt(account, wait->dir));
 }
 
-/* Takes what was charged to a cause and moves it to another, which cites the same frames if it has none. */
-static void move(struct cu_ledger_entry *from, struct cu_ledger_entry *to, int64_t ns)
-{
-	if (to->first_frame == 0) {
-		to->first_frame = from->first_frame;
-		to->last_frame = from->last_frame;
-		to->first_file = from->first_file;
-		to->last_file = from->last_file;
-	}
-	from->ns -= ns;
-	to->ns += ns;
-}
-
 /* Waits of one kind that make a habit. */
 enum { HABIT = 4 };
-
-/* Settles the waits of a kind, which were charged to a cause: if they are a habit, they are another's. */
-static void settle(struct cu_account *account, enum cu_wait kind, enum cu_cause from, enum cu_cause to, int64_t ns,
-                   bool habit)
-{
-	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	cu_stretches_settle(account->known->stretches, kind, habit ? to : CU_CAUSE_NONE);
-	if (habit) {
-		move(&ledger[from], &ledger[to], ns);
-	}
-}
 
 /*
  * A sender that has more fills its segments. One that waits again and again
@@ -209,24 +185,19 @@ static void settle(struct cu_account *account, enum cu_wait kind, enum cu_cause 
  */
 static void settle_ran_out_waits(struct cu_account *account, int dir)
 {
-	const struct cu_ran_out_waits *waits = &account->ran_out;
-	if (waits->n > 0) {
-		settle(account, CU_WAIT_RAN_OUT, CU_NETWORK_TRANSFER, cu_pause_of(dir), waits->ns, waits->n >= HABIT);
-	}
-	account->ran_out = (struct cu_ran_out_waits){0};
+	bool habit = account->waits[CU_WAIT_RAN_OUT].n >= HABIT;
+	cu_charge_settled(account, CU_WAIT_RAN_OUT, habit ? cu_pause_of(dir) : CU_NETWORK_TRANSFER);
+	account->since_ran_out_ns = 0;
 }
 
 /* A wait that an ACK may have ended: since the sender ran out first, others than that make a small part, or it is over. */
 static void count_clocked(struct cu_account *account, int dir, bool ran_out, int64_t ns)
 {
 	enum { OTHERS_SHARE = 3 };
-	struct cu_ran_out_waits *waits = &account->ran_out;
-	if (ran_out) {
-		waits->n++;
-		waits->ns += ns;
-	} else if (waits->n > 0) {
-		waits->others_ns += ns;
-		if (waits->others_ns > waits->ns / OTHERS_SHARE) {
+	const struct cu_waits *waits = &account->waits[CU_WAIT_RAN_OUT];
+	if (!ran_out && waits->n > 0) {
+		account->since_ran_out_ns += ns;
+		if (account->since_ran_out_ns > waits->ns / OTHERS_SHARE) {
 			settle_ran_out_waits(account, dir);
 		}
 	}
@@ -535,28 +506,17 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	bool at_edge = !delivery->scale_unknown && trigger > delivery->step && earlier->edge - sent_before < mss;
 	bool ran_out = next_full && held_ns == 0 && !at_edge && !is_full(trace, &trace->segment[wait->first]);
 
-	account->charging = small ? CU_WAIT_SMALL : CU_WAIT_SETTLED;
+	account->charging = small ? CU_WAIT_SMALL_DELAYED : CU_WAIT_SETTLED;
 	if (held_ns > 0) {
 		charge_until(account, wait, cu_delayed_ack_of_receiver(wait->dir), wait->from + held_ns, trigger->seg);
 	}
-	account->charging = ran_out ? CU_WAIT_RAN_OUT : account->charging;
+	account->charging = small ? CU_WAIT_SMALL : ran_out ? CU_WAIT_RAN_OUT : CU_WAIT_SETTLED;
 	charge_rest(account, wait, CU_NETWORK_TRANSFER);
 	account->charging = CU_WAIT_SETTLED;
-	if (small) {
-		account->small.n++;
-		account->small.delayed_ns += held_ns;
-		account->small.transfer_ns += clocked_ns;
-	} else {
+	account->n_small += small;
+	if (!small) {
 		count_clocked(account, wait->dir, ran_out, clocked_ns);
 	}
-}
-
-static void note_full_wait(struct cu_full_waits *full, int64_t ns)
-{
-	full->shortest_ns = full->n == 0 ? ns : cu_min_ns(full->shortest_ns, ns);
-	full->longest_ns = cu_max_ns(full->longest_ns, ns);
-	full->ns += ns;
-	full->n++;
 }
 
 /*
@@ -570,10 +530,10 @@ static void charge_pause(struct cu_account *account, const struct wait *wait, bo
 	int64_t mss = account->known->trace->full[wait->dir], sent_before = wait->before->end;
 	int64_t wait_ns = wait->until - wait->from;
 	if (spaced) {
-		note_full_wait(&account->full, wait_ns);
-	} else {
-		account->full.n_others++;
+		bool first = account->waits[CU_WAIT_FULL].n == 0;
+		account->shortest_full_ns = first ? wait_ns : cu_min_ns(account->shortest_full_ns, wait_ns);
 	}
+	account->n_other_pauses += !spaced;
 	if (full && cu_hidden_maybe(account, wait->dir, wait->last, wait_ns)) {
 		cu_account_doubt(account, CU_DOUBT_LIKE_A_TIMER); /* its sender had more, and may have sent it */
 	}
@@ -643,8 +603,6 @@ static void charge_wait(struct cu_account *account, struct wait *wait)
 	bool full = is_full(trace, &trace->segment[wait->before->arrive_seg]);
 	const struct cu_ack_step *acked = last_acked(account, wait);
 	if (full && had_room(account, wait)) {
-		account->idle.n++;
-		account->idle.ns += wait->until - wait->from;
 		account->charging = CU_WAIT_IDLE;
 		charge_rest(account, wait, CU_NETWORK_TRANSFER);
 		account->charging = CU_WAIT_SETTLED;
@@ -696,20 +654,12 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 static void settle_small_waits(struct cu_account *account, int dir)
 {
 	enum { SMALL_HABIT = 2, DELAYED_SHARE = 4 };
-	struct cu_ledger_entry *ledger = account->transaction->ledger;
-	const struct cu_small_waits *small = &account->small;
-	bool habit = small->n >= SMALL_HABIT &&
-	             small->delayed_ns <= (small->transfer_ns + small->delayed_ns) / DELAYED_SHARE;
-	if (small->n > 0) {
-		cu_stretches_settle(account->known->stretches, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_CAUSE_NONE);
-	}
-	if (!habit) {
-		return;
-	}
+	int64_t clocked_ns = account->waits[CU_WAIT_SMALL].ns, delayed_ns = account->waits[CU_WAIT_SMALL_DELAYED].ns;
+	bool habit = account->n_small >= SMALL_HABIT && delayed_ns <= (clocked_ns + delayed_ns) / DELAYED_SHARE;
+	cu_charge_settled(account, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_NETWORK_TRANSFER);
+	cu_charge_settled(account, CU_WAIT_SMALL_DELAYED, habit ? cu_pause_of(dir) : cu_delayed_ack_of_receiver(dir));
 	/* Or one that says each in answer to the ACK of the one before. */
-	cu_account_doubt(account, CU_DOUBT_OWN_MESSAGE);
-	move(&ledger[CU_NETWORK_TRANSFER], &ledger[cu_pause_of(dir)], small->transfer_ns);
-	move(&ledger[cu_delayed_ack_of_receiver(dir)], &ledger[cu_pause_of(dir)], small->delayed_ns);
+	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, habit);
 }
 
 /*
@@ -720,12 +670,10 @@ static void settle_small_waits(struct cu_account *account, int dir)
 static void settle_full_waits(struct cu_account *account, int dir)
 {
 	enum { MUCH_THE_SAME = 4 };
-	const struct cu_full_waits *waits = &account->full;
-	bool habit =
-		waits->n >= HABIT && waits->n_others == 0 && waits->longest_ns / MUCH_THE_SAME <= waits->shortest_ns;
-	if (waits->n > 0) {
-		settle(account, CU_WAIT_FULL, cu_pause_of(dir), CU_NETWORK_TRANSFER, waits->ns, habit);
-	}
+	const struct cu_waits *waits = &account->waits[CU_WAIT_FULL];
+	bool habit = waits->n >= HABIT && account->n_other_pauses == 0 &&
+	             waits->longest_ns / MUCH_THE_SAME <= account->shortest_full_ns;
+	cu_charge_settled(account, CU_WAIT_FULL, habit ? CU_NETWORK_TRANSFER : cu_pause_of(dir));
 }
 
 /*
@@ -735,10 +683,8 @@ static void settle_full_waits(struct cu_account *account, int dir)
  */
 static void settle_idle_waits(struct cu_account *account, int dir)
 {
-	const struct cu_idle_waits *waits = &account->idle;
-	if (waits->n > 0) {
-		settle(account, CU_WAIT_IDLE, CU_NETWORK_TRANSFER, cu_pause_of(dir), waits->ns, waits->n >= HABIT);
-	}
+	bool habit = account->waits[CU_WAIT_IDLE].n >= HABIT;
+	cu_charge_settled(account, CU_WAIT_IDLE, habit ? cu_pause_of(dir) : CU_NETWORK_TRANSFER);
 }
 
 int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, int64_t end, int64_t from, int64_t limit)
@@ -746,10 +692,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
-	account->small = (struct cu_small_waits){0};
-	account->full = (struct cu_full_waits){0};
-	account->ran_out = (struct cu_ran_out_waits){0};
-	account->idle = (struct cu_idle_waits){0};
+	account->n_small = account->n_other_pauses = 0;
 	account->burst_start = start;
 	account->largest_flight = 0;
 	account->last_pause_ns = 0;
