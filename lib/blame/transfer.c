@@ -496,7 +496,9 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	const struct cu_ack_step *earlier = step_before(delivery, trigger);
 	int64_t mss = trace->full[wait->dir], sent_before = wait->before->end;
 	int64_t sent_ns = trigger->time_ns - cu_receiver_rtt(account, wait->dir);
-	bool may_delay = delivery->at_receiver || sent_before - earlier->ack < 2 * mss;
+	/* One that reports a hole goes out at once (RFC 5681 section 4.2). */
+	bool may_delay = trace->segment[trigger->seg].n_sack == 0 &&
+	                 (delivery->at_receiver || sent_before - earlier->ack < 2 * mss);
 	bool delayed = may_delay && sent_ns - wait->before->arrive_ns > CU_DELAYED_ACK_NS;
 	int64_t held_ns = delayed ? cu_min_ns(cu_max_ns(sent_ns, wait->from), wait->until) - wait->from : 0;
 	int64_t clocked_ns = wait->until - wait->from - held_ns;
@@ -645,17 +647,41 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	               : CU_NETWORK_LOSS;
 }
 
+/* Whether a sender does not wait with a small segment for the ACK of one before it: its Nagle algorithm is off. */
+static bool sends_small_at_once(const struct cu_account *account, int dir, int64_t start, int64_t end)
+{
+	const struct cu_trace *trace = account->known->trace;
+	const struct cu_delivery *delivery = &account->known->delivery[dir];
+	int64_t rtt = cu_sender_rtt(account, dir);
+	for (size_t p = cu_delivery_find(delivery, start) + 1; p < delivery->n_pieces && delivery->piece[p].start < end;
+	     p++) {
+		const struct cu_piece *piece = &delivery->piece[p], *before = piece - 1;
+		if (before->end != piece->start || before->start < start || before->retransmitted ||
+		    piece->retransmitted || is_full(trace, &trace->segment[before->first_seg]) ||
+		    is_full(trace, &trace->segment[piece->first_seg])) {
+			continue;
+		}
+		size_t acked = cu_delivery_acked_near(delivery, before->end, account->near_step);
+		if (acked == delivery->n_steps ||
+		    delivery->step[acked].time_ns + rtt - cu_path_early_ns(rtt) > piece->first_ns) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /*
  * A sender that had more would fill its segments. A small one that waits for
  * an ACK is Nagle's (RFC 896), and the ACK may be a delayed one; but small
  * ones again and again, with ACKs that come at once, are an application's that
  * writes a little at a time.
  */
-static void settle_small_waits(struct cu_account *account, int dir)
+static void settle_small_waits(struct cu_account *account, int dir, int64_t start, int64_t end)
 {
 	enum { SMALL_HABIT = 2, DELAYED_SHARE = 4 };
 	int64_t clocked_ns = account->waits[CU_WAIT_SMALL].ns, delayed_ns = account->waits[CU_WAIT_SMALL_DELAYED].ns;
-	bool habit = account->n_small >= SMALL_HABIT && delayed_ns <= (clocked_ns + delayed_ns) / DELAYED_SHARE;
+	bool soon = account->n_small >= SMALL_HABIT && delayed_ns <= (clocked_ns + delayed_ns) / DELAYED_SHARE;
+	bool habit = account->n_small > 0 && (soon || sends_small_at_once(account, dir, start, end));
 	cu_charge_settled(account, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_NETWORK_TRANSFER);
 	cu_charge_settled(account, CU_WAIT_SMALL_DELAYED, habit ? cu_pause_of(dir) : cu_delayed_ack_of_receiver(dir));
 	/* Or one that says each in answer to the ACK of the one before. */
@@ -739,7 +765,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 		}
 	}
 	settle_full_waits(account, dir);
-	settle_small_waits(account, dir);
+	settle_small_waits(account, dir, start, end);
 	settle_ran_out_waits(account, dir);
 	settle_idle_waits(account, dir);
 	return now;

@@ -1041,6 +1041,60 @@ static void test_ledger_nagle_waits_for_a_delayed_ack(void **state)
 	talk_release(&talk);
 }
 
+/*
+ * Seen at the client, which writes a little each 100 ms. ACKs come after 60 ms,
+ * kept back, and 100: as late as the next piece. Once two pieces came at once.
+ */
+static void test_ledger_who_sends_small_ones_at_once_waits_for_no_ack(void **state)
+{
+	(void)state;
+	for (int at_once = 0; at_once < 2; at_once++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 0);
+		uint32_t seq = 1;
+		talk_add(&talk, t, CU_C2S, PSH, seq, 1, 50);
+		talk_add(&talk, t + 10000, CU_S2C, ACK, 1, seq += 50, 0); /* the path's */
+		for (unsigned i = 0; i < 6; i++) {
+			t += 100000;
+			talk_add(&talk, t, CU_C2S, PSH, seq, 1, 50);
+			seq += 50;
+			if (at_once && i == 2) {
+				talk_add(&talk, t + 10, CU_C2S, PSH, seq, 1, 50);
+				seq += 50;
+			}
+			talk_add(&talk, t + 99900, CU_S2C, ACK, 1, seq, 0);
+		}
+		talk_add(&talk, t + 100000, CU_C2S, PSH, seq, 1, 50);
+		seq += 50;
+		talk_add(&talk, t + 110000, CU_S2C, PSH, 1, seq, 100);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_int_equal(request.ledger[CU_SERVER_DELAYED_ACK].ns == 0, at_once);
+		assert_int_equal(request.ledger[CU_CLIENT_PAUSE].ns > 600000 * US, at_once);
+		talk_release(&talk);
+	}
+}
+
+/* Seen at the client: an ACK that reports a hole was not kept back, whatever it acknowledges. */
+static void test_ledger_an_ack_with_sack_is_not_delayed(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10000, 0);
+	talk_add(&talk, t, CU_C2S, ACK, 1, 1, TALK_MSS);
+	struct cu_segment *ack = talk_add(&talk, t + 110000, CU_S2C, ACK, 1, 1 + TALK_MSS, 0);
+	ack->n_sack = 1;
+	ack->sack[0][0] = ack->ack + 2 * TALK_MSS;
+	ack->sack[0][1] = ack->ack + 3 * TALK_MSS;
+	talk_add(&talk, t + 110010, CU_C2S, ACK, 1 + TALK_MSS, 1, TALK_MSS);
+	talk_add(&talk, t + 120010, CU_S2C, PSH, 1, 1 + 2 * TALK_MSS, 100);
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_SERVER_DELAYED_ACK, 0);
+	talk_release(&talk);
+}
+
 /* The same with an ACK that is kept back for longer than the sender's timer waits, and one that was lost. */
 static struct cu_transaction nagle_and_a_timeout(struct talk *talk, bool ack_passes)
 {
@@ -2742,6 +2796,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_delayed_ack_longer_than_the_senders_timer),
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
+		cmocka_unit_test(test_ledger_who_sends_small_ones_at_once_waits_for_no_ack),
+		cmocka_unit_test(test_ledger_an_ack_with_sack_is_not_delayed),
 		cmocka_unit_test(test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer),
 		cmocka_unit_test(test_ledger_news_and_a_paused_answer_look_alike),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
