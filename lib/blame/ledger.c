@@ -181,6 +181,22 @@ static bool may_be_unasked(const struct cu_account *account, const struct cu_exc
 }
 
 /*
+ * Whether something near answers in the server's stead: ACKs come much sooner
+ * than the SYN-ACK did, and how long that took is no small part of what the
+ * server seems to have thought. Its path is not known then.
+ */
+static bool is_answered_nearer(const struct cu_account *account)
+{
+	enum { SOONER = 8, SMALL_PART = 8 };
+	const struct cu_path *path = account->known->path;
+	const struct cu_transaction *transaction = account->transaction;
+	int64_t handshake_ns = path->side[CU_C2S].handshake_ns, think_ns = transaction->ledger[CU_SERVER_THINK].ns;
+	return think_ns > transaction->total_ns / 2 && path->vantage != CU_VANTAGE_SERVER &&
+	       handshake_ns > 50 * CU_NS_PER_MS && handshake_ns / SOONER > path->server_rtt_ns &&
+	       handshake_ns > think_ns / SMALL_PART;
+}
+
+/*
  * What is left in doubt. TCP does not say where a message ends: a server that
  * speaks again unasked, after a few bytes that were acknowledged, may have
  * paused, or have news (a chat, a notification), or say that it waits no longer.
@@ -210,7 +226,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                   came_twice && transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
 	cu_account_doubt_if(account, CU_DOUBT_NO_HANDSHAKE,
 	                    !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn);
-	cu_account_doubt_if(account, CU_DOUBT_NO_SERVER_RTT, !known->path->server_known);
+	cu_account_doubt_if(account, CU_DOUBT_NO_SERVER_RTT, !known->path->server_known || is_answered_nearer(account));
 	cu_account_doubt_if(account, CU_DOUBT_NO_CLIENT_RTT, !known->path->client_known);
 	cu_account_doubt_if(account, CU_DOUBT_ROLES, connection->role == CU_ROLE_GUESSED);
 	cu_account_doubt_if(account, CU_DOUBT_CAPTURE_LACKS, known->capture_lacks);

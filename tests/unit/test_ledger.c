@@ -2604,6 +2604,25 @@ static void test_ledger_an_ack_of_what_never_came(void **state)
 	talk_release(&talk);
 }
 
+/* Seen at the client: the SYN-ACK takes 700 ms, ACKs 0.2: not the server's, whose path may be some of what it thinks. */
+static void test_ledger_acks_from_nearer_than_the_server(void **state)
+{
+	(void)state;
+	for (int64_t think_us = 2000000; think_us <= 20000000; think_us *= 10) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 700000, 10);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 200, CU_S2C, ACK, 1, 101, 0);
+		talk_add(&talk, t + 200 + think_us, CU_S2C, PSH, 1, 101, 300);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_us(request, CU_SERVER_THINK, think_us);
+		assert_int_equal(request.doubts, think_us < 10000000 ? 1u << CU_DOUBT_NO_SERVER_RTT : 0);
+		talk_release(&talk);
+	}
+}
+
 /* Seen at the client: the server thinks for 10 s; elsewhere on the connection it spoke unasked after so long, or a minute. */
 static void test_ledger_a_server_that_speaks_unasked(void **state)
 {
@@ -2851,6 +2870,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_window_of_one_segment_tells_of_a_timeout),
 		cmocka_unit_test(test_ledger_frames_that_stand_out_of_order),
 		cmocka_unit_test(test_ledger_an_answer_whose_end_the_capture_lacks),
+		cmocka_unit_test(test_ledger_acks_from_nearer_than_the_server),
 		cmocka_unit_test(test_ledger_a_server_that_speaks_unasked),
 		cmocka_unit_test(test_ledger_an_exchange_that_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_end_that_belongs_to_no_later_answer),
