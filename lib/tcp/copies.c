@@ -3,13 +3,33 @@
 /* Below this a round trip says nothing against a host's own delays. */
 #define RTT_TELLS_NS (1 * CU_NS_PER_MS)
 
-/* Whether the receiver reported this range as having come twice (RFC 2883), in an ACK after from_step. */
-static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *trace,
-                     const struct cu_delivery_copy *copy, size_t from_step)
+/* When an ACK may be for the next copy of the same, clearly later than this one; INT64_MAX when there is none near. */
+static int64_t next_acked_ns(const struct cu_delivery *delivery, const struct cu_delivery_copy *copy,
+                             int64_t receiver_rtt_ns)
 {
 	enum { LOOK_AHEAD = 64 };
+	const struct cu_delivery_copy *end = delivery->copy + delivery->n_copies;
+	end = end - copy > LOOK_AHEAD ? copy + LOOK_AHEAD : end;
+	for (const struct cu_delivery_copy *next = copy + 1; next < end; next++) {
+		if (next->start < copy->end && next->end > copy->start &&
+		    next->time_ns - copy->time_ns > receiver_rtt_ns / 4) {
+			return next->time_ns + receiver_rtt_ns - receiver_rtt_ns / 8;
+		}
+	}
+	return INT64_MAX;
+}
+
+/* Whether the receiver reported that this range came twice (RFC 2883), in an ACK after from_step, when the copy came. */
+static bool d_sacked(const struct cu_delivery *delivery, const struct cu_trace *trace,
+                     const struct cu_delivery_copy *copy, size_t from_step, int64_t receiver_rtt_ns)
+{
+	enum { LOOK_AHEAD = 64 };
+	int64_t until_ns = next_acked_ns(delivery, copy, receiver_rtt_ns);
 	for (size_t s = from_step; s < delivery->n_steps && s < from_step + LOOK_AHEAD; s++) {
 		const struct cu_trace_segment *ack = &trace->segment[delivery->step[s].seg];
+		if (ack->time_ns >= until_ns) {
+			break;
+		}
 		if (ack->n_sack == 0) {
 			continue;
 		}
@@ -282,7 +302,7 @@ static bool copy_needed(const struct cu_delivery *delivery, const struct cu_trac
 	}
 	if (!facts->asked) {
 		facts->known = sacked_before(delivery, trace, copy, facts->sent_step) ||
-		               d_sacked(delivery, trace, copy, facts->sent_step);
+		               d_sacked(delivery, trace, copy, facts->sent_step, receiver_rtt_ns);
 		facts->asked = true;
 	}
 	if (facts->known || acks->end == delivery->n_steps) {

@@ -895,9 +895,38 @@ static void test_ending_unheeded_reset(void **state)
 	}
 }
 
+/*
+ * Seen at the server, on a path of 100 ms: of two segments the first is lost, as
+ * an ACK says; its copy is acknowledged a round trip later. What came 500 ms
+ * later once more is what a D-SACK tells of, not the copy.
+ */
+static void test_a_d_sack_is_of_the_copy_before_it(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 10, 100000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 10, CU_S2C, ACK, at(0), 101, SEG);
+	talk_add(&talk, t + 20, CU_S2C, ACK, at(1), 101, SEG);
+	add_sack(&talk, t + 100020, at(0), at(1), at(2));
+	talk_add(&talk, t + 300000, CU_S2C, ACK, at(0), 101, SEG);
+	talk_add(&talk, t + 400000, CU_C2S, ACK, 101, at(2), 0);
+	talk_add(&talk, t + 900000, CU_S2C, ACK, at(0), 101, SEG);
+	add_sack(&talk, t + 1000000, at(2), at(0), at(1));
+	for (size_t i = 3; i < talk.n; i++) {
+		talk.segment[i].seq += talk.segment[i].n_sack > 0 ? 100 : 0;
+	}
+	talk_analyse(&talk);
+	assert_int_equal(talk.delivery[CU_S2C].piece[1].loss, CU_LOSS_AFTER);
+	assert_int_equal(talk.delivery[CU_S2C].piece[1].arrive_ns, (t + 300000) * CU_NS_PER_US);
+	talk_release(&talk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_d_sack_is_of_the_copy_before_it),
 		cmocka_unit_test(test_gaps_tell_what_reported_and_filled_them),
 		cmocka_unit_test(test_gaps_within_a_segment_of_offload),
 		cmocka_unit_test(test_gaps_of_33_segments),
