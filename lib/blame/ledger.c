@@ -602,19 +602,25 @@ static bool fill_greeting(struct cu_account *account, const struct cu_exchange *
 
 /*
  * Whether the ACK of a FIN that was sent again echoes the timestamp of the first
- * (RFC 7323 section 4.3): that had arrived, and one of both was late.
+ * (RFC 7323 section 4.3), and comes when none of the copies can have asked for
+ * it, as it would for want of one that was lost: the first had arrived, and one
+ * of both was late.
  */
-static bool answers_first(const struct cu_trace *trace, uint32_t fin_seg, uint32_t ack_seg)
+static bool answers_first(const struct cu_trace *trace, uint32_t fin_seg, uint32_t ack_seg, int64_t rtt_ns)
 {
 	const struct cu_trace_segment *first = &trace->segment[fin_seg], *ack = &trace->segment[ack_seg];
 	bool echoed = first->has_timestamps && ack->has_timestamps && ack->tsecr == first->tsval;
-	bool has_other = false;
-	for (uint32_t i = fin_seg + 1; echoed && !has_other && i < ack_seg; i++) {
+	bool has_other = false, asked = false;
+	for (uint32_t i = fin_seg + 1; echoed && i < ack_seg; i++) {
 		const struct cu_trace_segment *seg = &trace->segment[i];
-		has_other = !seg->icmp && seg->dir == first->dir && (seg->flags & CU_TCP_FIN) != 0 &&
-		            seg->tsval != first->tsval;
+		if (seg->icmp || seg->dir != first->dir || (seg->flags & CU_TCP_FIN) == 0) {
+			continue;
+		}
+		int64_t since_ns = ack->time_ns - seg->time_ns;
+		has_other = has_other || seg->tsval != first->tsval;
+		asked = asked || (since_ns >= rtt_ns - rtt_ns / 8 && since_ns <= rtt_ns + rtt_ns / 4 + CU_HOST_NS);
 	}
-	return has_other;
+	return has_other && !asked;
 }
 
 /* The first FIN until its ACK: the stacks' own exchange. */
@@ -637,7 +643,7 @@ static bool fill_close(struct cu_account *account, const struct cu_exchange *exc
 	const struct cu_ack_step *step = &delivery->step[s];
 	int64_t near_ns = dir == CU_C2S ? transaction->client_distance_ns : transaction->server_distance_ns;
 	int64_t far_rtt_ns = cu_receiver_rtt(account, dir);
-	bool late = answers_first(trace, fin.first_seg, step->seg);
+	bool late = answers_first(trace, fin.first_seg, step->seg, far_rtt_ns);
 	int64_t arrived_ns = late ? fin.first_ns : cu_min_ns(fin.arrived_ns, step->time_ns);
 	transaction->start_ns = fin.first_ns - near_ns;
 	transaction->total_ns = cu_max_ns(0, step->time_ns - fin.first_ns) + 2 * near_ns;
