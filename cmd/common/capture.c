@@ -61,6 +61,22 @@ static void warn_of_steps(const char *name, const struct cu_time_steps *steps, c
 	}
 }
 
+static void warn_of_astray(const char *name, const struct cu_time_steps *astray)
+{
+	char largest[CU_TEXT_CAP];
+	cu_format_duration(largest, astray->largest_ns);
+	if (astray->n == 1) {
+		prog_warn("%s: the time of frame %" PRIu64
+		          " is %s from those of the frames around it: it is given that "
+		          "of the one before",
+		          name, astray->frame, largest);
+	} else if (astray->n > 1) {
+		prog_warn("%s: the times of %" PRIu64 " frames are far from those of the frames around them, at most "
+		          "by %s at frame %" PRIu64 ": they are given those of the ones before",
+		          name, astray->n, largest, astray->frame);
+	}
+}
+
 /* What was read of an input, and what was passed over. */
 static void note_input(const char *name, const struct cu_capture_stats *stats)
 {
@@ -101,6 +117,7 @@ int prog_capture_report(const struct cu_capture *capture)
 		}
 		warn_of_steps(name, &stats->back, "runs backwards");
 		warn_of_steps(name, &stats->ahead, "jumps ahead");
+		warn_of_astray(name, &stats->astray);
 		note_input(name, stats);
 	}
 	return status;

@@ -111,7 +111,7 @@ struct cu_interface {
 struct cu_time_steps {
 	uint64_t n;
 	int64_t largest_ns;
-	uint64_t frame; /* behind the largest */
+	uint64_t frame; /* behind the largest, or that has it */
 };
 
 /* What was read of one input, so far. */
@@ -131,6 +131,12 @@ struct cu_capture_stats {
 	uint16_t linktype;          /* of its first interface */
 	struct cu_time_steps back;  /* further than CU_STEP_BACK_NS */
 	struct cu_time_steps ahead; /* further than CU_JUMP_NS */
+	/*
+	 * Times further than that from those of the packets around them, which are
+	 * near each other: such a packet has the time of the one before it, and makes
+	 * no step. No time zone is as far: it is damage, not another clock.
+	 */
+	struct cu_time_steps astray;
 	/* Why it could not be opened, or not be read to its end: CU_ERR_TRUNCATED when it is cut off. Else CU_OK. */
 	enum cu_error stopped;
 };

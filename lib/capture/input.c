@@ -9,19 +9,46 @@
 
 enum { MAGIC_LEN = 4 };
 
-void cu_input_count_step(struct cu_input *input, int64_t step_ns, uint64_t frame)
+static void count_step(struct cu_time_steps *steps, int64_t step_ns, uint64_t frame)
 {
-	struct cu_time_steps *steps = step_ns < 0 ? &input->stats.back : &input->stats.ahead;
 	int64_t size_ns = step_ns < 0 ? -(step_ns + 1) + 1 : step_ns;
-	if (!input->has_time) { /* from nothing to the first packet */
-		input->has_time = true;
-		return;
-	}
 	steps->n++;
 	if (size_ns > steps->largest_ns) {
 		steps->largest_ns = size_ns;
 		steps->frame = frame;
 	}
+}
+
+void cu_input_count_step(struct cu_input *input, int64_t step_ns, uint64_t frame)
+{
+	if (!input->has_time) { /* from nothing to the first packet */
+		input->has_time = true;
+		return;
+	}
+	count_step(step_ns < 0 ? &input->stats.back : &input->stats.ahead, step_ns, frame);
+}
+
+static bool is_far(int64_t a_ns, int64_t b_ns)
+{
+	return (a_ns > b_ns ? a_ns - b_ns : b_ns - a_ns) > CU_JUMP_NS;
+}
+
+int64_t cu_input_settle_time(struct cu_input *input, int64_t time_ns, const int64_t *following, unsigned n)
+{
+	int64_t last_ns = input->last_ns;
+	unsigned first = 0;
+	while (first < n && first < CU_ASTRAY_RUN - 1 && is_far(following[first], last_ns)) {
+		first++;
+	}
+	bool is_astray = is_far(time_ns, last_ns) && n >= first + CU_ASTRAY_NEIGHBOURS;
+	for (unsigned i = first; is_astray && i < first + CU_ASTRAY_NEIGHBOURS; i++) {
+		is_astray = !is_far(following[i], last_ns) && is_far(following[i], time_ns);
+	}
+	if (!is_astray) {
+		return time_ns;
+	}
+	count_step(&input->stats.astray, time_ns - last_ns, input->stats.n_packets + 1);
+	return last_ns;
 }
 
 void cu_input_fault(struct cu_input *input, enum cu_error code, const char *format, ...)

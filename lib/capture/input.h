@@ -12,6 +12,9 @@ enum {
 	CU_INPUT_FAULT_CAP = 16,      /* faults kept of one input; all are counted */
 	CU_FORMAT_TEXT_CAP = 24,      /* "pcapng (bzip2)" */
 	CU_RESYNC_NEAR_S = 24 * 3600, /* a timestamp this close to the last one is no surprise */
+	CU_ASTRAY_RUN = 2,            /* packets whose times are far off, at most: more have another clock, ... */
+	CU_ASTRAY_NEIGHBOURS = 3,     /* ... and as many behind them are near the one in front of them */
+	CU_ASTRAY_LOOK_AHEAD = CU_ASTRAY_RUN - 1 + CU_ASTRAY_NEIGHBOURS,
 };
 
 /* What a pcap file header says (tcpdump.org, draft-ietf-opsawg-pcap). */
@@ -104,6 +107,19 @@ void cu_input_release(struct cu_input *input);
 
 /* Counts a step in time that is told, to a packet's. */
 void cu_input_count_step(struct cu_input *input, int64_t step_ns, uint64_t frame);
+
+/* Whether a time is further than CU_JUMP_NS from that of the packet before. */
+static inline bool cu_input_is_far(const struct cu_input *input, int64_t time_ns)
+{
+	return (uint64_t)time_ns - (uint64_t)input->last_ns + CU_JUMP_NS > 2 * (uint64_t)CU_JUMP_NS;
+}
+
+/*
+ * The time of a packet that is far from the one before it: its own, or, when it
+ * is astray, that one's, which is counted. following: the times of n packets
+ * behind it, CU_ASTRAY_LOOK_AHEAD of them unless the input ends before.
+ */
+int64_t cu_input_settle_time(struct cu_input *input, int64_t time_ns, const int64_t *following, unsigned n);
 
 /* For each packet, before it is delivered. */
 static inline void cu_input_note_time(struct cu_input *input, const struct cu_packet *packet)

@@ -1,6 +1,7 @@
 #include "lib/capture/input.h"
 
 #include "lib/base/bytes.h"
+#include "lib/base/units.h"
 
 #include <inttypes.h>
 
@@ -135,6 +136,11 @@ static unsigned oddness(const struct cu_pcap *pcap, const struct record *rec)
 	return odd;
 }
 
+static inline int64_t time_of(const struct cu_pcap *pcap, const struct record *rec)
+{
+	return (int64_t)rec->sec * CU_NS_PER_S + (int64_t)rec->subsec * pcap->subsec_ns;
+}
+
 static inline __attribute__((always_inline)) int deliver(struct cu_input *input, const struct record *rec,
                                                          struct cu_packet *packet)
 {
@@ -144,7 +150,7 @@ static inline __attribute__((always_inline)) int deliver(struct cu_input *input,
 	pcap->has_last_sec = true;
 	pcap->prev_len = rec->caplen;
 	input->source.pos = data + rec->caplen;
-	packet->time_ns = (int64_t)rec->sec * 1000000000 + (int64_t)rec->subsec * pcap->subsec_ns;
+	packet->time_ns = time_of(pcap, rec);
 	packet->frame = ++input->stats.n_packets;
 	packet->data = data;
 	packet->caplen = rec->caplen;
@@ -359,6 +365,41 @@ static bool is_time_damaged(struct cu_input *input, const struct record *rec)
 	       is_followed(input, pcap->header_len + rec->caplen, pcap->last_sec, 0, N_ODD_FOLLOWERS, false);
 }
 
+/* The times of the records behind the one at pos, and how many there are: up to one that is odd in another way. */
+static unsigned peek_times(struct cu_input *input, const struct record *rec, int64_t times_ns[CU_ASTRAY_LOOK_AHEAD])
+{
+	const struct cu_pcap *pcap = &input->format.pcap;
+	size_t offset = pcap->header_len + rec->caplen;
+	unsigned n = 0;
+	while (n < CU_ASTRAY_LOOK_AHEAD && offset + pcap->header_len <= CU_SOURCE_ROOM - CU_PACKET_MAX) {
+		size_t wanted = offset + pcap->header_len;
+		if (cu_source_fill(&input->source, wanted, pcap->prev_len) < wanted) {
+			break;
+		}
+		struct record next = get_record(pcap, input->source.pos + offset);
+		if ((oddness(pcap, &next) & ~(pcap->usual_oddness | ODD_TIME)) != 0) {
+			break;
+		}
+		times_ns[n++] = time_of(pcap, &next);
+		offset += pcap->header_len + next.caplen;
+	}
+	return n;
+}
+
+/* Gives the record at pos, of an odd time, that of the one before when it is astray. */
+static void settle_time(struct cu_input *input, struct record *rec)
+{
+	const struct cu_pcap *pcap = &input->format.pcap;
+	int64_t following_ns[CU_ASTRAY_LOOK_AHEAD];
+	unsigned n = peek_times(input, rec, following_ns);
+	int64_t own_ns = time_of(pcap, rec);
+	int64_t time_ns = cu_input_settle_time(input, own_ns, following_ns, n);
+	if (time_ns != own_ns) {
+		rec->sec = (uint32_t)(time_ns / CU_NS_PER_S);
+		rec->subsec = (uint32_t)(time_ns % CU_NS_PER_S) / pcap->subsec_ns;
+	}
+}
+
 /* Passes over a record whose framing holds. */
 static void skip_record(struct cu_input *input, const struct record *rec)
 {
@@ -525,6 +566,9 @@ static __attribute__((noinline)) int next_slowly(struct cu_input *input, struct 
 				if (is_believable(input, &rec, odd)) {
 					if (odd != ODD_TIME || !is_time_damaged(input, &rec)) {
 						note_oddness(input, odd);
+						if ((odd & ODD_TIME) != 0) {
+							settle_time(input, &rec);
+						}
 						return deliver(input, &rec, packet);
 					}
 					fault_time(input, &rec);

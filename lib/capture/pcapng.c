@@ -157,6 +157,41 @@ static bool next_option(const struct cu_pcapng *ng, const struct block *block, u
 
 /* ----------------------------------------------------------------- blocks */
 
+static uint32_t min_length(uint32_t type)
+{
+	switch (type) {
+	case BLOCK_SECTION:
+		return SECTION_MIN;
+	case BLOCK_INTERFACE:
+		return INTERFACE_MIN;
+	case BLOCK_PACKET:
+	case BLOCK_ENHANCED_PACKET:
+		return PACKET_MIN;
+	case BLOCK_SIMPLE_PACKET:
+		return SIMPLE_PACKET_MIN;
+	case BLOCK_STATISTICS:
+		return STATISTICS_MIN;
+	default:
+		return BLOCK_MIN;
+	}
+}
+
+static bool is_known_type(uint32_t type)
+{
+	switch (type) {
+	case BLOCK_INTERFACE:
+	case BLOCK_PACKET:
+	case BLOCK_SIMPLE_PACKET:
+	case BLOCK_NAME_RESOLUTION:
+	case BLOCK_STATISTICS:
+	case BLOCK_ENHANCED_PACKET:
+	case BLOCK_DECRYPTION_SECRETS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static uint64_t interface_drops(const struct cu_pcapng_interface *interface)
 {
 	return interface->n_drops > interface->n_drops_seen ? interface->n_drops : interface->n_drops_seen;
@@ -363,16 +398,76 @@ static void note_time_in_shard(struct cu_input *input, const struct cu_packet *p
 	}
 }
 
+/* Which interface a packet block is of; the obsolete kind has 16 bits for it. */
+static uint32_t interface_of(const struct cu_pcapng *ng, const uint8_t *p)
+{
+	return get32(ng, p) == BLOCK_PACKET ? get16(ng, p + 8) : get32(ng, p + 8);
+}
+
+static int64_t packet_time(const struct cu_pcapng *ng, const uint8_t *p, uint32_t id)
+{
+	return time_of(&ng->interfaces[id], (uint64_t)get32(ng, p + 12) << 32 | get32(ng, p + 16));
+}
+
+/*
+ * The times of the next packets of an interface, offset bytes behind pos, and
+ * how many there are: up to one of another interface, a section, or what is
+ * damaged, and not beyond a few other blocks.
+ */
+static unsigned peek_times(struct cu_input *input, size_t offset, uint32_t id, int64_t times_ns[CU_ASTRAY_LOOK_AHEAD])
+{
+	enum { BLOCKS_CAP = 16 };
+	const struct cu_pcapng *ng = &input->format.pcapng;
+	unsigned n = 0;
+	for (int i = 0; i < BLOCKS_CAP && n < CU_ASTRAY_LOOK_AHEAD; i++) {
+		size_t wanted = offset + PACKET_MIN;
+		if (wanted > CU_SOURCE_ROOM || cu_source_fill(&input->source, wanted, 0) < wanted) {
+			break;
+		}
+		const uint8_t *p = input->source.pos + offset;
+		uint32_t type = get32(ng, p), total = get32(ng, p + 4);
+		if (!is_known_type(type) || total < min_length(type) || total > BLOCK_MAX) {
+			break;
+		}
+		if (type == BLOCK_ENHANCED_PACKET || type == BLOCK_PACKET) {
+			if (interface_of(ng, p) != id) {
+				break;
+			}
+			times_ns[n++] = packet_time(ng, p, id);
+		}
+		offset += (total + 3) & ~3U;
+	}
+	return n;
+}
+
+/*
+ * The time of the packet block at pos. Each interface may have a clock of its
+ * own: only what is of the same one tells whether it is astray. What split
+ * wrote was looked at there.
+ */
+static int64_t settle_time(struct cu_input *input, struct block *block, uint32_t id)
+{
+	const struct cu_pcapng *ng = &input->format.pcapng;
+	int64_t time_ns = packet_time(ng, block->p, id);
+	bool is_first = input->stats.n_packets == 0;
+	if (is_first || !cu_input_is_far(input, time_ns) || ng->is_shard || id != ng->last_interface) {
+		return time_ns;
+	}
+	int64_t following_ns[CU_ASTRAY_LOOK_AHEAD];
+	unsigned n = peek_times(input, block->total, id, following_ns);
+	block->p = input->source.pos; /* it may have been moved, to have those behind it in the buffer */
+	return cu_input_settle_time(input, time_ns, following_ns, n);
+}
+
 /* An enhanced packet block, or the obsolete packet block, which has 16 bits of interface and of drops. */
-static bool packet_block(struct cu_input *input, const struct block *block, struct cu_packet *packet)
+static bool packet_block(struct cu_input *input, struct block *block, struct cu_packet *packet)
 {
 	struct cu_pcapng *ng = &input->format.pcapng;
 	const uint8_t *p = block->p;
 	bool is_old = block->type == BLOCK_PACKET;
-	uint32_t id = is_old ? get16(ng, p + 8) : get32(ng, p + 8);
+	uint32_t id = interface_of(ng, p);
 	packet->caplen = get32(ng, p + 20);
 	packet->len = get32(ng, p + 24);
-	packet->data = p + 28;
 	if (id >= ng->n_interfaces) {
 		damaged_block(input, block, "its interface is not described");
 		input->stats.n_packets++;
@@ -383,8 +478,10 @@ static bool packet_block(struct cu_input *input, const struct block *block, stru
 		input->stats.n_packets++;
 		return false;
 	}
-	uint64_t units = (uint64_t)get32(ng, p + 12) << 32 | get32(ng, p + 16);
-	deliver(input, id, time_of(&ng->interfaces[id], units), packet);
+	int64_t time_ns = settle_time(input, block, id);
+	p = block->p;
+	packet->data = p + 28;
+	deliver(input, id, time_ns, packet);
 	if (is_old) {
 		uint16_t drops = get16(ng, p + 10);
 		if (drops != 0 && drops != 0xffff) { /* 0xffff: not known */
@@ -439,46 +536,11 @@ static bool simple_packet_block(struct cu_input *input, const struct block *bloc
 
 /* ---------------------------------------------------------------- framing */
 
-static uint32_t min_length(uint32_t type)
-{
-	switch (type) {
-	case BLOCK_SECTION:
-		return SECTION_MIN;
-	case BLOCK_INTERFACE:
-		return INTERFACE_MIN;
-	case BLOCK_PACKET:
-	case BLOCK_ENHANCED_PACKET:
-		return PACKET_MIN;
-	case BLOCK_SIMPLE_PACKET:
-		return SIMPLE_PACKET_MIN;
-	case BLOCK_STATISTICS:
-		return STATISTICS_MIN;
-	default:
-		return BLOCK_MIN;
-	}
-}
-
 /* The byte order that a section header block at p announces; false when it is none. 12 bytes are there. */
 static bool section_order(const uint8_t *p, bool *is_big_endian)
 {
 	*is_big_endian = cu_get_be32(p + 8) == BYTE_ORDER_MAGIC;
 	return *is_big_endian || cu_get_le32(p + 8) == BYTE_ORDER_MAGIC;
-}
-
-static bool is_known_type(uint32_t type)
-{
-	switch (type) {
-	case BLOCK_INTERFACE:
-	case BLOCK_PACKET:
-	case BLOCK_SIMPLE_PACKET:
-	case BLOCK_NAME_RESOLUTION:
-	case BLOCK_STATISTICS:
-	case BLOCK_ENHANCED_PACKET:
-	case BLOCK_DECRYPTION_SECRETS:
-		return true;
-	default:
-		return false;
-	}
 }
 
 /* Whether a block that resynchronisation may go on with begins at pos, of which BLOCK_MIN bytes are there. */
@@ -623,7 +685,7 @@ static bool is_other_frame(uint32_t type)
 }
 
 /* 1 a packet, 0 another block, < 0 the rest is unreadable. */
-static int take_block(struct cu_input *input, const struct block *block, struct cu_packet *packet)
+static int take_block(struct cu_input *input, struct block *block, struct cu_packet *packet)
 {
 	switch (block->type) {
 	case BLOCK_ENHANCED_PACKET:
@@ -713,11 +775,14 @@ int cu_pcapng_take(struct cu_input *input, struct cu_packet *packets, int n)
 		    total != PACKET_MIN + ((caplen + 3) & ~3U) || get32(ng, p + total - 4) != total) {
 			break;
 		}
+		int64_t time_ns = packet_time(ng, p, id);
+		if (__builtin_expect(cu_input_is_far(input, time_ns), 0)) {
+			break; /* what it is takes more than is in the buffer to tell */
+		}
 		packet->data = p + 28;
 		packet->caplen = caplen;
 		packet->len = get32(ng, p + 24);
-		uint64_t units = (uint64_t)get32(ng, p + 12) << 32 | get32(ng, p + 16);
-		deliver(input, id, time_of(&ng->interfaces[id], units), packet);
+		deliver(input, id, time_ns, packet);
 		cu_input_note_time(input, packet);
 		ng->n_blocks++;
 		input->source.pos += total;

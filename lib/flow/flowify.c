@@ -127,7 +127,7 @@ static void sum_totals(struct flowify *f)
 		totals->n_damaged += stats->n_damaged;
 		totals->n_skipped_bytes += stats->skipped_bytes;
 		totals->n_drops += stats->n_drops;
-		totals->n_untimed += stats->n_untimed;
+		totals->n_untimed += stats->n_untimed + stats->astray.n;
 		totals->n_steps_back += stats->back.n;
 		totals->n_jumps += stats->ahead.n;
 		totals->n_truncated += stats->stopped == CU_ERR_TRUNCATED;

@@ -466,7 +466,7 @@ struct cu_totals {
 	uint64_t n_steps_back, n_jumps; /* in a capture's time: see cu_time_steps */
 	uint64_t n_broken;              /* segments in fragments, of which the first was captured, but not all */
 	uint64_t n_left_out;            /* frames in 802.11 aggregates, of which only the first is read */
-	uint64_t n_untimed;             /* packets without a time of their own */
+	uint64_t n_untimed;             /* packets without a time of their own, or a damaged one */
 	uint64_t n_strays;              /* ICMP errors about segments of connections that were not seen */
 	uint64_t n_unread;              /* inputs that were not opened, or not read to their end; n_truncated beside */
 	/* When the capture began and ended: its packets, or what it says of its end. Without packets, 0. */

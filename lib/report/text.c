@@ -534,8 +534,8 @@ static void summary_damage(struct text *text, const struct cu_report_counts *cou
 	say_some(text, totals->n_drops, "packet dropped by the capture", "packets dropped by the capture");
 	say_some(text, totals->n_steps_back, "step back in the capture's time", "steps back in the capture's time");
 	say_some(text, totals->n_jumps, "jump of more than a day in it", "jumps of more than a day in it");
-	say_some(text, totals->n_untimed, "packet without a time, which no verdict can count on",
-	         "packets without a time, which no verdict can count on");
+	say_some(text, totals->n_untimed, "packet without a time, or with a damaged one, which no verdict can count on",
+	         "packets without a time, or with a damaged one, which no verdict can count on");
 	say_some(text, totals->n_short, "packet cut before its TCP header's end",
 	         "packets cut before their TCP header's end");
 	say_some(text, totals->n_malformed, "malformed packet", "malformed packets");

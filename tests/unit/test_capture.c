@@ -593,6 +593,101 @@ static void test_capture_passes_over_a_single_damaged_time(void **state)
 	             "record 30 at byte 2228: its time of 2773741854 s is far from its neighbours' 1700000029 s");
 }
 
+/*
+ * Packets a second apart, some of them years or days off, as a string of their
+ * days: 'a' is the first one's, 'z' years later, '0' is 1970. What is alone with
+ * its time gets that of the packet before, in either format.
+ */
+static void test_capture_gives_a_lone_time_that_is_far_off_that_of_the_packet_before(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *days;
+		const char *expected;
+	} cases[] = {
+		{"azaaa", "aaaaa"}, /* early in the capture, where pcap says nothing of damage */
+		{"a0aaaa", "aaaaaa"},
+		{"acaaa", "aaaaa"},
+		{"azzaaa", "aaaaaa"}, /* two of them */
+		{"azmaaa", "aaaaaa"},
+		{"a0zaaaaa", "aaaaaaaa"},
+		{"aaaaaaaaaaaaaaaaaaaazzaaa", "aaaaaaaaaaaaaaaaaaaaaaaaa"},
+		{"azaaazaaa", "aaaaaaaaa"},
+		{"azzzaaa", "azzzaaa"}, /* more are another capture */
+		{"zaaaa", "zaaaa"},     /* before the first one is nothing to go by, */
+		{"aaaz", "aaaz"},       /* and behind the last */
+		{"azaa", "azaa"},
+		{"azbbb", "azbbb"}, /* from one day to another, and the next, there may have been silence */
+		{"aczzz", "aczzz"},
+		{"azazaz", "azazaz"}, /* two clocks in turn */
+		{"aabbaabb", "aabbaabb"},
+	};
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *days = cases[i / 2].days, *expected = cases[i / 2].expected;
+		struct writer w = {0};
+		size_t n = strlen(days);
+		uint64_t times_s[SEEN_CAP], given_s[SEEN_CAP];
+		uint64_t n_astray = 0;
+		for (size_t k = 0; k < n; k++) {
+			const uint64_t day_s = 2 * 86400;
+			uint64_t begin_s = days[k] == '0' ? 0 : T0 + (uint64_t)(days[k] - 'a') * day_s;
+			times_s[k] = begin_s + (days[k] == 'z' ? 0x40000000 : 0) + k;
+			given_s[k] = days[k] == expected[k] ? times_s[k] : given_s[k - 1];
+			n_astray += days[k] != expected[k];
+		}
+		if (i % 2 == 0) {
+			add_pcap_header(&w, 0xa1b2c3d4, 2, 4, 65535);
+		} else {
+			add_section(&w);
+			add_interface(&w, LINKTYPE_ETHERNET, 0, -1, 0);
+		}
+		for (size_t k = 0; k < n; k++) {
+			if (i % 2 == 0) {
+				add_record(&w, (uint32_t)times_s[k], 7, (uint8_t)(k + 1), 60, 60);
+			} else {
+				add_enhanced(&w, 0, times_s[k] * 1000000 + 7, (uint8_t)(k + 1), 60);
+			}
+		}
+		struct seen seen;
+		read_writer(&w, &seen);
+		assert_int_equal(seen.n, n);
+		assert_int_equal(seen.n_faults, 0);
+		for (size_t k = 0; k < n; k++) {
+			if (seen.packets[k].time_ns != (int64_t)given_s[k] * 1000000000 + 7000 ||
+			    seen.numbers[k] != k + 1) {
+				fail_msg("%s, %s: packet %zu at %lld", i % 2 == 0 ? "pcap" : "pcapng", days, k + 1,
+				         (long long)seen.packets[k].time_ns);
+			}
+		}
+		assert_int_equal(seen.stats.astray.n, n_astray);
+		assert_true(n_astray == 0 || seen.stats.astray.largest_ns > CU_JUMP_NS);
+		assert_true(n_astray == 0 || seen.stats.back.n + seen.stats.ahead.n == 0);
+	}
+}
+
+/* Interfaces may have clocks of their own; other blocks between packets say nothing of theirs. */
+static void test_capture_knows_a_clock_of_another_interface(void **state)
+{
+	(void)state;
+	for (unsigned other = 0; other < 2; other++) {
+		struct writer w = {0};
+		struct seen seen;
+		add_section(&w);
+		add_interface(&w, LINKTYPE_ETHERNET, 0, -1, 0);
+		add_interface(&w, LINKTYPE_ETHERNET, 0, -1, 0);
+		for (unsigned i = 1; i <= 8; i++) {
+			uint64_t time_s = i + (i == 3 ? T0 + UINT64_C(1000000) : T0);
+			add_enhanced(&w, i == 3 ? other : 0, time_s * 1000000, (uint8_t)i, 60);
+			add_statistics(&w, 0, 0, 0);
+		}
+		read_writer(&w, &seen);
+		assert_int_equal(seen.n, 8);
+		assert_int_equal(seen.stats.astray.n, 1 - other);
+		assert_int_equal(seen.stats.ahead.n, other);
+		assert_int_equal(seen.packets[2].time_ns, (T0 + (other ? 1000003 : 2)) * INT64_C(1000000000));
+	}
+}
+
 /* A damaged length that happens to lead to the start of another record must not swallow those between. */
 static void test_capture_finds_records_behind_a_length_that_leads_to_one(void **state)
 {
@@ -1102,6 +1197,8 @@ int main(void)
 		cmocka_unit_test(test_capture_goes_on_behind_damage_in_pcap),
 		cmocka_unit_test(test_capture_counts_skipped_bytes),
 		cmocka_unit_test(test_capture_passes_over_a_single_damaged_time),
+		cmocka_unit_test(test_capture_gives_a_lone_time_that_is_far_off_that_of_the_packet_before),
+		cmocka_unit_test(test_capture_knows_a_clock_of_another_interface),
 		cmocka_unit_test(test_capture_finds_records_behind_a_length_that_leads_to_one),
 		cmocka_unit_test(test_capture_gives_no_bytes_again_and_again),
 		cmocka_unit_test(test_capture_believes_captures_with_strange_ways),
