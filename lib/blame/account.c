@@ -1,16 +1,17 @@
 #include "lib/blame/account.h"
 
-/* Enters waits into the ledger, which cites the longest. */
-static void enter(struct cu_account *account, enum cu_cause cause, const struct cu_waits *waits)
+/* Enters time into the ledger, which cites the longest wait of each cause. */
+static inline void enter(struct cu_account *account, enum cu_cause cause, int64_t ns, int64_t longest_ns,
+                         uint32_t first_seg, uint32_t last_seg)
 {
 	struct cu_ledger_entry *entry = &account->transaction->ledger[cause];
-	entry->ns += waits->ns;
-	if (waits->longest_ns > account->longest[cause]) {
-		account->longest[cause] = waits->longest_ns;
-		entry->first_frame = cu_account_frame(account, waits->first_seg);
-		entry->last_frame = cu_account_frame(account, waits->last_seg);
-		entry->first_file = cu_account_file(account, waits->first_seg);
-		entry->last_file = cu_account_file(account, waits->last_seg);
+	entry->ns += ns;
+	if (longest_ns > account->longest[cause]) {
+		account->longest[cause] = longest_ns;
+		entry->first_frame = cu_account_frame(account, first_seg);
+		entry->last_frame = cu_account_frame(account, last_seg);
+		entry->first_file = cu_account_file(account, first_seg);
+		entry->last_file = cu_account_file(account, last_seg);
 	}
 }
 
@@ -38,23 +39,21 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 		return;
 	}
 	cause = known_cause(account, cause);
-	struct cu_waits *waits = &account->waits[account->charging];
-	add_wait(waits, to - from, first_seg, last_seg);
-	if (account->charging == CU_WAIT_SETTLED) {
-		enter(account, cause, waits);
-		*waits = (struct cu_waits){0};
+	if (account->charging != CU_WAIT_SETTLED) {
+		add_wait(&account->waits[account->charging], to - from, first_seg, last_seg);
+	} else {
+		enter(account, cause, to - from, to - from, first_seg, last_seg);
 	}
 	cu_stretches_note(account->known->stretches, cause, account->charging, from, to);
 }
 
-void cu_charge_settled(struct cu_account *account, enum cu_wait kind, enum cu_cause cause)
+void cu_charge_waits(struct cu_account *account, enum cu_wait kind, enum cu_cause cause)
 {
 	struct cu_waits *waits = &account->waits[kind];
-	if (waits->n > 0) {
-		enter(account, known_cause(account, cause), waits);
-		cu_stretches_settle(account->known->stretches, kind, known_cause(account, cause));
-		*waits = (struct cu_waits){0};
-	}
+	cause = known_cause(account, cause);
+	enter(account, cause, waits->ns, waits->longest_ns, waits->first_seg, waits->last_seg);
+	cu_stretches_settle(account->known->stretches, kind, cause);
+	*waits = (struct cu_waits){0};
 }
 
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt,
@@ -68,9 +67,7 @@ void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64
 void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg)
 {
 	if (distance_ns > 0) {
-		struct cu_waits both = {0};
-		add_wait(&both, 2 * distance_ns, first_seg, last_seg);
-		enter(account, CU_NETWORK_RTT, &both);
+		enter(account, CU_NETWORK_RTT, 2 * distance_ns, 2 * distance_ns, first_seg, last_seg);
 		account->known->stretches->distance_ns = distance_ns;
 	}
 }

@@ -147,8 +147,16 @@ void cu_charge(struct cu_account *account, enum cu_cause cause, int64_t from, in
 void cu_charge_turnaround(struct cu_account *account, enum cu_cause above, int64_t from, int64_t until, int64_t rtt_ns,
                           uint32_t first_seg, uint32_t last_seg);
 
-/* Charges the waits of a kind to their cause. */
-void cu_charge_settled(struct cu_account *account, enum cu_wait kind, enum cu_cause cause);
+/* Charges the waits of a kind, which there are, to their cause. */
+void cu_charge_waits(struct cu_account *account, enum cu_wait kind, enum cu_cause cause);
+
+/* The same, if there are any. */
+static inline void cu_charge_settled(struct cu_account *account, enum cu_wait kind, enum cu_cause cause)
+{
+	if (account->waits[kind].n > 0) {
+		cu_charge_waits(account, kind, cause);
+	}
+}
 
 /* The distance between the vantage point and the one who waits, on the way there and back. */
 void cu_charge_distance(struct cu_account *account, int64_t distance_ns, uint32_t first_seg, uint32_t last_seg);

@@ -633,9 +633,9 @@ enum cu_cause cu_loss_cause(const struct cu_account *account, int dir, const str
 	bool tells = delivery->n_steps > 0 && (delivery->largest_passed > 0 || len == mss); /* or a handshake passed */
 	bool vanish = tells && piece->loss == CU_LOSS_AFTER && piece->n_copies > 2 && delivery->largest_passed < len;
 	/* What a device said was too large was put together there, of several that are not, if it passed as it was. */
-	bool passed = (came->len == sent->len || (came->len >= mss && came->len % mss == 0)) &&
-	              cu_delivery_acked(delivery, piece->end) < delivery->n_steps;
-	bool reported = !passed && cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns);
+	bool as_it_was = came->len == sent->len || (came->len >= mss && came->len % mss == 0);
+	bool reported = cu_delivery_too_big(delivery, piece->due_ns, piece->arrive_ns) &&
+	                !(as_it_was && cu_delivery_acked(delivery, piece->end) < delivery->n_steps);
 	if (dir == CU_C2S && piece->start <= 1 && cu_handshake_has_no_room(account, piece->first_ns)) {
 		return CU_SERVER_CONNECT;
 	}
