@@ -725,7 +725,7 @@ static void skip_tickets(const struct finder *finder, struct cu_exchange *exchan
 static void name_kinds(struct finder *finder)
 {
 	enum { SECOND_FLIGHT_BYTES = 160 }; /* change cipher spec and Finished, no certificate, no request */
-	bool handshaken = false;            /* the exchange before ended the handshake */
+	bool handshaken = false;            /* the client ended it with the exchange before: tickets may follow */
 	for (size_t n = 0; n < finder->out->n; n++) {
 		struct cu_exchange *exchange = &finder->out->item[n];
 		if (exchange->kind != CU_TXN_REQUEST) {
@@ -740,7 +740,8 @@ static void name_kinds(struct finder *finder)
 		} else if (answered(exchange) && (second || handshaken)) {
 			skip_tickets(finder, exchange);
 		}
-		handshaken = second;
+		/* Up to TLS 1.2 the server ends it, and its ticket comes before that (RFC 5077 section 3.3). */
+		handshaken = second && response != CU_HINT_TLS_HANDSHAKE;
 	}
 }
 

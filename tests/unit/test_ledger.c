@@ -1228,6 +1228,34 @@ static void test_ledger_session_tickets_are_no_answer(void **state)
 	}
 }
 
+/* Up to TLS 1.2 the ticket comes before the server's Finished (RFC 5077 section 3.3): what follows is an answer. */
+static void test_ledger_tls_1_2_has_no_late_tickets(void **state)
+{
+	(void)state;
+	enum { SECOND_FLIGHT = 330, FINISHED = 59, REQUEST = 470, FIRST = 165, REST = 900 };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 300)->hint.kind = CU_HINT_TLS_CLIENT_HELLO;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 301, 900)->hint.kind = CU_HINT_TLS_SERVER_HELLO;
+	t += 40000;
+	talk_add(&talk, t, CU_C2S, PSH, 301, 901, SECOND_FLIGHT)->hint.kind = CU_HINT_TLS_HANDSHAKE;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 901, 631, FINISHED)->hint.kind = CU_HINT_TLS_HANDSHAKE;
+	t += 40000;
+	talk_add(&talk, t, CU_C2S, PSH, 631, 960, REQUEST)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 130000, CU_S2C, PSH, 960, 1101, FIRST)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 140000, CU_C2S, ACK, 1101, 1125, 0);
+	talk_add(&talk, t + 630000, CU_S2C, PSH, 1125, 1101, REST)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 640000, CU_C2S, ACK, 1101, 2025, 0);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 4);
+	struct cu_transaction request = talk_transaction(&talk, 3);
+	assert_int_equal(request.response.n_bytes, FIRST + REST);
+	assert_us(request, CU_SERVER_THINK, 100000);
+	assert_us(request, CU_SERVER_PAUSE, 500000);
+	talk_release(&talk);
+}
+
 /* What two sides say, and a minute later: a piece of so many bytes, 0 none, an alert, and the FIN. */
 static struct cu_transaction last_words(struct talk *talk, int dir, uint32_t before, uint32_t alert, bool named)
 {
@@ -2821,6 +2849,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_news_and_a_paused_answer_look_alike),
 		cmocka_unit_test(test_ledger_second_request_after_idle_charges_no_idle),
 		cmocka_unit_test(test_ledger_session_tickets_are_no_answer),
+		cmocka_unit_test(test_ledger_tls_1_2_has_no_late_tickets),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
 		cmocka_unit_test(test_ledger_what_comes_while_the_server_thinks_is_no_part_of_the_request),
