@@ -141,7 +141,7 @@ static enum word word_of(const struct finder *finder, const struct cu_trace_segm
  * Whether a side says its last words in TLS from a segment on: an alert, and
  * then it closes, or the capture ends; before it there may be frames that ask
  * for nothing. All of it comes at once. Once one side did, the other's words may
- * be the last.
+ * be the last; but where it answers an alert, it closes, too, or that was none.
  */
 static bool says_last_words(const struct finder *finder, uint32_t i)
 {
@@ -155,7 +155,8 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 	if (finder->said_last_words || hint_kind(finder, first->hint) == CU_HINT_TLS_ALERT) {
 		return true;
 	}
-	bool alert = false;
+	int64_t alert_end = 0; /* 0: none yet */
+	bool answered = false, other_closed = false;
 	for (uint32_t s = i; s < trace->n; s++) {
 		const struct cu_trace_segment *seg = &trace->segment[s];
 		bool is_own = seg->dir == first->dir;
@@ -166,12 +167,18 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 		if (word == WORD_OTHER || s - i == LOOK_AHEAD || seg->time_ns - first->time_ns > within_ns) {
 			return false;
 		}
-		alert = alert || (is_own && word == WORD_ALERT);
-		if (is_own && (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0) {
-			return alert;
+		bool closes = (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0;
+		if (is_own) {
+			alert_end = word == WORD_ALERT ? seg->seq + seg->len : alert_end;
+			if (closes) {
+				return alert_end != 0;
+			}
+		} else {
+			answered = answered || (word != WORD_NONE && alert_end != 0 && seg->ack >= alert_end);
+			other_closed = other_closed || closes;
 		}
 	}
-	return alert && trace->connection.end != CU_END_EVICTED;
+	return alert_end != 0 && (!answered || other_closed) && trace->connection.end != CU_END_EVICTED;
 }
 
 /*

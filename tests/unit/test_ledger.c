@@ -1337,6 +1337,33 @@ static void test_ledger_last_words_of_tls_are_no_answer(void **state)
 	talk_release(&talk);
 }
 
+/* A request of TLS as long as a GOAWAY and an alert: it is answered, by one as long, and nobody closes. */
+static void test_ledger_what_is_answered_was_no_last_word(void **state)
+{
+	(void)state;
+	enum { GOAWAY_ALERT_1_3 = 63 };
+	for (int closes = 0; closes < 2; closes++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100)->hint.kind = CU_HINT_TLS_DATA;
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 101, 500);
+		talk_add(&talk, t + 40000, CU_C2S, ACK, 101, 501, 0);
+		t += 60000000;
+		talk_add(&talk, t, CU_C2S, PSH, 101, 501, GOAWAY_ALERT_1_3);
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 501, 164, GOAWAY_ALERT_1_3);
+		talk_add(&talk, t + 40000, CU_C2S, ACK, 164, 564, 0);
+		if (closes) {
+			talk_add(&talk, t + 40010, CU_S2C, FIN, 564, 164, 0);
+		}
+		talk_analyse(&talk);
+		assert_int_equal(talk.exchanges.n, 3);
+		assert_int_equal(talk.exchanges.item[2].kind, closes ? CU_TXN_CLOSE : CU_TXN_REQUEST);
+		assert_us(talk_transaction(&talk, 1), CU_SERVER_PAUSE, 0);
+		talk_release(&talk);
+	}
+}
+
 /* HTTP/2 in TLS 1.3: SETTINGS and their acknowledgement, and a request after a minute. */
 static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **state)
 {
@@ -2851,6 +2878,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_session_tickets_are_no_answer),
 		cmocka_unit_test(test_ledger_tls_1_2_has_no_late_tickets),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
+		cmocka_unit_test(test_ledger_what_is_answered_was_no_last_word),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
 		cmocka_unit_test(test_ledger_what_comes_while_the_server_thinks_is_no_part_of_the_request),
 		cmocka_unit_test(test_ledger_a_fin_whose_ack_the_capture_lacks),
