@@ -138,33 +138,28 @@ static enum word word_of(const struct finder *finder, const struct cu_trace_segm
 }
 
 /*
- * Whether a side says its last words in TLS from a segment on: an alert, and
- * then it closes, or the capture ends; before it there may be frames that ask
- * for nothing. All of it comes at once. Once one side did, the other's words may
- * be the last; but where it answers an alert, it closes, too, or that was none.
+ * Whether a side says an alert from a segment on, and frames that ask for nothing
+ * before it, and then closes, or the capture ends. All of it comes at once. What
+ * of the other side crosses it is no answer; where that answers an alert, it
+ * closes, too, or it was none.
  */
-static bool says_last_words(const struct finder *finder, uint32_t i)
+static bool ends_with_alert(const struct finder *finder, uint32_t i, int64_t within_ns)
 {
 	enum { LOOK_AHEAD = 32 };
-	const int64_t within_ns = CU_NS_PER_S;
 	const struct cu_trace *trace = finder->trace;
 	const struct cu_trace_segment *first = &trace->segment[i];
-	if (!finder->is_tls || word_of(finder, first) == WORD_OTHER) {
-		return false;
-	}
-	if (finder->said_last_words || hint_kind(finder, first->hint) == CU_HINT_TLS_ALERT) {
-		return true;
-	}
 	int64_t alert_end = 0; /* 0: none yet */
 	bool answered = false, other_closed = false;
 	for (uint32_t s = i; s < trace->n; s++) {
 		const struct cu_trace_segment *seg = &trace->segment[s];
 		bool is_own = seg->dir == first->dir;
-		enum word word = word_of(finder, seg);
 		if (seg->icmp || (is_own && seg->seq < first->seq)) {
 			continue;
 		}
-		if (word == WORD_OTHER || s - i == LOOK_AHEAD || seg->time_ns - first->time_ns > within_ns) {
+		enum word word = word_of(finder, seg);
+		bool crosses = !is_own && seg->ack < first->seq + first->len;
+		if ((word == WORD_OTHER && !crosses) || s - i == LOOK_AHEAD ||
+		    seg->time_ns - first->time_ns > within_ns) {
 			return false;
 		}
 		bool closes = (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0;
@@ -179,6 +174,24 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 		}
 	}
 	return alert_end != 0 && (!answered || other_closed) && trace->connection.end != CU_END_EVICTED;
+}
+
+/*
+ * Whether a side says its last words in TLS from a segment on. Once one side did,
+ * the other's words may be the last, and after a silence all that a server says
+ * is: a GOAWAY may give a reason (RFC 9113 section 6.8).
+ */
+static bool says_last_words(const struct finder *finder, uint32_t i)
+{
+	const int64_t at_once_ns = CU_NS_PER_S;
+	const struct cu_trace_segment *first = &finder->trace->segment[i];
+	bool unasked =
+		finder->said_last_words && first->dir == CU_S2C && first->time_ns - finder->server_end_ns > at_once_ns;
+	if (!finder->is_tls || (word_of(finder, first) == WORD_OTHER && !unasked)) {
+		return false;
+	}
+	return finder->said_last_words || hint_kind(finder, first->hint) == CU_HINT_TLS_ALERT ||
+	       ends_with_alert(finder, i, at_once_ns);
 }
 
 /*
@@ -747,8 +760,11 @@ static void name_kinds(struct finder *finder)
 		} else if (answered(exchange) && (second || handshaken)) {
 			skip_tickets(finder, exchange);
 		}
-		/* Up to TLS 1.2 the server ends it, and its ticket comes before that (RFC 5077 section 3.3). */
-		handshaken = second && response != CU_HINT_TLS_HANDSHAKE;
+		/*
+		 * Up to TLS 1.2 the server ends it, and its ticket comes before that (RFC 5077 section 3.3); the
+		 * tickets behind a request that came with the client's flight have come with the answer to that.
+		 */
+		handshaken = second && alone && response != CU_HINT_TLS_HANDSHAKE;
 	}
 }
 

@@ -1364,6 +1364,40 @@ static void test_ledger_what_is_answered_was_no_last_word(void **state)
 	}
 }
 
+/*
+ * TLS 1.3, whose tickets come with the answer to the request that was sent with the client's Finished; another request,
+ * answered at once; and half a minute later both sides' timers end the connection: an alert, and a GOAWAY with a reason
+ * and an alert, which cross.
+ */
+static void test_ledger_last_words_that_cross(void **state)
+{
+	(void)state;
+	enum { SECOND_FLIGHT = 80, REQUEST = 200, TICKETS = 500, ANSWER = 195, SETTINGS_ACK = 31, ALERT_1_3 = 24 };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 30000, 10000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 300)->hint.kind = CU_HINT_TLS_CLIENT_HELLO;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 301, 900)->hint.kind = CU_HINT_TLS_SERVER_HELLO;
+	t += 40000;
+	talk_add(&talk, t, CU_C2S, PSH, 301, 901, SECOND_FLIGHT)->hint.kind = CU_HINT_TLS_HANDSHAKE;
+	talk_add(&talk, t + 100, CU_C2S, PSH, 381, 901, REQUEST)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 901, 581, TICKETS)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 30100, CU_S2C, PSH, 1401, 581, ANSWER);
+	t += 41000;
+	talk_add(&talk, t, CU_C2S, PSH, 581, 1596, REQUEST)->hint.kind = CU_HINT_TLS_DATA;
+	talk_add(&talk, t + 30000, CU_S2C, PSH, 1596, 781, ANSWER);
+	talk_add(&talk, t + 40000, CU_C2S, PSH, 781, 1791, SETTINGS_ACK);
+	t += 30000000;
+	talk_add(&talk, t, CU_C2S, PSH, 812, 1791, ALERT_1_3);
+	talk_add(&talk, t + 29000, CU_S2C, PSH, 1791, 812, 80);
+	talk_analyse(&talk);
+	assert_int_equal(talk.exchanges.n, 4);
+	struct cu_transaction request = talk_transaction(&talk, 3);
+	assert_int_equal(request.total_ns, 40000 * US);
+	assert_int_equal(request.response.n_bytes, ANSWER);
+	talk_release(&talk);
+}
+
 /* HTTP/2 in TLS 1.3: SETTINGS and their acknowledgement, and a request after a minute. */
 static void test_ledger_frames_that_ask_for_nothing_begin_no_request(void **state)
 {
@@ -2879,6 +2913,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_tls_1_2_has_no_late_tickets),
 		cmocka_unit_test(test_ledger_last_words_of_tls_are_no_answer),
 		cmocka_unit_test(test_ledger_what_is_answered_was_no_last_word),
+		cmocka_unit_test(test_ledger_last_words_that_cross),
 		cmocka_unit_test(test_ledger_frames_that_ask_for_nothing_begin_no_request),
 		cmocka_unit_test(test_ledger_what_comes_while_the_server_thinks_is_no_part_of_the_request),
 		cmocka_unit_test(test_ledger_a_fin_whose_ack_the_capture_lacks),
