@@ -716,9 +716,10 @@ static int take(struct finder *finder, uint32_t i)
  * In TLS 1.3 the client's second flight ends the handshake, and a request may
  * follow at once; what the server then sends first can be session tickets
  * (RFC 8446 4.6.1), which answer nothing. Short bursts with silence behind them
- * are taken for them.
+ * are taken for them; where no tickets come, HTTP/2's frames that answer nothing
+ * alone, such as the acknowledgement of SETTINGS.
  */
-static void skip_tickets(const struct finder *finder, struct cu_exchange *exchange)
+static void skip_tickets(const struct finder *finder, struct cu_exchange *exchange, bool has_tickets)
 {
 	const int64_t quiet_ns = 10 * CU_NS_PER_MS;
 	enum { TICKETS_BYTES = 1200 };
@@ -736,6 +737,9 @@ static void skip_tickets(const struct finder *finder, struct cu_exchange *exchan
 		if (end > start && seg->time_ns - last_ns > quiet_ns) {
 			exchange->response_start = end; /* each ticket may wait for the ACK of the one before */
 		}
+		if (!has_tickets && word_of(finder, seg) != WORD_CONTROL) {
+			return;
+		}
 		end = seg->seq + seg->len;
 		last_ns = seg->time_ns;
 	}
@@ -745,7 +749,8 @@ static void skip_tickets(const struct finder *finder, struct cu_exchange *exchan
 static void name_kinds(struct finder *finder)
 {
 	enum { SECOND_FLIGHT_BYTES = 160 }; /* change cipher spec and Finished, no certificate, no request */
-	bool handshaken = false;            /* the client ended it with the exchange before: tickets may follow */
+	bool handshaken = false;            /* the exchange before had the client's end of the handshake */
+	bool tickets_follow = false;
 	for (size_t n = 0; n < finder->out->n; n++) {
 		struct cu_exchange *exchange = &finder->out->item[n];
 		if (exchange->kind != CU_TXN_REQUEST) {
@@ -758,13 +763,14 @@ static void name_kinds(struct finder *finder)
 		if (request == CU_HINT_TLS_CLIENT_HELLO || (second && (response == CU_HINT_TLS_HANDSHAKE || alone))) {
 			exchange->kind = CU_TXN_TLS_HANDSHAKE;
 		} else if (answered(exchange) && (second || handshaken)) {
-			skip_tickets(finder, exchange);
+			skip_tickets(finder, exchange, second || tickets_follow);
 		}
 		/*
 		 * Up to TLS 1.2 the server ends it, and its ticket comes before that (RFC 5077 section 3.3); the
 		 * tickets behind a request that came with the client's flight have come with the answer to that.
 		 */
-		handshaken = second && alone && response != CU_HINT_TLS_HANDSHAKE;
+		tickets_follow = second && alone && response != CU_HINT_TLS_HANDSHAKE;
+		handshaken = second;
 	}
 }
 

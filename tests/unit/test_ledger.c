@@ -1232,28 +1232,33 @@ static void test_ledger_session_tickets_are_no_answer(void **state)
 static void test_ledger_tls_1_2_has_no_late_tickets(void **state)
 {
 	(void)state;
-	enum { SECOND_FLIGHT = 330, FINISHED = 59, REQUEST = 470, FIRST = 165, REST = 900 };
-	struct talk talk;
-	talk_init(&talk);
-	int64_t t = talk_handshake(&talk, 30000, 10000);
-	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 300)->hint.kind = CU_HINT_TLS_CLIENT_HELLO;
-	talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 301, 900)->hint.kind = CU_HINT_TLS_SERVER_HELLO;
-	t += 40000;
-	talk_add(&talk, t, CU_C2S, PSH, 301, 901, SECOND_FLIGHT)->hint.kind = CU_HINT_TLS_HANDSHAKE;
-	talk_add(&talk, t + 30000, CU_S2C, PSH, 901, 631, FINISHED)->hint.kind = CU_HINT_TLS_HANDSHAKE;
-	t += 40000;
-	talk_add(&talk, t, CU_C2S, PSH, 631, 960, REQUEST)->hint.kind = CU_HINT_TLS_DATA;
-	talk_add(&talk, t + 130000, CU_S2C, PSH, 960, 1101, FIRST)->hint.kind = CU_HINT_TLS_DATA;
-	talk_add(&talk, t + 140000, CU_C2S, ACK, 1101, 1125, 0);
-	talk_add(&talk, t + 630000, CU_S2C, PSH, 1125, 1101, REST)->hint.kind = CU_HINT_TLS_DATA;
-	talk_add(&talk, t + 640000, CU_C2S, ACK, 1101, 2025, 0);
-	talk_analyse(&talk);
-	assert_int_equal(talk.exchanges.n, 4);
-	struct cu_transaction request = talk_transaction(&talk, 3);
-	assert_int_equal(request.response.n_bytes, FIRST + REST);
-	assert_us(request, CU_SERVER_THINK, 100000);
-	assert_us(request, CU_SERVER_PAUSE, 500000);
-	talk_release(&talk);
+	enum { SECOND_FLIGHT = 330, FINISHED = 59, REQUEST = 470, REST = 900 };
+	/* the beginning of the answer, or HTTP/2's acknowledgement of SETTINGS, which is none */
+	static const uint32_t first[] = {165, 38};
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 30000, 10000);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 300)->hint.kind = CU_HINT_TLS_CLIENT_HELLO;
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 1, 301, 900)->hint.kind = CU_HINT_TLS_SERVER_HELLO;
+		t += 40000;
+		talk_add(&talk, t, CU_C2S, PSH, 301, 901, SECOND_FLIGHT)->hint.kind = CU_HINT_TLS_HANDSHAKE;
+		talk_add(&talk, t + 30000, CU_S2C, PSH, 901, 631, FINISHED)->hint.kind = CU_HINT_TLS_HANDSHAKE;
+		t += 40000;
+		uint32_t seq = 960 + first[i];
+		talk_add(&talk, t, CU_C2S, PSH, 631, 960, REQUEST)->hint.kind = CU_HINT_TLS_DATA;
+		talk_add(&talk, t + 130000, CU_S2C, PSH, 960, 1101, first[i])->hint.kind = CU_HINT_TLS_DATA;
+		talk_add(&talk, t + 140000, CU_C2S, ACK, 1101, seq, 0);
+		talk_add(&talk, t + 630000, CU_S2C, PSH, seq, 1101, REST)->hint.kind = CU_HINT_TLS_DATA;
+		talk_add(&talk, t + 640000, CU_C2S, ACK, 1101, seq + REST, 0);
+		talk_analyse(&talk);
+		assert_int_equal(talk.exchanges.n, 4);
+		struct cu_transaction request = talk_transaction(&talk, 3);
+		assert_int_equal(request.response.n_bytes, i == 0 ? first[i] + REST : REST);
+		assert_us(request, CU_SERVER_THINK, i == 0 ? 100000 : 600000);
+		assert_us(request, CU_SERVER_PAUSE, i == 0 ? 500000 : 0);
+		talk_release(&talk);
+	}
 }
 
 /* What two sides say, and a minute later: a piece of so many bytes, 0 none, an alert, and the FIN. */
