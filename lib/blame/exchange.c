@@ -53,6 +53,8 @@ struct finder {
 	const struct cu_trace *trace;
 	int64_t highest[2];    /* end of what was seen of each direction, or is known to have been sent */
 	int64_t client_ack;    /* the client's highest ACK number */
+	int64_t unseen_ack;    /* the newest of those beyond what was seen of the server's data, by more than a FIN */
+	uint32_t unseen_seg;   /* what had it first */
 	int64_t server_end_ns; /* when the server last sent new data */
 	struct aside aside;
 	int64_t beside_end;   /* of what came beside a request that waits for its answer; 0: nothing */
@@ -263,29 +265,95 @@ static bool goes_on_behind(const struct finder *finder, uint32_t i, int64_t ack)
 	return true;
 }
 
+/* An answer that the capture lacks ends at an ACK number; what tells of it is where it had come at the latest. */
+static void answer_unseen(struct finder *finder, struct cu_exchange *now, int64_t end, uint32_t told_by)
+{
+	now->response_start = finder->highest[CU_S2C];
+	now->response_end = finder->highest[CU_S2C] = end;
+	now->outcome = CU_OUTCOME_ANSWERED;
+	now->last_seg = told_by > now->last_seg ? told_by : now->last_seg;
+	now->end_seg = now->last_seg;
+	finder->short_end = true;
+}
+
 /*
  * The client goes on, and acknowledges what the capture lacks of the server's.
  * That is the answer, if there was none; else its end, so far as an ACK before
  * tells when it came. Where the capture lacks the client's data too, an
  * exchange was between, of which nothing is known: it is left out.
  */
-static void take_unseen_answer(struct finder *finder, struct cu_exchange *now, const struct cu_trace_segment *seg)
+static void take_unseen_answer(struct finder *finder, struct cu_exchange *now, uint32_t i)
 {
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	int64_t seen_end = finder->highest[CU_S2C];
 	bool was_between = seg->seq > finder->highest[CU_C2S];
+	if (now != NULL && !answered(now)) {
+		uint32_t told_by = finder->unseen_ack >= seg->ack - 1 ? finder->unseen_seg
+		                   : was_between                      ? now->last_seg
+		                                                      : i;
+		answer_unseen(finder, now, seg->ack, told_by);
+		return;
+	}
 	finder->highest[CU_S2C] = seg->ack;
 	if (now == NULL) {
 		return;
 	}
-	if (!answered(now)) {
-		now->response_start = seen_end;
-		now->response_end = seg->ack;
-		now->outcome = CU_OUTCOME_ANSWERED;
-		finder->short_end = true;
-	} else if (was_between) {
+	if (was_between) {
 		finder->highest[CU_C2S] = seg->seq;
 	} else if (finder->client_ack > seen_end) {
 		now->response_end = finder->client_ack;
+	}
+}
+
+/* Notes an ACK of the client's beyond what was seen; one more number may be that of a FIN. */
+static void note_unseen_ack(struct finder *finder, uint32_t i)
+{
+	int64_t ack = finder->trace->segment[i].ack, seen_end = finder->highest[CU_S2C];
+	int64_t known_end = finder->unseen_ack > seen_end ? finder->unseen_ack : seen_end;
+	if (ack > known_end + 1) {
+		finder->unseen_ack = ack;
+		finder->unseen_seg = i;
+	}
+}
+
+/* No more is asked. If the client's ACKs tell of an answer that the capture lacks, what waited for one had that. */
+static void settle_unseen(struct finder *finder, uint32_t i)
+{
+	struct cu_exchange *now = current(finder);
+	if (now != NULL && !answered(now) && now->outcome == CU_OUTCOME_NONE && !now->asks_nothing && !now->interim &&
+	    finder->unseen_ack > finder->highest[CU_S2C] && finder->unseen_seg > now->last_seg &&
+	    goes_on_behind(finder, i, finder->unseen_ack)) {
+		answer_unseen(finder, now, finder->unseen_ack, finder->unseen_seg);
+	}
+}
+
+/* Whether the client acknowledges what the server sent before a number, and the server does not send it any more. */
+static bool is_acked_behind(const struct finder *finder, uint32_t i, int64_t seq)
+{
+	enum { LOOK_AHEAD = 64 };
+	const struct cu_trace *trace = finder->trace;
+	for (uint32_t s = i + 1; s < trace->n && s - i <= LOOK_AHEAD; s++) {
+		const struct cu_trace_segment *seg = &trace->segment[s];
+		if (seg->dir == CU_C2S && !seg->icmp && seg->ack >= seq) {
+			return true;
+		}
+		if (seg->dir == CU_S2C && cu_carries(seg) && seg->len > 0 && seg->seq < seq) {
+			return false;
+		}
+	}
+	return false;
+}
+
+/* The server's FIN tells how far its data went, and with the client's ACK, that the capture lacks some of it. */
+static void note_server_end(struct finder *finder, uint32_t i)
+{
+	const struct cu_trace_segment *seg = &finder->trace->segment[i];
+	int64_t end = seg->seq + seg->len;
+	if (finder->unseen_ack > end) {
+		finder->unseen_ack = 0; /* the server never sent that: ACKs tell nothing here */
+	} else if (end > finder->highest[CU_S2C] && end > finder->unseen_ack && is_acked_behind(finder, i, end)) {
+		finder->unseen_ack = end;
+		finder->unseen_seg = i;
 	}
 }
 
@@ -298,7 +366,7 @@ static int client_data(struct finder *finder, uint32_t i)
 	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
 	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
 	if (acks_unseen(finder, seg) && goes_on_behind(finder, i, seg->ack)) {
-		take_unseen_answer(finder, now, seg);
+		take_unseen_answer(finder, now, i);
 	}
 	int64_t start = finder->highest[CU_C2S];
 	bool is_over = now != NULL && !answered(now) && now->outcome != CU_OUTCOME_NONE; /* the server had closed */
@@ -641,6 +709,10 @@ static int take_fin(struct finder *finder, uint32_t i)
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	bool first = !finder->client_fin && !finder->server_fin;
 	drop_idle(finder);
+	if (seg->dir == CU_S2C && !finder->server_fin) {
+		note_server_end(finder, i);
+	}
+	settle_unseen(finder, i);
 	if (seg->dir == CU_S2C) {
 		/* No answer can come any more; a client that had closed before did not wait for one. */
 		if (finder->client_fin) {
@@ -676,6 +748,7 @@ static int take(struct finder *finder, uint32_t i)
 	}
 	if (seg->flags & CU_TCP_RST) {
 		bool connecting = last != NULL && last->kind == CU_TXN_CONNECT && last->outcome == CU_OUTCOME_NONE;
+		settle_unseen(finder, i);
 		if (seg->dir == CU_C2S) {
 			end_open(finder, i, CU_OUTCOME_ABANDONED);
 		} else {
@@ -702,12 +775,14 @@ static int take(struct finder *finder, uint32_t i)
 		}
 		finder->highest[seg->dir] = data_end;
 		if (seg->dir == CU_S2C) {
+			finder->unseen_ack = 0;
 			finder->server_end_ns = seg->time_ns;
 			finder->short_end = seg->len < finder->trace->mss[CU_S2C];
 		}
 	}
 	if (seg->dir == CU_C2S && seg->ack > finder->client_ack) {
 		finder->client_ack = seg->ack;
+		note_unseen_ack(finder, i);
 	}
 	return (seg->flags & CU_TCP_FIN) != 0 ? take_fin(finder, i) : 0;
 }
@@ -795,6 +870,7 @@ int cu_exchanges_find(struct cu_exchanges *exchanges, const struct cu_trace *tra
 		enum cu_outcome outcome = finder.client_fin     ? CU_OUTCOME_ABANDONED
 		                          : open && !connecting ? CU_OUTCOME_OPEN
 		                                                : CU_OUTCOME_UNANSWERED;
+		settle_unseen(&finder, last);
 		end_open(&finder, last, outcome);
 	}
 	name_kinds(&finder);

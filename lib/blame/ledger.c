@@ -224,6 +224,9 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                  syn->first_file != syn->last_file;
 	bool may_be_lost = known->path->vantage == CU_VANTAGE_SERVER && known->path->server_rtt_ns > on_host_ns &&
 	                   came_twice && transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
+	/* Nothing of the answer was captured: all that is known of it is an ACK. */
+	bool unseen = exchange->kind != CU_TXN_CONNECT && exchange->response_end > exchange->response_start &&
+	              transaction->response.first_frame == 0;
 	cu_account_doubt_if(account, CU_DOUBT_NO_HANDSHAKE,
 	                    !connection->side[CU_C2S].has_syn || !connection->side[CU_S2C].has_syn);
 	cu_account_doubt_if(account, CU_DOUBT_NO_SERVER_RTT, !known->path->server_known || is_answered_nearer(account));
@@ -231,7 +234,7 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	cu_account_doubt_if(account, CU_DOUBT_ROLES, connection->role == CU_ROLE_GUESSED);
 	cu_account_doubt_if(account, CU_DOUBT_CAPTURE_LACKS, known->capture_lacks);
 	cu_account_doubt_if(account, CU_DOUBT_LACKS_HERE,
-	                    transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10);
+	                    unseen || transaction->ledger[CU_UNKNOWN_CAPTURE].ns > transaction->total_ns / 10);
 	cu_account_doubt_if(account, CU_DOUBT_UNSEEN_LOSS,
 	                    may_be_lost || account->lost_there_ns > transaction->total_ns / 2);
 	cu_account_doubt_if(account, CU_DOUBT_OWN_MESSAGE, own_message);
@@ -434,12 +437,13 @@ static bool acked_unseen(const struct cu_account *account, const struct cu_excha
 	       end->time_ns - trace->segment[request->last_seg].time_ns > CU_TIMER_FIRST_NS;
 }
 
-/* No answer was seen: was the request received? */
+/* No answer was seen: was there one, or was the request received? */
 static void charge_silence(struct cu_account *account, const struct cu_exchange *exchange,
                            const struct passage *request, int64_t complete_ns, int64_t end_ns)
 {
-	if (account->transaction->acked_frame != 0) {
-		cu_charge_turnaround(account, CU_SERVER_THINK, complete_ns, end_ns,
+	bool answered = exchange->outcome == CU_OUTCOME_ANSWERED; /* the capture lacks it */
+	if (answered || account->transaction->acked_frame != 0) {
+		cu_charge_turnaround(account, answered ? CU_UNKNOWN_CAPTURE : CU_SERVER_THINK, complete_ns, end_ns,
 		                     2 * account->transaction->server_distance_ns, request->last_seg,
 		                     exchange->end_seg);
 		return;
@@ -507,8 +511,9 @@ static void charge_half_close(struct cu_account *account, const struct cu_exchan
 	}
 	const struct cu_trace_segment *fin = &trace->segment[i];
 	int64_t answered_ns = turn->spoke_ns - fin->time_ns - rtt;
+	/* One that acknowledges the answer came behind it, whether that was captured or not. */
 	bool is_end = (fin->flags & CU_TCP_FIN) != 0 && fin->len == 0 && fin->seq == exchange->request_end &&
-	              trace->segment[first_seg].ack >= fin->end;
+	              fin->ack <= exchange->response_start && trace->segment[first_seg].ack >= fin->end;
 	if (is_end && fin->time_ns - turn->complete_ns > rtt + CU_BUSY_NS && answered_ns >= -cu_path_early_ns(rtt) &&
 	    answered_ns <= CU_HOST_NS + rtt / 4) {
 		cu_charge(account, CU_CLIENT_PAUSE, turn->complete_ns, fin->time_ns, turn->last_seg, i);

@@ -2680,6 +2680,75 @@ static void test_ledger_an_end_that_belongs_to_no_later_answer(void **state)
 	}
 }
 
+/*
+ * Seen at the client: the capture lacks an answer, and the client's ACK tells when it had come. The server's FIN, which
+ * has the number that was acknowledged, or its ACK alone, ends the connection 5 s later; or the client's, which has the
+ * ACK itself. An ACK of a byte that may be a FIN tells nothing.
+ */
+static void test_ledger_an_answer_that_only_its_ack_tells_of(void **state)
+{
+	(void)state;
+	enum { ENDS_SERVER, ENDS_SERVER_UNSEEN, ENDS_CLIENT, N_ENDS };
+	for (int ends = 0; ends < N_ENDS; ends++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 0);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		if (ends != ENDS_CLIENT) {
+			talk_add(&talk, t + 30000, CU_C2S, ACK, 101, 301, 0);
+			talk_add(&talk, t + 50000, CU_C2S, ACK, 101, 514, 0);
+		}
+		t += 5000000;
+		if (ends == ENDS_SERVER) {
+			talk_add(&talk, t, CU_S2C, FIN, 514, 101, 0);
+		}
+		if (ends != ENDS_CLIENT) {
+			talk_add(&talk, t + 100, CU_C2S, ACK, 101, 515, 0);
+		}
+		talk_add(&talk, t + 200, CU_C2S, FIN, 101, ends == ENDS_CLIENT ? 514 : 515, 0);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_int_equal(request.outcome, CU_OUTCOME_ANSWERED);
+		assert_int_equal(request.total_ns, ends == ENDS_CLIENT ? 5000200 * US : 50000 * US);
+		assert_us(request, CU_SERVER_THINK, 0);
+		assert_us(request, CU_NETWORK_LOSS, 0);
+		assert_us(request, CU_UNKNOWN_CAPTURE, ends == ENDS_CLIENT ? 4990200 : 40000);
+		talk_release(&talk);
+	}
+}
+
+/*
+ * Seen at the client: the server's FIN comes behind an answer that was not seen. If the client acknowledges both, the
+ * capture lacks that; if it does not, nobody knows of one. An ACK beyond the FIN acknowledges what never was.
+ */
+static void test_ledger_a_fin_behind_an_answer_that_was_not_seen(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t acked_before, fin, acked;
+		bool answered;
+	} cases[] = {{0, 501, 502, true}, {0, 501, 1, false}, {1000000, 1, 2, false}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		int64_t t = talk_handshake(&talk, 10000, 0);
+		talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+		talk_add(&talk, t + 10000, CU_S2C, ACK, 1, 101, 0);
+		if (cases[i].acked_before > 0) {
+			talk_add(&talk, t + 20000, CU_C2S, ACK, 101, cases[i].acked_before, 0);
+		}
+		t += 10000000;
+		talk_add(&talk, t, CU_S2C, FIN, cases[i].fin, 101, 0);
+		talk_add(&talk, t + 100, CU_C2S, ACK, 101, cases[i].acked, 0);
+		talk_analyse(&talk);
+		struct cu_transaction request = talk_transaction(&talk, 1);
+		assert_int_equal(request.outcome, cases[i].answered ? CU_OUTCOME_ANSWERED : CU_OUTCOME_UNANSWERED);
+		assert_int_equal(request.total_ns, 10000000 * US);
+		assert_us(request, CU_UNKNOWN_CAPTURE, cases[i].answered ? 9990000 : 0);
+		talk_release(&talk);
+	}
+}
+
 /* An ACK of what was never sent, by an attacker, say, is no end of an answer: what the server sends is its own. */
 static void test_ledger_an_ack_of_what_never_came(void **state)
 {
@@ -2971,6 +3040,8 @@ int main(void)
 		cmocka_unit_test(test_ledger_a_server_that_speaks_unasked),
 		cmocka_unit_test(test_ledger_an_exchange_that_the_capture_lacks),
 		cmocka_unit_test(test_ledger_an_end_that_belongs_to_no_later_answer),
+		cmocka_unit_test(test_ledger_an_answer_that_only_its_ack_tells_of),
+		cmocka_unit_test(test_ledger_a_fin_behind_an_answer_that_was_not_seen),
 		cmocka_unit_test(test_ledger_an_ack_of_what_never_came),
 		cmocka_unit_test(test_ledger_a_half_close_may_end_a_request),
 		cmocka_unit_test(test_ledger_no_ack_is_kept_back_for_so_long),
