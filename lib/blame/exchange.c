@@ -142,12 +142,12 @@ static enum word word_of(const struct finder *finder, const struct cu_trace_segm
 /*
  * Whether a side says an alert from a segment on, and frames that ask for nothing
  * before it, and then closes, or the capture ends. All of it comes at once. What
- * of the other side crosses it is no answer; where that answers an alert, it
- * closes, too, or it was none.
+ * of the other side crosses it is no answer; where that answers an alert with
+ * more than its own, it closes, too, or it was none.
  */
 static bool ends_with_alert(const struct finder *finder, uint32_t i, int64_t within_ns)
 {
-	enum { LOOK_AHEAD = 32 };
+	enum { LOOK_AHEAD = 32, ALERT_MOST = 31 }; /* bytes of an alert alone */
 	const struct cu_trace *trace = finder->trace;
 	const struct cu_trace_segment *first = &trace->segment[i];
 	int64_t alert_end = 0; /* 0: none yet */
@@ -171,7 +171,8 @@ static bool ends_with_alert(const struct finder *finder, uint32_t i, int64_t wit
 				return alert_end != 0;
 			}
 		} else {
-			answered = answered || (word != WORD_NONE && alert_end != 0 && seg->ack >= alert_end);
+			bool speaks = word != WORD_NONE && !(word == WORD_ALERT && seg->len <= ALERT_MOST);
+			answered = answered || (speaks && alert_end != 0 && seg->ack >= alert_end);
 			other_closed = other_closed || closes;
 		}
 	}
@@ -288,10 +289,8 @@ static void take_unseen_answer(struct finder *finder, struct cu_exchange *now, u
 	int64_t seen_end = finder->highest[CU_S2C];
 	bool was_between = seg->seq > finder->highest[CU_C2S];
 	if (now != NULL && !answered(now)) {
-		uint32_t told_by = finder->unseen_ack >= seg->ack - 1 ? finder->unseen_seg
-		                   : was_between                      ? now->last_seg
-		                                                      : i;
-		answer_unseen(finder, now, seg->ack, told_by);
+		bool told = finder->unseen_ack >= seg->ack - 1; /* else it may be long ago */
+		answer_unseen(finder, now, seg->ack, told ? finder->unseen_seg : now->last_seg);
 		return;
 	}
 	finder->highest[CU_S2C] = seg->ack;
