@@ -117,10 +117,17 @@ static int append_tight(struct cu_track *track, struct cu_flow *flow, const stru
 static __attribute__((noinline)) int append_any(struct cu_track *track, struct cu_flow *flow,
                                                 const struct cu_segment *segment)
 {
-	if (flow->n_pending++ == 0) {
+	int rc = 0;
+	/* short ones may have filled what a long one needs: a spool does not grow any more than this */
+	if (flow->pending.len + cu_segment_encoded_cap(segment) > CU_SPOOL_LARGE) {
+		rc = flush(track, flow);
+	}
+	if (rc == 0 && flow->n_pending++ == 0) {
 		cu_list_append(&track->table, CU_LIST_PENDING, flow);
 	}
-	int rc = append_tight(track, flow, segment);
+	if (rc == 0) {
+		rc = append_tight(track, flow, segment);
+	}
 	if (rc == 0 && flow->pending.len > CU_SPOOL_LARGE - CU_SEGMENT_ENCODED_CAP) {
 		rc = flush(track, flow);
 	}

@@ -171,6 +171,7 @@ static void read_chunk(struct result *result, struct cu_chunk *chunk, bool is_wi
 	struct cu_segment segment;
 	uint64_t n = 0;
 	int rc;
+	assert_in_range(cu_cursor_left(&chunk->segments), 0, CU_SPOOL_LARGE);
 	cu_timeline_open(&reader, &chunk->start, &chunk->segments);
 	while ((rc = cu_timeline_next(&reader, &segment)) > 0) {
 		assert_in_range(segment.frame, 1, result->n_frames - 1);
@@ -1157,6 +1158,34 @@ static void test_flowify_hints_first_of_turn(void **state)
 	}
 }
 
+/* A chunk is full when the next segment may not fit: the longest hint comes behind any number of short segments. */
+static void test_flowify_hint_at_the_end_of_a_chunk(void **state)
+{
+	(void)state;
+	enum { LEAST = 250, MOST = 450 };
+	static const char get[] = "GET /a-path-that-is-longer-than-what-is-kept-of-it-and-so-is-cut-there HTTP/1.1\r\n";
+	struct frame frames[MOST + 6];
+	for (uint32_t n = LEAST; n < MOST; n++) {
+		size_t at = 0;
+		frames[at++] = (struct frame)C2S(0, SYN, 100, 0, 0);
+		frames[at++] = (struct frame)S2C(1, SYN | ACK, 500, 101, 0);
+		for (uint32_t k = 0; k < n; k++) {
+			frames[at++] = (struct frame)S2C(2 + k, ACK, 501 + k, 101, 1);
+		}
+		frames[at++] = with_payload((struct frame)C2S(600, ACK, 101, 501 + n, 200), get);
+		frames[at++] = (struct frame)S2C(601, ACK, 501 + n, 301, 9);
+		frames[at] = (struct frame){0};
+		struct result result = run_frames(frames, &defaults);
+		assert_int_equal(result.n_connections, 1);
+		for (size_t i = 1; i < result.n_frames; i++) {
+			assert_true(result.frames[i].is_seen);
+			assert_int_equal(result.frames[i].segment.seq, frames[i - 1].seq);
+		}
+		assert_int_equal(result.frames[result.n_frames - 2].segment.hint.text_len, CU_HINT_TEXT_CAP);
+		release(&result);
+	}
+}
+
 /* ---- The whole ---- */
 
 static uint8_t *bytes_of(const struct result *result, size_t *len)
@@ -1274,6 +1303,7 @@ int main(void)
 		cmocka_unit_test(test_flowify_fragments),
 		cmocka_unit_test(test_flowify_fragments_by_identification),
 		cmocka_unit_test(test_flowify_hints_first_of_turn),
+		cmocka_unit_test(test_flowify_hint_at_the_end_of_a_chunk),
 		cmocka_unit_test(test_flowify_deterministic),
 		cmocka_unit_test(test_flowify_empty_capture),
 		cmocka_unit_test(test_flowify_reports_full_disk_and_progress),
