@@ -1,8 +1,9 @@
 /*
  * Hints: what the first bytes of a payload say of its protocol.
  *
- * A hint names a transaction; it never decides who is to blame. It is all of
- * the payload that leaves flowify.
+ * A hint names a transaction, and tells the client from the server where no SYN
+ * was captured; it never decides who is to blame. It is all of the payload that
+ * leaves flowify.
  */
 #ifndef CU_PACKET_HINT_H
 #define CU_PACKET_HINT_H

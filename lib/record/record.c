@@ -50,7 +50,7 @@
 	OP(FIXED16, 4, client_port)             \
 	OP(U16, 5, server_port)                 \
 	OP(NUMBERS, 6, ids, n_ids, CU_VLAN_CAP) \
-	OP(U8, 7, role, CU_ROLE_LEARNED)        \
+	OP(U8, 7, role, CU_ROLE_HINT)           \
 	OP(U8, 8, end, CU_END_REUSED)           \
 	OP(FLAGS2, 9, continued, followed)      \
 	OP(SEEN, 10, start_ns)                  \

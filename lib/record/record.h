@@ -85,10 +85,11 @@ enum cu_connection_end {
 
 /* How it is known which end is the client. */
 enum cu_role_source {
-	CU_ROLE_GUESSED = 0, /* by port number and first speaker */
+	CU_ROLE_GUESSED = 0, /* by port number, and of equal ones by who spoke first */
 	CU_ROLE_SYN = 1,     /* its SYN was seen */
 	CU_ROLE_SYN_ACK = 2, /* the server's SYN-ACK was seen */
 	CU_ROLE_LEARNED = 3, /* from other connections to the same endpoint */
+	CU_ROLE_HINT = 4,    /* by what was said: HTTP's request or answer, TLS's ClientHello or ServerHello */
 };
 
 /* One direction's counters and options; of the side that sends in it. */

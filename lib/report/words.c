@@ -178,10 +178,8 @@ const char *cu_vantage_words(unsigned vantage)
 const char *cu_role_name(unsigned role)
 {
 	static const char *const name[] = {
-		[CU_ROLE_GUESSED] = "guessed",
-		[CU_ROLE_SYN] = "syn",
-		[CU_ROLE_SYN_ACK] = "syn_ack",
-		[CU_ROLE_LEARNED] = "learned",
+		[CU_ROLE_GUESSED] = "guessed", [CU_ROLE_SYN] = "syn",   [CU_ROLE_SYN_ACK] = "syn_ack",
+		[CU_ROLE_LEARNED] = "learned", [CU_ROLE_HINT] = "hint",
 	};
 	return WORD(name, role);
 }

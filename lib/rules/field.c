@@ -42,7 +42,7 @@ bool cu_type_is_numeric(enum cu_type type)
 
 static const char *role_name(unsigned role)
 {
-	static const char *const names[] = {"guessed", "syn", "syn-ack", "learned"};
+	static const char *const names[] = {"guessed", "syn", "syn-ack", "learned", "hint"};
 	return role < sizeof(names) / sizeof(*names) ? names[role] : "guessed";
 }
 
@@ -60,7 +60,7 @@ static const struct cu_names outcome_names = {"an outcome", CU_OUTCOME_OPEN + 1,
 static const struct cu_names vantage_names = {"a vantage point", CU_VANTAGE_SERVER + 1, cu_vantage_name};
 static const struct cu_names loss_side_names = {"a side of the vantage point", CU_LOSS_CAPTURE + 1, cu_loss_side_name};
 static const struct cu_names close_names = {"a way to close", CU_CLOSE_HALF_OPEN + 1, cu_close_name};
-static const struct cu_names role_names = {"a source of roles", CU_ROLE_LEARNED + 1, role_name};
+static const struct cu_names role_names = {"a source of roles", CU_ROLE_HINT + 1, role_name};
 static const struct cu_names end_names = {"an end of a connection", CU_END_REUSED + 1, end_name};
 
 int cu_names_find(const struct cu_names *names, const char *name, size_t len)
@@ -216,7 +216,7 @@ static const struct cu_field fields[] = {
 	BIT("connection.rst", ANALYSIS(completeness), CU_SEEN_RST, "a RST was seen")
 	NAMED("connection.close", ANALYSIS(close), close_names, "none, clean, abortive, refused, unanswered, half or half_open")
 	NAMED("connection.closed_by", ANALYSIS(closed_by), cu_party_names, "who sent the first FIN or the RST: client, server or none")
-	NAMED("connection.role", CONN(role), role_names, "how client and server were told apart: syn, syn-ack, learned or guessed")
+	NAMED("connection.role", CONN(role), role_names, "how client and server were told apart: syn, syn-ack, hint, learned or guessed")
 	NAMED("connection.end", CONN(end), end_names, "why it was over: open (the capture ended), closed, reset, idle, evicted or reused")
 	FIELD("connection.continued", BOOL, CONN(continued), BOOL, "it began before the capture, or in an earlier part of it")
 

@@ -1158,6 +1158,27 @@ static void test_flowify_hints_first_of_turn(void **state)
 	}
 }
 
+/* What was written stays as it is: a hint that comes later leaves the guess what it was. */
+static void test_flowify_hint_too_late(void **state)
+{
+	(void)state;
+	enum { MANY = 450 };
+	struct frame frames[MANY + 3];
+	for (uint32_t k = 0; k < MANY; k++) {
+		frames[k] = (struct frame)S2C(k, ACK, 501 + k, 101, 1);
+	}
+	frames[MANY] = with_payload((struct frame)S2C(600, ACK, 501 + MANY, 101, 200), "GET / HTTP/1.1\r\n");
+	frames[MANY + 1] = (struct frame)C2S(601, ACK, 101, 701 + MANY, 9);
+	frames[MANY + 2] = (struct frame){0};
+	struct result result = run_frames(frames, &defaults);
+	assert_int_equal(result.n_connections, 1);
+	assert_int_equal(result.connections[0].client_port, 40000);
+	assert_int_equal(result.connections[0].role, CU_ROLE_GUESSED);
+	assert_int_equal(result.frames[1].segment.dir, CU_S2C);
+	assert_int_equal(result.frames[MANY + 1].segment.dir, CU_S2C);
+	release(&result);
+}
+
 /* A chunk is full when the next segment may not fit: the longest hint comes behind any number of short segments. */
 static void test_flowify_hint_at_the_end_of_a_chunk(void **state)
 {
@@ -1182,6 +1203,76 @@ static void test_flowify_hint_at_the_end_of_a_chunk(void **state)
 			assert_int_equal(result.frames[i].segment.seq, frames[i - 1].seq);
 		}
 		assert_int_equal(result.frames[result.n_frames - 2].segment.hint.text_len, CU_HINT_TEXT_CAP);
+		release(&result);
+	}
+}
+
+/* Requests come from the client, and answers from the server, wherever a capture begins and whatever the ports are. */
+static void test_flowify_finds_client_by_hint(void **state)
+{
+	(void)state;
+	static const char get[] = "GET /a HTTP/1.1\r\n";
+	static const char ok[] = "HTTP/1.1 200 OK\r\n";
+	static const char hello[] = "\x16\x03\x01\x02\x01\x01\x01\x01\x01\x03\x03";
+	static const char hello_back[] = "\x16\x03\x03\x01\x01\x02\x10";
+	static const char data[] = "\x17\x03\x03\x01\x10xxxx";
+	const struct {
+		const char *name;
+		struct frame frames[6];
+		uint16_t client_port;
+		enum cu_role_source role;
+	} cases[] = {
+		{"a request first", {with_payload((struct frame)S2C(0, ACK, 501, 101, 200), get)}, 80, CU_ROLE_HINT},
+		{"an answer first", {with_payload((struct frame)C2S(0, ACK, 101, 501, 200), ok)}, 80, CU_ROLE_HINT},
+		{"a request behind other data",
+	         {C2S(0, ACK, 101, 501, 9), S2C(1, ACK, 501, 110, 0),
+	          with_payload((struct frame)S2C(2, ACK, 501, 110, 200), get), C2S(3, ACK, 110, 701, 9)},
+	         80,
+	         CU_ROLE_HINT},
+		{"an answer in mid-life",
+	         {S2C(0, ACK, 501, 101, 9), C2S(1, ACK, 101, 510, 0), S2C(2, ACK, 510, 101, 9),
+	          with_payload((struct frame)C2S(3, ACK, 101, 519, 200), ok)},
+	         80,
+	         CU_ROLE_HINT},
+		{"a ClientHello", {with_payload((struct frame)S2C(0, ACK, 501, 101, 200), hello)}, 80, CU_ROLE_HINT},
+		{"a ServerHello",
+	         {S2C(0, ACK, 501, 101, 0), with_payload((struct frame)C2S(1, ACK, 101, 501, 200), hello_back)},
+	         80,
+	         CU_ROLE_HINT},
+		{"a guess confirmed",
+	         {C2S(0, ACK, 101, 501, 0), with_payload((struct frame)C2S(1, ACK, 101, 501, 200), get)},
+	         40000,
+	         CU_ROLE_HINT},
+		{"the first counts",
+	         {with_payload((struct frame)C2S(0, ACK, 101, 501, 200), get),
+	          with_payload((struct frame)S2C(1, ACK, 501, 301, 200), get)},
+	         40000,
+	         CU_ROLE_HINT},
+		{"others tell nothing", {with_payload((struct frame)S2C(0, ACK, 501, 101, 200), data)}, 40000, 0},
+		{"a SYN says otherwise",
+	         {C2S(0, SYN, 100, 0, 0), with_payload((struct frame)S2C(1, ACK, 501, 101, 200), get)},
+	         40000,
+	         CU_ROLE_SYN},
+		{"a SYN that comes late says otherwise",
+	         {with_payload((struct frame)S2C(1, ACK, 501, 101, 200), get), C2S(2, SYN, 100, 0, 0)},
+	         40000,
+	         CU_ROLE_SYN},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct result result = run_frames(cases[i].frames, &defaults);
+		assert_int_equal(result.n_connections, 1);
+		const struct cu_connection *connection = &result.connections[0];
+		if (connection->client_port != cases[i].client_port || connection->role != cases[i].role) {
+			fail_msg("%s: port %u, role %u", cases[i].name, connection->client_port, connection->role);
+		}
+		for (size_t k = 1; k < result.n_frames; k++) {
+			const struct frame *frame = &cases[i].frames[k - 1];
+			const struct cu_segment *segment = &result.frames[k].segment;
+			assert_int_equal(segment->dir, frame->src_port == cases[i].client_port ? CU_C2S : CU_S2C);
+			assert_int_equal(segment->seq, frame->seq);
+			assert_int_equal(segment->len, frame->len);
+			assert_int_equal(segment->hint.kind != CU_HINT_NONE, frame->payload != NULL);
+		}
 		release(&result);
 	}
 }
@@ -1303,6 +1394,8 @@ int main(void)
 		cmocka_unit_test(test_flowify_fragments),
 		cmocka_unit_test(test_flowify_fragments_by_identification),
 		cmocka_unit_test(test_flowify_hints_first_of_turn),
+		cmocka_unit_test(test_flowify_finds_client_by_hint),
+		cmocka_unit_test(test_flowify_hint_too_late),
 		cmocka_unit_test(test_flowify_hint_at_the_end_of_a_chunk),
 		cmocka_unit_test(test_flowify_deterministic),
 		cmocka_unit_test(test_flowify_empty_capture),
