@@ -153,7 +153,7 @@ enum cu_close_kind {
 	CU_CLOSE_REFUSED,
 	CU_CLOSE_UNANSWERED,
 	CU_CLOSE_HALF,      /* a FIN one way only */
-	CU_CLOSE_HALF_OPEN, /* the SYN-ACK was never answered */
+	CU_CLOSE_HALF_OPEN, /* the SYN-ACK was never answered, and perhaps its sender gave up with a RST */
 };
 const char *cu_close_name(unsigned kind);
 

@@ -339,7 +339,7 @@ static void put_close(struct cu_page *page, const struct cu_report_connection *i
 		[CU_RESET_UNANSWERED] = "its sender had asked again and again, and nothing answered",
 	};
 	cu_page_say(page, words[analysis->close <= CU_CLOSE_HALF_OPEN ? analysis->close : CU_CLOSE_NONE]);
-	if (analysis->close_frame != 0) {
+	if (analysis->close_frame != 0 && analysis->close != CU_CLOSE_HALF_OPEN) {
 		cu_page_say(page, ", the ");
 		cu_page_say(page, cu_party_name(analysis->closed_by));
 		cu_page_say(page, " first, ");

@@ -210,6 +210,15 @@ static enum cu_reset_kind kind_of(const struct before *before, const struct cu_t
 	return rst->time_ns - before->last_ns >= IDLE_NS ? CU_RESET_IDLE : CU_RESET_ABORT;
 }
 
+/* The RST of a server that repeated its SYN-ACK in vain leaves the handshake as half open as its silence would. */
+static bool gave_up_handshake(const struct before *before, const struct cu_analysis *analysis)
+{
+	const struct cu_trace_segment *client = before->last[CU_C2S];
+	bool only_syn = client != NULL && (client->flags & (CU_TCP_SYN | CU_TCP_ACK)) == CU_TCP_SYN;
+	return only_syn && before->syn_ack && !before->data[CU_S2C] && analysis->close == CU_CLOSE_ABORTIVE &&
+	       analysis->reset == CU_RESET_UNANSWERED && analysis->reset_by == CU_PARTY_SERVER;
+}
+
 static void find_reset(const struct cu_trace *trace, const struct cu_path *path, struct cu_analysis *analysis)
 {
 	size_t heeded = find_heeded(trace, 0), i = heeded < trace->n ? heeded : find_any(trace);
@@ -225,6 +234,9 @@ static void find_reset(const struct cu_trace *trace, const struct cu_path *path,
 	analysis->reset = i != heeded  ? CU_RESET_UNHEEDED
 	                  : before.any ? kind_of(&before, rst, path->client_rtt_ns + path->server_rtt_ns)
 	                               : CU_RESET_ABORT;
+	if (gave_up_handshake(&before, analysis)) {
+		analysis->close = CU_CLOSE_HALF_OPEN;
+	}
 }
 
 /* The client's last SYN: one that is sent again after a RST, or an answer for a connection of before, begins anew. */

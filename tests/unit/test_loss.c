@@ -673,6 +673,40 @@ static void test_ending_half_open(void **state)
 	assert_int_equal(find_ending(&talk, CU_SEEN_SYN | CU_SEEN_SYN_ACK).close, CU_CLOSE_HALF_OPEN);
 }
 
+/* A server that repeated its SYN-ACK in vain may give up with a RST: no ACK followed all the same. */
+static void test_ending_half_open_until_a_reset(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned n_repeats;
+		int rst_dir;
+		uint8_t rst_ttl; /* 0: as the others' */
+		enum cu_close_kind close;
+	} cases[] = {
+		{"the server gave up", 3, CU_S2C, 0, CU_CLOSE_HALF_OPEN},
+		{"before an answer was missed", 0, CU_S2C, 0, CU_CLOSE_ABORTIVE},
+		{"the client broke it off", 3, CU_C2S, 0, CU_CLOSE_ABORTIVE},
+		{"a device on the path cut it", 3, CU_S2C, 40, CU_CLOSE_ABORTIVE},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct talk talk;
+		talk_init(&talk);
+		talk_add(&talk, 0, CU_C2S, CU_TCP_SYN, 0, 0, 0);
+		int64_t t = 20000;
+		for (unsigned n = 0; n <= cases[i].n_repeats; n++, t += 3000000) {
+			talk_add(&talk, t, CU_S2C, CU_TCP_SYN | ACK, 0, 1, 0)->ttl = 64;
+		}
+		struct cu_segment *rst = talk_add(&talk, t, cases[i].rst_dir, CU_TCP_RST | ACK, 1, 1, 0);
+		rst->ttl = cases[i].rst_ttl != 0 ? cases[i].rst_ttl : 64;
+		struct cu_analysis analysis = find_ending(&talk, SHAKEN | CU_SEEN_RST); /* the RST acknowledges, too */
+		if (analysis.close != cases[i].close) {
+			fail_msg("%s: close %u, reset %u by %u", cases[i].what, analysis.close, analysis.reset,
+			         analysis.reset_by);
+		}
+	}
+}
+
 /* How a connection closed is told from its last SYN on: the RST of one that was refused first did not close it. */
 static void test_ending_counts_from_the_last_syn(void **state)
 {
@@ -950,6 +984,7 @@ int main(void)
 		cmocka_unit_test(test_ending_closed_port),
 		cmocka_unit_test(test_ending_behind_the_part),
 		cmocka_unit_test(test_ending_half_open),
+		cmocka_unit_test(test_ending_half_open_until_a_reset),
 		cmocka_unit_test(test_ending_counts_from_the_last_syn),
 		cmocka_unit_test(test_ending_tells_resets_apart),
 		cmocka_unit_test(test_ending_reset_that_crossed_the_answer),
