@@ -35,6 +35,7 @@ struct cu_account {
 	struct cu_waits waits[CU_N_WAITS]; /* of the kinds that are not settled */
 	enum cu_wait charging;             /* what is charged now is one of these */
 	unsigned n_small;                  /* waits, of either kind */
+	unsigned n_small_alone;            /* of them, behind a segment alone in flight */
 	int64_t since_ran_out_ns;          /* of waits for ACKs, since the sender ran out first */
 	unsigned n_other_pauses;           /* but those of the kind CU_WAIT_FULL */
 	int64_t shortest_full_ns;          /* of those */

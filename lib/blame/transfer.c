@@ -516,6 +516,7 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	charge_rest(account, wait, CU_NETWORK_TRANSFER);
 	account->charging = CU_WAIT_SETTLED;
 	account->n_small += small;
+	account->n_small_alone += small && earlier->ack >= wait->before->start;
 	if (!small) {
 		count_clocked(account, wait->dir, ran_out, clocked_ns);
 	}
@@ -681,7 +682,9 @@ static void settle_small_waits(struct cu_account *account, int dir, int64_t star
 	enum { SMALL_HABIT = 2, DELAYED_SHARE = 4 };
 	int64_t clocked_ns = account->waits[CU_WAIT_SMALL].ns, delayed_ns = account->waits[CU_WAIT_SMALL_DELAYED].ns;
 	bool soon = account->n_small >= SMALL_HABIT && delayed_ns <= (clocked_ns + delayed_ns) / DELAYED_SHARE;
-	bool habit = account->n_small > 0 && (soon || sends_small_at_once(account, dir, start, end));
+	/* With several in flight a congestion window that counts segments may hold it. */
+	bool mostly_alone = account->n_small_alone > account->n_small / 2;
+	bool habit = soon || (mostly_alone && sends_small_at_once(account, dir, start, end));
 	cu_charge_settled(account, CU_WAIT_SMALL, habit ? cu_pause_of(dir) : CU_NETWORK_TRANSFER);
 	cu_charge_settled(account, CU_WAIT_SMALL_DELAYED, habit ? cu_pause_of(dir) : cu_delayed_ack_of_receiver(dir));
 	/* Or one that says each in answer to the ACK of the one before. */
@@ -718,7 +721,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	const struct cu_delivery *delivery = &account->known->delivery[dir];
 	int64_t now = from;
 	const struct cu_piece *before = NULL;
-	account->n_small = account->n_other_pauses = 0;
+	account->n_small = account->n_small_alone = account->n_other_pauses = 0;
 	account->burst_start = start;
 	account->largest_flight = 0;
 	account->last_pause_ns = 0;

@@ -1076,6 +1076,24 @@ static void test_ledger_who_sends_small_ones_at_once_waits_for_no_ack(void **sta
 	}
 }
 
+/* The server sends two small segments at once, and the next when they are acknowledged: its window has room for two. */
+static void test_ledger_a_congestion_window_may_count_segments(void **state)
+{
+	(void)state;
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 1000000, 10);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t + 1010000, CU_S2C, PSH, 1, 101, 69);
+	talk_add(&talk, t + 1011000, CU_S2C, PSH, 70, 101, 3);
+	talk_add(&talk, t + 1011010, CU_C2S, ACK, 101, 73, 0);
+	talk_add(&talk, t + 2070000, CU_S2C, PSH, 73, 101, 784);
+	talk_analyse(&talk);
+	struct cu_transaction request = talk_transaction(&talk, 1);
+	assert_us(request, CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+}
+
 /* Seen at the client: an ACK that reports a hole was not kept back, whatever it acknowledges. */
 static void test_ledger_an_ack_with_sack_is_not_delayed(void **state)
 {
@@ -2979,6 +2997,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
 		cmocka_unit_test(test_ledger_who_sends_small_ones_at_once_waits_for_no_ack),
+		cmocka_unit_test(test_ledger_a_congestion_window_may_count_segments),
 		cmocka_unit_test(test_ledger_an_ack_with_sack_is_not_delayed),
 		cmocka_unit_test(test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer),
 		cmocka_unit_test(test_ledger_news_and_a_paused_answer_look_alike),
