@@ -1,6 +1,7 @@
 #include "lib/blame/exchange.h"
 
 #include "lib/base/grow.h"
+#include "lib/blame/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,85 +101,6 @@ static bool ends_message(const struct finder *finder, const struct cu_trace_segm
 	return seg->len < finder->trace->mss[seg->dir] || (seg->flags & CU_TCP_PSH) != 0;
 }
 
-static uint8_t hint_kind(const struct finder *finder, uint32_t hint)
-{
-	return hint != 0 ? finder->trace->hint[hint - 1].kind : CU_HINT_NONE;
-}
-
-static bool is_of_tls(unsigned kind)
-{
-	return kind >= CU_HINT_TLS_CLIENT_HELLO && kind <= CU_HINT_TLS_ALERT;
-}
-
-enum word { WORD_NONE, WORD_OTHER, WORD_CONTROL, WORD_ALERT };
-
-/*
- * What a segment of TLS may be that is so long: TLS 1.3 hides which records are
- * alerts (RFC 8446 section 5.2), and both hide HTTP/2's frames. An alert is two
- * bytes. Frames that ask for no answer (RFC 9113 section 6) are 9, an
- * acknowledgement of SETTINGS, 13, a WINDOW_UPDATE, or 17, a PING's or a GOAWAY. A
- * record adds what its cipher does.
- */
-static enum word word_of(const struct finder *finder, const struct cu_trace_segment *seg)
-{
-	/* TLS 1.3; TLS 1.2 with ChaCha20-Poly1305 (RFC 7905), and with AES-GCM (RFC 5288) */
-	static const uint32_t record[] = {22, 21, 29};
-	enum { ALERT = 2, SETTINGS_ACK = 9, WINDOW_UPDATE = 13, PING = 17, GOAWAY = 17 };
-	if (hint_kind(finder, seg->hint) == CU_HINT_TLS_ALERT) {
-		return WORD_ALERT;
-	}
-	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]); i++) {
-		uint32_t content = seg->len - record[i];
-		if (content == ALERT || content == record[i] + GOAWAY + ALERT) {
-			return WORD_ALERT;
-		}
-		if (content == SETTINGS_ACK || content == WINDOW_UPDATE || content == PING) {
-			return WORD_CONTROL;
-		}
-	}
-	return seg->len > 0 ? WORD_OTHER : WORD_NONE;
-}
-
-/*
- * Whether a side says an alert from a segment on, and frames that ask for nothing
- * before it, and then closes, or the capture ends. All of it comes at once. What
- * of the other side crosses it is no answer; where that answers an alert with
- * more than its own, it closes, too, or it was none.
- */
-static bool ends_with_alert(const struct finder *finder, uint32_t i, int64_t within_ns)
-{
-	enum { LOOK_AHEAD = 32, ALERT_MOST = 31 }; /* bytes of an alert alone */
-	const struct cu_trace *trace = finder->trace;
-	const struct cu_trace_segment *first = &trace->segment[i];
-	int64_t alert_end = 0; /* 0: none yet */
-	bool answered = false, other_closed = false;
-	for (uint32_t s = i; s < trace->n; s++) {
-		const struct cu_trace_segment *seg = &trace->segment[s];
-		bool is_own = seg->dir == first->dir;
-		if (seg->icmp || (is_own && seg->seq < first->seq)) {
-			continue;
-		}
-		enum word word = word_of(finder, seg);
-		bool crosses = !is_own && seg->ack < first->seq + first->len;
-		if ((word == WORD_OTHER && !crosses) || s - i == LOOK_AHEAD ||
-		    seg->time_ns - first->time_ns > within_ns) {
-			return false;
-		}
-		bool closes = (seg->flags & (CU_TCP_FIN | CU_TCP_RST)) != 0;
-		if (is_own) {
-			alert_end = word == WORD_ALERT ? seg->seq + seg->len : alert_end;
-			if (closes) {
-				return alert_end != 0;
-			}
-		} else {
-			bool speaks = word != WORD_NONE && !(word == WORD_ALERT && seg->len <= ALERT_MOST);
-			answered = answered || (speaks && alert_end != 0 && seg->ack >= alert_end);
-			other_closed = other_closed || closes;
-		}
-	}
-	return alert_end != 0 && (!answered || other_closed) && trace->connection.end != CU_END_EVICTED;
-}
-
 /*
  * Whether a side says its last words in TLS from a segment on. Once one side did,
  * the other's words may be the last, and after a silence all that a server says
@@ -190,11 +112,11 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 	const struct cu_trace_segment *first = &finder->trace->segment[i];
 	bool unasked =
 		finder->said_last_words && first->dir == CU_S2C && first->time_ns - finder->server_end_ns > at_once_ns;
-	if (!finder->is_tls || (word_of(finder, first) == WORD_OTHER && !unasked)) {
+	if (!finder->is_tls || (cu_tls_word(finder->trace, first) == CU_WORD_OTHER && !unasked)) {
 		return false;
 	}
-	return finder->said_last_words || hint_kind(finder, first->hint) == CU_HINT_TLS_ALERT ||
-	       ends_with_alert(finder, i, at_once_ns);
+	return finder->said_last_words || cu_hint_kind(finder->trace, first->hint) == CU_HINT_TLS_ALERT ||
+	       cu_tls_ends_with_alert(finder->trace, i, at_once_ns);
 }
 
 /*
@@ -204,7 +126,7 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
  */
 static bool is_new_request(const struct finder *finder, const struct cu_trace_segment *seg)
 {
-	if (hint_kind(finder, seg->hint) == CU_HINT_HTTP_REQUEST) {
+	if (cu_hint_kind(finder->trace, seg->hint) == CU_HINT_HTTP_REQUEST) {
 		return true;
 	}
 	bool had_all = finder->short_end && seg->ack >= finder->highest[CU_S2C];
@@ -226,13 +148,13 @@ static bool acks_unseen(const struct finder *finder, const struct cu_trace_segme
 static bool is_beside_request(const struct finder *finder, const struct cu_exchange *now,
                               const struct cu_trace_segment *seg)
 {
-	uint8_t before = hint_kind(finder, now->request_hint);
+	uint8_t before = cu_hint_kind(finder->trace, now->request_hint);
 	if (seg->time_ns - finder->trace->segment[now->last_seg].time_ns <= QUIET_NS) {
 		return false;
 	}
-	return before == CU_HINT_HTTP_REQUEST
-	               ? hint_kind(finder, seg->hint) == CU_HINT_HTTP_REQUEST
-	               : before == CU_HINT_TLS_DATA && !now->asks_nothing && word_of(finder, seg) == WORD_CONTROL;
+	return before == CU_HINT_HTTP_REQUEST ? cu_hint_kind(finder->trace, seg->hint) == CU_HINT_HTTP_REQUEST
+	                                      : before == CU_HINT_TLS_DATA && !now->asks_nothing &&
+	                                                cu_tls_word(finder->trace, seg) == CU_WORD_CONTROL;
 }
 
 /*
@@ -242,7 +164,7 @@ static bool is_beside_request(const struct finder *finder, const struct cu_excha
 static void settle_beside(struct finder *finder, struct cu_exchange *now, const struct cu_trace_segment *seg)
 {
 	const int64_t at_once_ns = finder->trace->handshake_ns + QUIET_NS;
-	if (finder->is_tls && word_of(finder, seg) == WORD_CONTROL) {
+	if (finder->is_tls && cu_tls_word(finder->trace, seg) == CU_WORD_CONTROL) {
 		return; /* a PING's own */
 	}
 	if (finder->beside_end != 0 && now != NULL && !answered(now) && seg->ack >= finder->beside_end &&
@@ -360,10 +282,10 @@ static int client_data(struct finder *finder, uint32_t i)
 {
 	const struct cu_trace_segment *seg = &finder->trace->segment[i];
 	struct cu_exchange *now = current(finder);
-	bool asks_nothing = finder->is_tls && word_of(finder, seg) == WORD_CONTROL;
+	bool asks_nothing = finder->is_tls && cu_tls_word(finder->trace, seg) == CU_WORD_CONTROL;
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
-	bool handshaken = now != NULL && hint_kind(finder, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
-	                  hint_kind(finder, seg->hint) == CU_HINT_TLS_DATA;
+	bool handshaken = now != NULL && cu_hint_kind(finder->trace, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
+	                  cu_hint_kind(finder->trace, seg->hint) == CU_HINT_TLS_DATA;
 	if (acks_unseen(finder, seg) && goes_on_behind(finder, i, seg->ack)) {
 		take_unseen_answer(finder, now, i);
 	}
@@ -502,7 +424,8 @@ static int answer_first_part(struct finder *finder, uint32_t i)
 		if (old->dir == CU_C2S && old->len > 0 && old->seq >= next->request_start) {
 			next->first_seg = s;
 			next->request_hint = old->hint;
-			next->asks_nothing = old->end == next->request_end && word_of(finder, old) == WORD_CONTROL;
+			next->asks_nothing =
+				old->end == next->request_end && cu_tls_word(finder->trace, old) == CU_WORD_CONTROL;
 			break;
 		}
 	}
@@ -655,7 +578,7 @@ static bool refuses(const struct cu_trace_segment *icmp)
  */
 static bool gives_up_waiting(struct finder *finder, const struct cu_trace_segment *seg)
 {
-	if (hint_kind(finder, seg->hint) != CU_HINT_HTTP_RESPONSE || acks_unseen(finder, seg)) {
+	if (cu_hint_kind(finder->trace, seg->hint) != CU_HINT_HTTP_RESPONSE || acks_unseen(finder, seg)) {
 		return false;
 	}
 	const struct cu_hint *status = cu_trace_hint(finder->trace, seg);
@@ -671,7 +594,7 @@ static bool is_idle_talk(struct finder *finder, uint32_t i)
 	const struct cu_exchange *now = current(finder);
 	bool is_client = seg->dir == CU_C2S;
 	bool is_asked = now != NULL && !answered(now) && !now->asks_nothing;
-	finder->is_tls = finder->is_tls || is_of_tls(hint_kind(finder, seg->hint));
+	finder->is_tls = finder->is_tls || cu_tls_is(cu_hint_kind(finder->trace, seg->hint));
 	finder->said_last_words = (is_client || (now != NULL && !is_asked)) && says_last_words(finder, i);
 	return finder->said_last_words || (!is_client && !is_asked && gives_up_waiting(finder, seg));
 }
@@ -811,7 +734,7 @@ static void skip_tickets(const struct finder *finder, struct cu_exchange *exchan
 		if (end > start && seg->time_ns - last_ns > quiet_ns) {
 			exchange->response_start = end; /* each ticket may wait for the ACK of the one before */
 		}
-		if (!has_tickets && word_of(finder, seg) != WORD_CONTROL) {
+		if (!has_tickets && cu_tls_word(finder->trace, seg) != CU_WORD_CONTROL) {
 			return;
 		}
 		end = seg->seq + seg->len;
@@ -830,8 +753,8 @@ static void name_kinds(struct finder *finder)
 		if (exchange->kind != CU_TXN_REQUEST) {
 			continue;
 		}
-		uint8_t request = hint_kind(finder, exchange->request_hint);
-		uint8_t response = hint_kind(finder, exchange->response_hint);
+		uint8_t request = cu_hint_kind(finder->trace, exchange->request_hint);
+		uint8_t response = cu_hint_kind(finder->trace, exchange->response_hint);
 		bool second = request == CU_HINT_TLS_HANDSHAKE;
 		bool alone = exchange->request_end - exchange->request_start <= SECOND_FLIGHT_BYTES;
 		if (request == CU_HINT_TLS_CLIENT_HELLO || (second && (response == CU_HINT_TLS_HANDSHAKE || alone))) {
