@@ -44,6 +44,7 @@ struct cu_account {
 	int64_t burst_start;               /* where the message at hand went on after its last pause */
 	int64_t lost_there_ns;  /* of waits for what was lost behind a vantage point at its receiver: perhaps by that */
 	int64_t largest_flight; /* bytes, of the message at hand since its sender was idle for long */
+	int64_t largest_unacked; /* bytes, of the message at hand when its sender waited for an ACK */
 	int64_t whole_before_ns; /* pauses behind less than a full segment since the last */
 	int64_t ended_before_ns; /* those, and others behind a segment that was not full */
 	int64_t last_pause_ns;   /* of the message at hand */

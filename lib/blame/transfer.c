@@ -506,7 +506,12 @@ static void charge_clocked(struct cu_account *account, struct wait *wait, const 
 	bool small = sent_before - wait->before->start < mss && !next_full;
 	/* Or cut to the window. */
 	bool at_edge = !delivery->scale_unknown && trigger > delivery->step && earlier->edge - sent_before < mss;
-	bool ran_out = next_full && held_ns == 0 && !at_edge && !is_full(trace, &trace->segment[wait->first]);
+	/* Or a send buffer, of which each ACK gives back what it acknowledges. */
+	int64_t flight = sent_before - earlier->ack;
+	bool at_limit = trigger->ack < sent_before && flight >= account->largest_unacked;
+	account->largest_unacked = cu_max_ns(account->largest_unacked, flight);
+	bool ran_out =
+		next_full && held_ns == 0 && !at_edge && !at_limit && !is_full(trace, &trace->segment[wait->first]);
 
 	account->charging = small ? CU_WAIT_SMALL_DELAYED : CU_WAIT_SETTLED;
 	if (held_ns > 0) {
@@ -723,7 +728,7 @@ int64_t cu_charge_delivery(struct cu_account *account, int dir, int64_t start, i
 	const struct cu_piece *before = NULL;
 	account->n_small = account->n_small_alone = account->n_other_pauses = 0;
 	account->burst_start = start;
-	account->largest_flight = 0;
+	account->largest_flight = account->largest_unacked = 0;
 	account->last_pause_ns = 0;
 	size_t first = cu_delivery_find(delivery, start);
 	account->near_step = cu_delivery_acked(delivery, start);

@@ -1076,6 +1076,29 @@ static void test_ledger_who_sends_small_ones_at_once_waits_for_no_ack(void **sta
 	}
 }
 
+/* Seen at the client: its ACKs leave some in flight, and the server sends what they made room for in a buffer, of writes of 1.6 segments. */
+static void test_ledger_a_send_buffer_is_no_pause(void **state)
+{
+	(void)state;
+	enum { N = 8, RTT = 500000, WRITE = TALK_MSS + 600 };
+	struct talk talk;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, RTT, 10);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	t += RTT;
+	uint32_t seq = 1;
+	for (unsigned i = 0; i < N; i++, t += RTT + 10) {
+		for (unsigned k = 0; k < 2; k++, seq += WRITE) {
+			talk_add(&talk, t + k, CU_S2C, ACK, seq, 101, TALK_MSS);
+			talk_add(&talk, t + k, CU_S2C, PSH, seq + TALK_MSS, 101, WRITE - TALK_MSS);
+		}
+		talk_add(&talk, t + 10, CU_C2S, ACK, 101, i < N - 1 ? seq - WRITE : seq, 0);
+	}
+	talk_analyse(&talk);
+	assert_us(talk_transaction(&talk, 1), CU_SERVER_PAUSE, 0);
+	talk_release(&talk);
+}
+
 /* The server sends two small segments at once, and the next when they are acknowledged: its window has room for two. */
 static void test_ledger_a_congestion_window_may_count_segments(void **state)
 {
@@ -2997,6 +3020,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_client_pauses),
 		cmocka_unit_test(test_ledger_nagle_waits_for_a_delayed_ack),
 		cmocka_unit_test(test_ledger_who_sends_small_ones_at_once_waits_for_no_ack),
+		cmocka_unit_test(test_ledger_a_send_buffer_is_no_pause),
 		cmocka_unit_test(test_ledger_a_congestion_window_may_count_segments),
 		cmocka_unit_test(test_ledger_an_ack_with_sack_is_not_delayed),
 		cmocka_unit_test(test_ledger_nagle_waits_for_an_ack_kept_back_beyond_the_timer),
