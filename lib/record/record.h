@@ -290,7 +290,7 @@ const char *cu_txn_kind_name(unsigned kind); /* "tls-handshake" */
 enum cu_outcome {
 	CU_OUTCOME_NONE = 0,
 	CU_OUTCOME_ANSWERED,
-	CU_OUTCOME_UNANSWERED, /* nothing came until the capture or the client gave up */
+	CU_OUTCOME_UNANSWERED, /* nothing came before the server closed or the capture ended */
 	CU_OUTCOME_REFUSED,    /* a SYN answered by RST, or an ICMP error */
 	CU_OUTCOME_RESET,      /* RST before the answer was whole */
 	CU_OUTCOME_ABANDONED,  /* the client closed before an answer */

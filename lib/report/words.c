@@ -91,7 +91,7 @@ const char *cu_outcome_words(unsigned outcome)
 	static const char *const words[] = {
 		[CU_OUTCOME_NONE] = "",
 		[CU_OUTCOME_ANSWERED] = "",
-		[CU_OUTCOME_UNANSWERED] = "nothing came until the capture or the client gave up",
+		[CU_OUTCOME_UNANSWERED] = "nothing came before the server closed or the capture ended",
 		[CU_OUTCOME_REFUSED] = "refused",
 		[CU_OUTCOME_RESET] = "reset before the answer was whole",
 		[CU_OUTCOME_ABANDONED] = "the client closed before an answer",
