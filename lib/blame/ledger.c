@@ -303,7 +303,7 @@ static int64_t given_up_ns(const struct cu_account *account, const struct cu_exc
 	/* With a FIN it may have closed its half alone; with a RST it is gone, whatever copies came later. */
 	for (uint32_t end = closing; end < trace->n && trace->segment[end].time_ns < response->arrived_ns;
 	     end = cu_exchanges_client_end(known->exchanges, end + 1)) {
-		if (trace->segment[end].flags & CU_TCP_RST) {
+		if ((trace->segment[end].flags & CU_TCP_RST) && trace->segment[end].time_ns >= response->first_ns) {
 			return trace->segment[end].time_ns;
 		}
 	}
