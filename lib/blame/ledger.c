@@ -536,13 +536,14 @@ static bool fill_request(struct cu_account *account, const struct cu_exchange *e
 	bool has_answer = exchange->response_end > exchange->response_start &&
 	                  find_passage(account, CU_S2C, exchange->response_start, exchange->response_end, &response,
 	                               &transaction->response);
-	int64_t end_ns = has_answer ? response.arrived_ns : trace->segment[exchange->end_seg].time_ns;
-	if (end_ns < request.first_ns) {
-		return false;
-	}
 	int64_t given_up = has_answer ? given_up_ns(account, exchange, &response) : 0;
 	bool came = has_answer && given_up == 0;
-	end_ns = given_up != 0 ? given_up : end_ns;
+	int64_t end_ns = given_up != 0 ? given_up
+	                 : came        ? response.arrived_ns
+	                               : trace->segment[exchange->end_seg].time_ns;
+	if (end_ns < request.first_ns) {
+		return false; /* the capture's clock may have been set meanwhile */
+	}
 	find_acked(account, exchange, request.arrived_ns);
 
 	struct turnaround turn = {.spoke_ns = has_answer ? response.first_ns : end_ns, .last_seg = request.last_seg};

@@ -116,7 +116,7 @@ void talk_check_stretches(const struct cu_transaction *transaction)
 	}
 }
 
-struct cu_transaction talk_transaction(struct talk *talk, size_t n)
+bool talk_fill(struct talk *talk, size_t n, struct cu_transaction *transaction)
 {
 	struct cu_case known = {.trace = &talk->trace,
 	                        .path = &talk->path,
@@ -124,11 +124,16 @@ struct cu_transaction talk_transaction(struct talk *talk, size_t n)
 	                        .window = talk->window,
 	                        .exchanges = &talk->exchanges,
 	                        .stretches = &talk->stretches};
+	assert_true(n < talk->exchanges.n);
+	return cu_ledger_fill(&known, &talk->exchanges.item[n], transaction);
+}
+
+struct cu_transaction talk_transaction(struct talk *talk, size_t n)
+{
 	struct cu_transaction transaction;
 	int64_t sum = 0;
 
-	assert_true(n < talk->exchanges.n);
-	assert_true(cu_ledger_fill(&known, &talk->exchanges.item[n], &transaction));
+	assert_true(talk_fill(talk, n, &transaction));
 	for (int cause = 0; cause < CU_N_CAUSES; cause++) {
 		assert_true(transaction.ledger[cause].ns >= 0);
 		sum += transaction.ledger[cause].ns;

@@ -46,6 +46,9 @@ void talk_analyse(struct talk *talk);
 /* Asserts that the stretches have all of the time, and of each cause as much as the ledger, but for what was taken together. */
 void talk_check_stretches(const struct cu_transaction *transaction);
 
+/* Fills the n-th exchange's transaction; false when it makes none. */
+bool talk_fill(struct talk *talk, size_t n, struct cu_transaction *transaction);
+
 /* The n-th exchange's transaction, with an assertion that its ledger sums. */
 struct cu_transaction talk_transaction(struct talk *talk, size_t n);
 

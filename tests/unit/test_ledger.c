@@ -2353,6 +2353,23 @@ static void test_ledger_what_was_overtaken_is_no_pause(void **state)
 	talk_release(&talk);
 }
 
+/* By a clock that steps back the answer came before it was asked for, and the reset between: no transaction. */
+static void test_ledger_a_reset_before_the_request(void **state)
+{
+	(void)state;
+	struct talk talk;
+	struct cu_transaction transaction;
+	talk_init(&talk);
+	int64_t t = talk_handshake(&talk, 0, 5000);
+	talk_add(&talk, t, CU_C2S, PSH, 1, 1, 100);
+	talk_add(&talk, t - 2000, CU_S2C, PSH, 1, 101, 300);
+	talk_add(&talk, t - 1000, CU_C2S, CU_TCP_RST, 101, 0, 0);
+	talk_add(&talk, t + 1270000, CU_S2C, PSH, 1, 101, 300);
+	talk_analyse(&talk);
+	assert_false(talk_fill(&talk, 1, &transaction));
+	talk_release(&talk);
+}
+
 /* Nothing smaller passed either: that a large segment was sent in vain tells nothing of the path's MTU. */
 static void test_ledger_what_is_small_must_have_passed(void **state)
 {
@@ -3072,6 +3089,7 @@ int main(void)
 		cmocka_unit_test(test_ledger_what_was_overtaken_is_no_pause),
 		cmocka_unit_test(test_ledger_a_fin_that_had_arrived),
 		cmocka_unit_test(test_ledger_nobody_waits_behind_a_reset),
+		cmocka_unit_test(test_ledger_a_reset_before_the_request),
 		cmocka_unit_test(test_ledger_what_is_small_must_have_passed),
 		cmocka_unit_test(test_ledger_a_sender_that_runs_out_again_and_again_is_not_clocked),
 		cmocka_unit_test(test_ledger_a_sender_that_had_room_writes_at_its_own_pace),
