@@ -116,6 +116,17 @@ static void add_events(struct cu_account *account, uint32_t first_seg, uint32_t 
 	}
 }
 
+/* Whether a cause has more than half of the transaction's time. */
+static bool is_most(const struct cu_account *account, enum cu_cause cause)
+{
+	return account->transaction->ledger[cause].ns > account->transaction->total_ns / 2;
+}
+
+static bool came_once(const struct cu_message *message)
+{
+	return message->first_frame == message->last_frame && message->first_file == message->last_file;
+}
+
 /*
  * Whether the server's TCP answered later than a TCP does, as seen from afar:
  * a SYN at once, a request no later than it may keep an ACK back. Then more
@@ -125,15 +136,13 @@ static bool acked_late(const struct cu_account *account)
 {
 	const struct cu_path *path = account->known->path;
 	const struct cu_transaction *transaction = account->transaction;
-	const struct cu_message *request = &transaction->request;
-	int64_t half_ns = transaction->total_ns / 2;
 	if (path->vantage == CU_VANTAGE_SERVER) {
 		return false;
 	}
-	if (transaction->ledger[CU_SERVER_CONNECT].ns > half_ns) {
-		return request->first_frame == request->last_frame; /* else it did answer one, if not as it should */
+	if (is_most(account, CU_SERVER_CONNECT)) {
+		return came_once(&transaction->request); /* else it did answer one, if not as it should */
 	}
-	return transaction->ledger[CU_SERVER_THINK].ns > half_ns && path->has_bare_acks && path->server_known &&
+	return is_most(account, CU_SERVER_THINK) && path->has_bare_acks && path->server_known &&
 	       !account->known->capture_lacks && transaction->acked_frame != 0 &&
 	       transaction->ack_delay_ns > path->server_rtt_ns + CU_ACK_DELAY_NS;
 }
@@ -173,10 +182,8 @@ static bool closed_behind(const struct cu_trace *trace, uint32_t seg_index)
 static bool may_be_unasked(const struct cu_account *account, const struct cu_exchange *exchange)
 {
 	enum { COINCIDENCE = 4 };
-	const struct cu_transaction *transaction = account->transaction;
-	int64_t think_ns = transaction->ledger[CU_SERVER_THINK].ns;
-	return exchange->kind == CU_TXN_REQUEST && think_ns > transaction->total_ns / 2 &&
-	       think_ns > account->known->exchanges->unasked_ns / COINCIDENCE &&
+	return exchange->kind == CU_TXN_REQUEST && is_most(account, CU_SERVER_THINK) &&
+	       account->transaction->ledger[CU_SERVER_THINK].ns > account->known->exchanges->unasked_ns / COINCIDENCE &&
 	       !is_one_answer(account->known->trace, exchange);
 }
 
@@ -189,11 +196,10 @@ static bool is_answered_nearer(const struct cu_account *account)
 {
 	enum { SOONER = 8, SMALL_PART = 8 };
 	const struct cu_path *path = account->known->path;
-	const struct cu_transaction *transaction = account->transaction;
-	int64_t handshake_ns = path->side[CU_C2S].handshake_ns, think_ns = transaction->ledger[CU_SERVER_THINK].ns;
-	return think_ns > transaction->total_ns / 2 && path->vantage != CU_VANTAGE_SERVER &&
+	int64_t handshake_ns = path->side[CU_C2S].handshake_ns;
+	return is_most(account, CU_SERVER_THINK) && path->vantage != CU_VANTAGE_SERVER &&
 	       handshake_ns > 50 * CU_NS_PER_MS && handshake_ns / SOONER > path->server_rtt_ns &&
-	       handshake_ns > think_ns / SMALL_PART;
+	       handshake_ns > account->transaction->ledger[CU_SERVER_THINK].ns / SMALL_PART;
 }
 
 /*
@@ -219,11 +225,9 @@ static void doubt(struct cu_account *account, const struct cu_exchange *exchange
 	                             : account->last_pause_ns;
 	bool after_silence = many_messages && silence_ns > idle_timeout_ns && silence_ns > transaction->total_ns / 2;
 	/* Next to the server, but not on it: what came twice was dropped there, or did not come to it. */
-	const struct cu_message *syn = &transaction->request;
-	bool came_twice = exchange->kind != CU_TXN_CONNECT || syn->first_frame != syn->last_frame ||
-	                  syn->first_file != syn->last_file;
+	bool came_twice = exchange->kind != CU_TXN_CONNECT || !came_once(&transaction->request);
 	bool may_be_lost = known->path->vantage == CU_VANTAGE_SERVER && known->path->server_rtt_ns > on_host_ns &&
-	                   came_twice && transaction->ledger[CU_SERVER_CONNECT].ns > transaction->total_ns / 2;
+	                   came_twice && is_most(account, CU_SERVER_CONNECT);
 	/* Nothing of the answer was captured: all that is known of it is an ACK. */
 	bool unseen = exchange->kind != CU_TXN_CONNECT && exchange->response_end > exchange->response_start &&
 	              transaction->response.first_frame == 0;
@@ -286,8 +290,8 @@ static int64_t queued_behind(const struct cu_account *account, int dir, int64_t 
 /*
  * When the client gave up on an answer that had not reached it: it closed long
  * after the last copy of it passed, or reset before, and had not acknowledged
- * it. 0 when it did, or never closed; or when the server's timer would have sent the answer
- * again by then, and did not: the capture lacks the ACK.
+ * it. 0 when it did, or never closed; or when the server's timer would have
+ * sent the answer again by then, and did not: the capture lacks the ACK.
  */
 static int64_t given_up_ns(const struct cu_account *account, const struct cu_exchange *exchange,
                            const struct passage *response)
