@@ -115,7 +115,7 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
 	if (!finder->is_tls || (cu_tls_word(finder->trace, first) == CU_WORD_OTHER && !unasked)) {
 		return false;
 	}
-	return finder->said_last_words || cu_hint_kind(finder->trace, first->hint) == CU_HINT_TLS_ALERT ||
+	return finder->said_last_words || cu_trace_hint_kind(finder->trace, first->hint) == CU_HINT_TLS_ALERT ||
 	       cu_tls_ends_with_alert(finder->trace, i, at_once_ns);
 }
 
@@ -126,7 +126,7 @@ static bool says_last_words(const struct finder *finder, uint32_t i)
  */
 static bool is_new_request(const struct finder *finder, const struct cu_trace_segment *seg)
 {
-	if (cu_hint_kind(finder->trace, seg->hint) == CU_HINT_HTTP_REQUEST) {
+	if (cu_trace_hint_kind(finder->trace, seg->hint) == CU_HINT_HTTP_REQUEST) {
 		return true;
 	}
 	bool had_all = finder->short_end && seg->ack >= finder->highest[CU_S2C];
@@ -148,11 +148,11 @@ static bool acks_unseen(const struct finder *finder, const struct cu_trace_segme
 static bool is_beside_request(const struct finder *finder, const struct cu_exchange *now,
                               const struct cu_trace_segment *seg)
 {
-	uint8_t before = cu_hint_kind(finder->trace, now->request_hint);
+	uint8_t before = cu_trace_hint_kind(finder->trace, now->request_hint);
 	if (seg->time_ns - finder->trace->segment[now->last_seg].time_ns <= QUIET_NS) {
 		return false;
 	}
-	return before == CU_HINT_HTTP_REQUEST ? cu_hint_kind(finder->trace, seg->hint) == CU_HINT_HTTP_REQUEST
+	return before == CU_HINT_HTTP_REQUEST ? cu_trace_hint_kind(finder->trace, seg->hint) == CU_HINT_HTTP_REQUEST
 	                                      : before == CU_HINT_TLS_DATA && !now->asks_nothing &&
 	                                                cu_tls_word(finder->trace, seg) == CU_WORD_CONTROL;
 }
@@ -284,8 +284,9 @@ static int client_data(struct finder *finder, uint32_t i)
 	struct cu_exchange *now = current(finder);
 	bool asks_nothing = finder->is_tls && cu_tls_word(finder->trace, seg) == CU_WORD_CONTROL;
 	/* After the handshake's last flight what the client sends is a request, tickets on their way or not. */
-	bool handshaken = now != NULL && cu_hint_kind(finder->trace, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
-	                  cu_hint_kind(finder->trace, seg->hint) == CU_HINT_TLS_DATA;
+	bool handshaken = now != NULL &&
+	                  cu_trace_hint_kind(finder->trace, now->request_hint) == CU_HINT_TLS_HANDSHAKE &&
+	                  cu_trace_hint_kind(finder->trace, seg->hint) == CU_HINT_TLS_DATA;
 	if (acks_unseen(finder, seg) && goes_on_behind(finder, i, seg->ack)) {
 		take_unseen_answer(finder, now, i);
 	}
@@ -578,7 +579,7 @@ static bool refuses(const struct cu_trace_segment *icmp)
  */
 static bool gives_up_waiting(struct finder *finder, const struct cu_trace_segment *seg)
 {
-	if (cu_hint_kind(finder->trace, seg->hint) != CU_HINT_HTTP_RESPONSE || acks_unseen(finder, seg)) {
+	if (cu_trace_hint_kind(finder->trace, seg->hint) != CU_HINT_HTTP_RESPONSE || acks_unseen(finder, seg)) {
 		return false;
 	}
 	const struct cu_hint *status = cu_trace_hint(finder->trace, seg);
@@ -594,7 +595,7 @@ static bool is_idle_talk(struct finder *finder, uint32_t i)
 	const struct cu_exchange *now = current(finder);
 	bool is_client = seg->dir == CU_C2S;
 	bool is_asked = now != NULL && !answered(now) && !now->asks_nothing;
-	finder->is_tls = finder->is_tls || cu_tls_is(cu_hint_kind(finder->trace, seg->hint));
+	finder->is_tls = finder->is_tls || cu_tls_is(cu_trace_hint_kind(finder->trace, seg->hint));
 	finder->said_last_words = (is_client || (now != NULL && !is_asked)) && says_last_words(finder, i);
 	return finder->said_last_words || (!is_client && !is_asked && gives_up_waiting(finder, seg));
 }
@@ -753,8 +754,8 @@ static void name_kinds(struct finder *finder)
 		if (exchange->kind != CU_TXN_REQUEST) {
 			continue;
 		}
-		uint8_t request = cu_hint_kind(finder->trace, exchange->request_hint);
-		uint8_t response = cu_hint_kind(finder->trace, exchange->response_hint);
+		uint8_t request = cu_trace_hint_kind(finder->trace, exchange->request_hint);
+		uint8_t response = cu_trace_hint_kind(finder->trace, exchange->response_hint);
 		bool second = request == CU_HINT_TLS_HANDSHAKE;
 		bool alone = exchange->request_end - exchange->request_start <= SECOND_FLIGHT_BYTES;
 		if (request == CU_HINT_TLS_CLIENT_HELLO || (second && (response == CU_HINT_TLS_HANDSHAKE || alone))) {

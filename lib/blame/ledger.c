@@ -150,8 +150,8 @@ static bool acked_late(const struct cu_account *account)
 /* Whether an exchange is HTTP's one answer to one request: no tunnel, nor another protocol since. */
 static bool is_one_answer(const struct cu_trace *trace, const struct cu_exchange *exchange)
 {
-	const struct cu_hint *request = exchange->request_hint != 0 ? &trace->hint[exchange->request_hint - 1] : NULL;
-	const struct cu_hint *answer = exchange->response_hint != 0 ? &trace->hint[exchange->response_hint - 1] : NULL;
+	const struct cu_hint *request = cu_trace_hint_at(trace, exchange->request_hint);
+	const struct cu_hint *answer = cu_trace_hint_at(trace, exchange->response_hint);
 	bool is_tunnel = request != NULL && request->text_len > 8 && memcmp(request->text, "CONNECT ", 8) == 0;
 	bool is_switched = answer != NULL && answer->kind == CU_HINT_HTTP_RESPONSE && answer->text_len == 3 &&
 	                   memcmp(answer->text, "101", 3) == 0;
@@ -705,7 +705,7 @@ bool cu_ledger_fill(const struct cu_case *known, const struct cu_exchange *excha
 	}
 	cu_stretches_put(known->stretches, transaction);
 	add_events(&account, first_seg, last_seg, trace->segment[first_seg].time_ns);
-	const struct cu_hint *hint = exchange->request_hint != 0 ? &trace->hint[exchange->request_hint - 1] : NULL;
+	const struct cu_hint *hint = cu_trace_hint_at(trace, exchange->request_hint);
 	if (hint != NULL && hint->text_len > 0) {
 		transaction->name = (struct cu_text){.data = hint->text, .len = hint->text_len};
 	}

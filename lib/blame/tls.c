@@ -5,7 +5,7 @@ enum cu_word cu_tls_word(const struct cu_trace *trace, const struct cu_trace_seg
 	/* TLS 1.3; TLS 1.2 with ChaCha20-Poly1305 (RFC 7905), and with AES-GCM (RFC 5288) */
 	static const uint32_t record[] = {22, 21, 29};
 	enum { ALERT = 2, SETTINGS_ACK = 9, WINDOW_UPDATE = 13, PING = 17, GOAWAY = 17 };
-	if (cu_hint_kind(trace, seg->hint) == CU_HINT_TLS_ALERT) {
+	if (cu_trace_hint_kind(trace, seg->hint) == CU_HINT_TLS_ALERT) {
 		return CU_WORD_ALERT;
 	}
 	for (size_t i = 0; i < sizeof(record) / sizeof(record[0]); i++) {

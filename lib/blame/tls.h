@@ -7,12 +7,6 @@
 
 #include "lib/tcp/trace.h"
 
-/* The kind of a hint of a trace, as in a segment: index plus 1; CU_HINT_NONE for 0. */
-static inline uint8_t cu_hint_kind(const struct cu_trace *trace, uint32_t hint)
-{
-	return hint != 0 ? trace->hint[hint - 1].kind : CU_HINT_NONE;
-}
-
 static inline bool cu_tls_is(unsigned kind)
 {
 	return kind >= CU_HINT_TLS_CLIENT_HELLO && kind <= CU_HINT_TLS_ALERT;

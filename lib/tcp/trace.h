@@ -188,9 +188,20 @@ static inline bool cu_is_of_before(const struct cu_trace_segment *seg)
 	return seg->elsewhere && (seg->flags & (CU_TCP_SYN | CU_TCP_RST)) == 0;
 }
 
+/* The hint at an index plus 1, as segments have it; NULL, and CU_HINT_NONE, for 0. */
+static inline const struct cu_hint *cu_trace_hint_at(const struct cu_trace *trace, uint32_t hint)
+{
+	return hint != 0 ? &trace->hint[hint - 1] : NULL;
+}
+
+static inline uint8_t cu_trace_hint_kind(const struct cu_trace *trace, uint32_t hint)
+{
+	return hint != 0 ? trace->hint[hint - 1].kind : CU_HINT_NONE;
+}
+
 static inline const struct cu_hint *cu_trace_hint(const struct cu_trace *trace, const struct cu_trace_segment *seg)
 {
-	return seg->hint != 0 ? &trace->hint[seg->hint - 1] : NULL;
+	return cu_trace_hint_at(trace, seg->hint);
 }
 
 #endif
